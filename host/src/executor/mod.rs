@@ -1,0 +1,113 @@
+//! Where attempts execute. An executor knows attempts and reports on them; workflows, groups and
+//! retries are none of its business.
+
+mod port;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+pub use port::{Port, Reports};
+
+use crate::id::AttemptId;
+use crate::model::{Attempt, Cause, Level, Outcome, Stream, Usage, Warning};
+
+/// A future in a box.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Executes attempts. Every attempt that is submitted ends in exactly one [`Report::Finished`] or
+/// [`Report::Returned`].
+pub trait Executor: Send + Sync {
+    /// Reaches what it needs. Reports go to `port` from here on.
+    ///
+    /// # Errors
+    /// Fails when the executor cannot be reached, the only failure that is not an outcome.
+    fn open(&self, port: Port) -> BoxFuture<'_, Result<Capacity, Unreachable>>;
+
+    /// Takes attempts over. Never blocks.
+    fn submit(&self, batch: Vec<Attempt>);
+
+    /// Ends attempts. Those not yet started are `Returned`; running ones are stopped at once and
+    /// then `Finished` as cancelled. Unknown ids are ignored.
+    fn cancel(&self, ids: &[AttemptId], cause: Cause);
+
+    /// Tells guests that ask for it that the run was asked to stop. Nothing is stopped by it.
+    fn announce_cancel(&self);
+
+    /// Waits until nothing executes.
+    fn drain(&self) -> BoxFuture<'_, ()>;
+}
+
+/// How much an executor takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Capacity {
+    /// Attempts that execute at once.
+    pub slots: usize,
+    /// Attempts handed over beforehand, so that none of the slots waits for the next.
+    pub ahead: usize,
+}
+
+/// An executor that cannot be reached.
+#[derive(Debug, thiserror::Error)]
+#[error("executor `{executor}` cannot be reached: {reason}")]
+pub struct Unreachable {
+    /// The executor's name.
+    pub executor: &'static str,
+    /// Why, and what to do.
+    pub reason: String,
+}
+
+/// What an executor says of an attempt.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Report {
+    /// It began to execute.
+    Started {
+        /// Which.
+        id: AttemptId,
+    },
+    /// The guest wrote a line.
+    Log {
+        /// Which.
+        id: AttemptId,
+        /// How much it matters.
+        level: Level,
+        /// Where the guest wrote it.
+        stream: Stream,
+        /// The line, without its end.
+        message: Arc<str>,
+        /// Whether this marks that lines were cut.
+        cut: bool,
+    },
+    /// The guest said how far it has come.
+    Progress {
+        /// Which.
+        id: AttemptId,
+        /// Units done.
+        done: u64,
+        /// Of so many, where that is known.
+        total: Option<u64>,
+        /// What is being done.
+        message: Option<Arc<str>>,
+    },
+    /// It was cancelled before it began to execute.
+    Returned {
+        /// Which.
+        id: AttemptId,
+    },
+    /// It ended.
+    Finished {
+        /// Which.
+        id: AttemptId,
+        /// How.
+        outcome: Outcome,
+        /// What it used.
+        usage: Usage,
+    },
+    /// Something that people should know of.
+    Warning {
+        /// What kind.
+        kind: Warning,
+        /// In words.
+        message: Arc<str>,
+    },
+}

@@ -1,0 +1,11 @@
+//! flowhost runs tasks compiled to WebAssembly components and schedules fan-out groups of them.
+//!
+//! The floors, from the ground up: `id` and `digest`; `model`; `interface`, `schedule` and
+//! `report`; `manifest` and `runtime`; `executor`; `run`; `cli`. A module imports only from floors
+//! below its own.
+
+pub mod digest;
+pub mod executor;
+pub mod id;
+pub mod model;
+pub mod report;

@@ -1,0 +1,284 @@
+//! One fact about a run. The progress display, the JSON lines and the summary are all made from
+//! events; the dispatcher alone orders and stamps them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ending, Usage};
+use crate::digest::Digest;
+use crate::id::RunId;
+
+/// One fact about a run, with its place in the order of all facts.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Event {
+    /// Counts from 0 within a run, without gaps.
+    pub sequence: u64,
+    /// Microseconds since 1970-01-01 UTC.
+    pub time: u64,
+    /// What it is about; none for facts about the run as a whole.
+    pub place: Option<Place>,
+    /// The fact.
+    pub fact: Fact,
+}
+
+/// What an event is about.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Place {
+    /// The group.
+    pub group: Option<Arc<str>>,
+    /// The task; none for facts about a group as a whole.
+    pub task: Option<Arc<str>>,
+    /// The branch's position in the group.
+    pub index: Option<u32>,
+    /// Which attempt of the branch, from 1.
+    pub attempt: Option<u32>,
+    /// The executor's name.
+    pub executor: Option<&'static str>,
+}
+
+/// What happened.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Fact {
+    /// The run began.
+    RunStarted(Box<RunStarted>),
+    /// A group, or a lone task as a group of one, began.
+    GroupStarted {
+        /// How many branches it has, if known. 1 for a lone task.
+        branches: Option<u64>,
+        /// Its bound on attempts handed over at once, if any.
+        concurrency: Option<u32>,
+    },
+    /// An attempt began to execute.
+    AttemptStarted,
+    /// An attempt ended.
+    AttemptEnded {
+        /// How.
+        ending: Ending,
+        /// From hand-over to report.
+        elapsed: Duration,
+        /// What it used.
+        usage: Usage,
+        /// What is to be said of an ending other than succeeded.
+        error: Option<Arc<str>>,
+        /// When it will be attempted again, if it will.
+        retry_in: Option<Duration>,
+    },
+    /// A branch, or a lone task, ended for good.
+    TaskEnded {
+        /// How.
+        ending: Ending,
+        /// How many attempts it took.
+        attempts: u32,
+        /// What is to be said of an ending other than succeeded.
+        error: Option<Arc<str>>,
+    },
+    /// A group, or a lone task as a group of one, ended.
+    GroupEnded {
+        /// How.
+        status: Status,
+        /// Its branches by their ending.
+        counts: Counts,
+        /// From its start.
+        elapsed: Duration,
+        /// The sum over its attempts.
+        guest: Duration,
+        /// Why it was skipped, or failed other than by a branch of its own.
+        reason: Option<Arc<str>>,
+    },
+    /// A line from a guest.
+    Log {
+        /// How much it matters.
+        level: Level,
+        /// Where the guest wrote it.
+        stream: Stream,
+        /// The line, without its end. May hold anything, escape sequences included.
+        message: Arc<str>,
+        /// Whether this is the mark of lines that were cut, after which none follow.
+        cut: bool,
+    },
+    /// How far an attempt has come.
+    Progress {
+        /// Units done.
+        done: u64,
+        /// Of so many, where that is known.
+        total: Option<u64>,
+        /// What is being done.
+        message: Option<Arc<str>>,
+    },
+    /// Something that people should know of and that stops nothing.
+    Warning {
+        /// What kind, for programs.
+        kind: Warning,
+        /// In words.
+        message: Arc<str>,
+    },
+    /// The run ended. The last event.
+    RunEnded {
+        /// How.
+        status: Status,
+        /// All branches and lone tasks by their ending.
+        counts: Counts,
+        /// From its start.
+        elapsed: Duration,
+    },
+}
+
+/// What is known when a run begins.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RunStarted {
+    /// The run's id.
+    pub run: RunId,
+    /// The workflow's name.
+    pub name: Arc<str>,
+    /// Of the workflow file.
+    pub workflow: Digest,
+    /// Aliases and digests.
+    pub components: Vec<(Arc<str>, Digest)>,
+    /// Names and values, as JSON; secrets are redacted.
+    pub inputs: Vec<(Arc<str>, serde_json::Value)>,
+    /// Names of the tasks and groups that will run, in the file's order.
+    pub nodes: Vec<Arc<str>>,
+}
+
+/// How a group or a run stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Waits for what it needs.
+    Pending,
+    /// Has begun.
+    Running,
+    /// All that it required succeeded.
+    Succeeded,
+    /// Fell short.
+    Failed,
+    /// Was cancelled.
+    Cancelled,
+    /// Never began: its `when` was false, or what it needs has no value.
+    Skipped,
+}
+
+impl Status {
+    /// The word of the vocabulary.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// Branches by their ending.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Ended succeeded.
+    pub succeeded: u64,
+    /// Ended failed, trapped, timed-out, rejected or lost.
+    pub failed: u64,
+    /// Ended cancelled.
+    pub cancelled: u64,
+}
+
+impl Counts {
+    /// Counts one more branch.
+    pub fn add(&mut self, ending: Ending) {
+        match ending {
+            Ending::Succeeded => self.succeeded += 1,
+            Ending::Failed | Ending::Trapped | Ending::TimedOut | Ending::Rejected | Ending::Lost => {
+                self.failed += 1
+            }
+            Ending::Cancelled => self.cancelled += 1,
+        }
+    }
+
+    /// All that ended.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        self.succeeded + self.failed + self.cancelled
+    }
+}
+
+/// How much a line matters, least first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Of interest to the guest's author.
+    Trace,
+    /// Of interest when something is wrong.
+    Debug,
+    /// Of general interest.
+    Info,
+    /// Something may be wrong.
+    Warn,
+    /// Something is wrong.
+    Error,
+}
+
+impl Level {
+    /// In lower case.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Where a guest wrote a line.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stream {
+    /// Standard output, at level info.
+    Stdout,
+    /// Standard error, at level info.
+    Stderr,
+    /// `flowhost:task/log` or `wasi:logging`.
+    Log,
+}
+
+impl Stream {
+    /// In lower case.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+            Self::Log => "log",
+        }
+    }
+}
+
+/// What kind of warning.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Warning {
+    /// The pool of instances cannot hold a component, which therefore runs slower.
+    PoolTooSmall,
+    /// A reporter failed and is left out from here on.
+    ReporterFailed,
+    /// The run was asked to stop.
+    Interrupted,
+}
+
+impl Warning {
+    /// In kebab-case.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PoolTooSmall => "pool-too-small",
+            Self::ReporterFailed => "reporter-failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What flowhost talks about, as plain data: no I/O, no async, no engine.
+
+mod attempt;
+mod event;
+mod grants;
+mod group;
+pub mod imports;
+mod limits;
+mod outcome;
+mod policy;
+mod task;
+mod types;
+mod value;
+mod workflow;
+
+pub use attempt::{Attempt, Call};
+pub use event::{Counts, Event, Fact, Level, Place, RunStarted, Status, Stream, Warning};
+pub use grants::{Directory, EnvironmentValue, Grants};
+pub use group::{Form, Group, MAX_BRANCHES, Member, Merge, OnFailure, file_item_type};
+pub use limits::{Limits, MIB};
+pub use outcome::{Cause, Ending, Outcome, Usage};
+pub use policy::{Executor, LOST_BUDGET, Policy, Retry, RetryOn};
+pub use task::{Base, Entry, Expr, Items, Part, Signature, Source, Task};
+pub use types::{Case, Field, Named, Type};
+pub use value::Value;
+pub use workflow::{Component, Input, Kind, Node, Output, Workflow};

@@ -1,0 +1,94 @@
+//! A workflow after every name and type in it was checked: nothing dangles, nothing is unset.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Expr, Group, Task, Type, Value};
+use crate::digest::Digest;
+use crate::id::NodeId;
+
+/// The validated graph of tasks and groups that a workflow file describes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Workflow {
+    /// Its name; the file's stem where the file gives none.
+    pub name: Arc<str>,
+    /// Of the file's bytes.
+    pub digest: Digest,
+    /// The folder that holds the file, absolute. Relative paths start here.
+    pub folder: PathBuf,
+    /// The folder that no path of the file leads out of, absolute.
+    pub root: PathBuf,
+    /// Of deterministic randomness.
+    pub seed: u64,
+    /// The inputs with their values, for the record.
+    pub inputs: Vec<Input>,
+    /// The components that tasks run.
+    pub components: Vec<Component>,
+    /// Lone tasks and groups, in the file's order. A task that groups name is inside those groups.
+    pub nodes: Vec<Node>,
+    /// What the run yields, in the file's order.
+    pub outputs: Vec<Output>,
+}
+
+/// A value that is set from outside.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Input {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its type.
+    pub ty: Type,
+    /// Its value.
+    pub value: Value,
+}
+
+/// Where a component's bytes are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Component {
+    /// Its alias in the file.
+    pub alias: Arc<str>,
+    /// The file, absolute.
+    pub path: PathBuf,
+    /// Of the bytes that were checked. No other bytes are run.
+    pub digest: Digest,
+}
+
+/// A lone task or a group.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Node {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it waits for, by reference or by `after`.
+    pub after: BTreeSet<NodeId>,
+    /// It is skipped unless this `bool` is true.
+    pub when: Option<Expr>,
+    /// What it runs.
+    pub kind: Kind,
+    /// The type of its value.
+    pub value: Type,
+}
+
+/// What a node runs.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Kind {
+    /// One task.
+    Task(Task),
+    /// A fan-out.
+    Group(Group),
+}
+
+/// What the run yields under one name.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Output {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The value.
+    pub value: Expr,
+    /// The value's type.
+    pub ty: Type,
+    /// What the value needs. It is left out when one of these has no value.
+    pub needs: BTreeSet<NodeId>,
+    /// The file that takes it, absolute and below the root: bytes and strings as they are, all else
+    /// as JSON. None is standard output.
+    pub file: Option<PathBuf>,
+}
