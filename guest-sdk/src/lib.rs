@@ -1,1 +1,1 @@
-//! x
+//! What authors of flowhost tasks add to a Rust guest.

@@ -96,7 +96,6 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -1,1 +1,3 @@
+//! The command `flowhost`.
+
 fn main() {}

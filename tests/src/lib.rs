@@ -1,1 +1,1 @@
-//! x
+//! Support for the integration tests.

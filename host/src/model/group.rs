@@ -28,7 +28,7 @@ pub enum Form {
     /// One task, once for each item.
     ForEach {
         /// The task.
-        task: Task,
+        task: Box<Task>,
         /// The items.
         items: Items,
     },
