@@ -9,3 +9,4 @@ pub mod executor;
 pub mod id;
 pub mod model;
 pub mod report;
+pub mod schedule;

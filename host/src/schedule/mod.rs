@@ -1,0 +1,131 @@
+//! What runs when: order by data, concurrency, failure, retry. Decides and never acts: it must not
+//! know of clocks, randomness, executors, values or threads. Time and seed arrive as arguments, and
+//! whoever calls carries the [`Action`]s out and answers with [`Input`]s.
+
+mod branch;
+mod node;
+mod plan;
+mod retry;
+mod scheduler;
+
+use std::ops::Range;
+use std::time::Duration;
+
+pub use plan::{NodePlan, Plan};
+pub use scheduler::Scheduler;
+
+use crate::id::{AttemptId, BranchId, NodeId};
+use crate::model::{Cause, Counts, Ending, Status};
+
+/// What happened.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Input {
+    /// The run begins. A second one changes nothing.
+    Begin,
+    /// The answer to [`Action::Open`]: the node runs, with so many branches.
+    Opened {
+        /// Which.
+        node: NodeId,
+        /// How many branches it has, those left out included. None is a success.
+        branches: u32,
+        /// Branches that count for nothing: members whose own `when` is false. In any order.
+        left_out: Vec<u32>,
+    },
+    /// The answer to [`Action::Open`]: the node's `when` is false.
+    Skipped {
+        /// Which.
+        node: NodeId,
+    },
+    /// The answer to [`Action::Open`]: `when` or the items could not be evaluated. The node failed.
+    Refused {
+        /// Which.
+        node: NodeId,
+    },
+    /// A submitted attempt ended.
+    Finished {
+        /// Which.
+        id: AttemptId,
+        /// How.
+        ending: Ending,
+        /// Whether another attempt would end the same way, whatever the retry policy says.
+        permanent: bool,
+    },
+    /// A submitted attempt was handed back before it began. It is submitted again under the same
+    /// id, unless its node or the run is being cancelled.
+    Returned {
+        /// Which.
+        id: AttemptId,
+    },
+    /// Time passed, or the capacity changed.
+    Tick,
+    /// Start nothing more. Running attempts finish; then all that waits ends cancelled.
+    Interrupt,
+    /// [`Input::Interrupt`], and running attempts are cancelled.
+    Abort,
+}
+
+/// What is to be done, in order.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Action {
+    /// All that the node waits for has succeeded: evaluate its `when` and its items and answer with
+    /// [`Input::Opened`], [`Input::Skipped`] or [`Input::Refused`]. When the run is interrupted, the
+    /// node may be closed before the answer, which is then dropped as stale.
+    Open {
+        /// Which.
+        node: NodeId,
+    },
+    /// Hand the attempt to its executor.
+    Submit {
+        /// Which.
+        id: AttemptId,
+    },
+    /// Ask the executor to end the attempt. Its [`Input::Finished`] or [`Input::Returned`] is still
+    /// due.
+    Cancel {
+        /// Which.
+        id: AttemptId,
+        /// Why.
+        cause: Cause,
+    },
+    /// The attempt ended and its branch is attempted again.
+    Retry {
+        /// Which attempt ended.
+        id: AttemptId,
+        /// How long the branch waits.
+        delay: Duration,
+    },
+    /// A branch ended for good. Said once of each branch, here or in [`Action::EndedUnstarted`].
+    Ended {
+        /// Which.
+        branch: BranchId,
+        /// How.
+        ending: Ending,
+        /// How many attempts were made. One that was handed back unstarted is not counted.
+        attempts: u32,
+    },
+    /// Branches that were never submitted ended cancelled.
+    EndedUnstarted {
+        /// Of which node.
+        node: NodeId,
+        /// Their positions. Never empty.
+        range: Range<u32>,
+    },
+    /// A node ended. Said once of each node, after all its branches.
+    Closed {
+        /// Which.
+        node: NodeId,
+        /// How. Never pending or running.
+        status: Status,
+        /// Its branches by their ending.
+        counts: Counts,
+        /// A node that it waits for and that has no value, where it is skipped for that.
+        because: Option<NodeId>,
+    },
+    /// The run ended. The last action.
+    Over {
+        /// Failed if any node failed, else cancelled if any was cancelled, else succeeded.
+        status: Status,
+        /// All branches by their ending.
+        counts: Counts,
+    },
+}

@@ -1,0 +1,389 @@
+//! The scheduler: takes what happened, says what is to be done. It ties the nodes together by their
+//! order, the capacity that they share, and the end of the run, and must not know what a branch does.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::Duration;
+
+use super::node::{Effect, Node, Phase};
+use super::{Action, Input, Plan};
+use crate::id::{AttemptId, NodeId};
+use crate::model::{Cause, Counts, Ending, Status};
+
+/// Decides what runs when. The same inputs give the same actions.
+///
+/// An input costs O(log n) at most in the number of branches under way, save those that cancel or
+/// end nodes. A branch takes some tens of bytes from its first submission to its end, and none
+/// before or after.
+#[derive(Debug)]
+pub struct Scheduler {
+    nodes: Vec<Node>,
+    seed: u64,
+    capacity: usize,
+    running: usize,
+    /// Nodes that may have something to submit, in turn.
+    round: VecDeque<NodeId>,
+    /// Branches that wait for their time, the earliest first.
+    backoff: BinaryHeap<Reverse<(Duration, NodeId, u32)>>,
+    /// Nodes that can never open, until the run begins.
+    unreachable: Vec<NodeId>,
+    begun: bool,
+    stopping: bool,
+    over: bool,
+    unclosed: usize,
+    failed: bool,
+    cancelled: bool,
+    counts: Counts,
+    stale: u64,
+}
+
+/// A node that ends, and why.
+struct Closing {
+    node: NodeId,
+    status: Status,
+    because: Option<NodeId>,
+}
+
+impl Scheduler {
+    /// A scheduler for one run of `plan`. `seed` draws the jitter of retries; at most `capacity`
+    /// attempts are submitted at once.
+    #[must_use]
+    pub fn new(plan: Plan, seed: u64, capacity: usize) -> Self {
+        let total = plan.nodes.len();
+        let mut dependants = vec![Vec::new(); total];
+        let mut nodes = Vec::with_capacity(total);
+        for (id, plan) in (0_u32..).map(NodeId).zip(plan.nodes) {
+            let mut missing = 0;
+            for needed in &plan.after {
+                // One that does not exist stays missing for ever.
+                missing += 1;
+                if let Some(waiting) = dependants.get_mut(needed.index()) {
+                    waiting.push(id);
+                }
+            }
+            nodes.push(Node::new(id, plan, missing));
+        }
+        for (node, dependants) in nodes.iter_mut().zip(dependants) {
+            node.dependants = dependants;
+        }
+        Self {
+            unreachable: unreachable(&nodes),
+            unclosed: total,
+            nodes,
+            seed,
+            capacity,
+            running: 0,
+            round: VecDeque::new(),
+            backoff: BinaryHeap::new(),
+            begun: false,
+            stopping: false,
+            over: false,
+            failed: false,
+            cancelled: false,
+            counts: Counts::default(),
+            stale: 0,
+        }
+    }
+
+    /// Sets how many attempts may be submitted at once. It takes effect with the next input; what
+    /// runs beyond it goes on. With 0 nothing is submitted.
+    pub fn set_capacity(&mut self, in_flight: usize) {
+        self.capacity = in_flight;
+    }
+
+    /// Takes an input at `now`, the time since the run's start, and appends what is to be done.
+    pub fn handle(&mut self, input: Input, now: Duration, actions: &mut Vec<Action>) {
+        match input {
+            Input::Begin => self.begin(actions),
+            Input::Opened { node, branches, left_out } => self.opened(node, branches, left_out, actions),
+            Input::Skipped { node } => self.unopened(node, Status::Skipped, actions),
+            Input::Refused { node } => self.unopened(node, Status::Failed, actions),
+            Input::Finished { id, ending, permanent } => self.finished(id, ending, permanent, now, actions),
+            Input::Returned { id } => self.returned(id, actions),
+            Input::Tick => {}
+            Input::Interrupt => self.stop(actions),
+            Input::Abort => {
+                self.stop(actions);
+                for node in &mut self.nodes {
+                    node.tell_running(Cause::Interrupted, actions);
+                }
+            }
+        }
+        if self.stopping {
+            self.end_what_waits(actions);
+        } else {
+            self.wake(now);
+            self.submit(actions);
+        }
+        if self.begun && self.unclosed == 0 && !self.over {
+            self.over = true;
+            actions.push(Action::Over { status: self.status(), counts: self.counts });
+        }
+    }
+
+    /// When the next branch's time comes, since the run's start: [`Input::Tick`] is due then. None
+    /// when no branch waits for its time.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Duration> {
+        if self.stopping { None } else { self.backoff.peek().map(|Reverse((until, ..))| *until) }
+    }
+
+    /// How many attempts are submitted and have not ended.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// How many inputs were dropped: about attempts that do not run, or nodes that are not opening.
+    #[must_use]
+    pub fn stale(&self) -> u64 {
+        self.stale
+    }
+
+    fn begin(&mut self, actions: &mut Vec<Action>) {
+        if self.begun {
+            return;
+        }
+        self.begun = true;
+        for node in std::mem::take(&mut self.unreachable) {
+            self.close(node, Status::Failed, actions);
+        }
+        for id in (0_u32..).map(NodeId).take(self.nodes.len()) {
+            if self.phase(id) == Some(Phase::Waiting { missing: 0 }) {
+                self.reach(id, actions);
+            }
+        }
+    }
+
+    /// Opens a node that has all it waits for.
+    fn reach(&mut self, id: NodeId, actions: &mut Vec<Action>) {
+        if !self.stopping
+            && let Some(node) = self.nodes.get_mut(id.index())
+        {
+            node.phase = Phase::Opening;
+            actions.push(Action::Open { node: id });
+        }
+    }
+
+    fn opened(&mut self, id: NodeId, branches: u32, left_out: Vec<u32>, actions: &mut Vec<Action>) {
+        match self.nodes.get_mut(id.index()) {
+            Some(node) if node.phase == Phase::Opening => node.open(branches, left_out),
+            Some(_) | None => {
+                self.stale += 1;
+                return;
+            }
+        }
+        self.enqueue(id);
+        self.close_if_done(id, actions);
+    }
+
+    fn unopened(&mut self, id: NodeId, status: Status, actions: &mut Vec<Action>) {
+        if self.phase(id) == Some(Phase::Opening) {
+            self.close(id, status, actions);
+        } else {
+            self.stale += 1;
+        }
+    }
+
+    fn finished(
+        &mut self,
+        id: AttemptId,
+        ending: Ending,
+        permanent: bool,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
+        let (stopping, seed) = (self.stopping, self.seed);
+        let node = self.nodes.get_mut(id.branch.node.index());
+        let effect = node.and_then(|node| node.finish(id, ending, permanent, stopping, seed, actions));
+        self.apply(id, effect, now, actions);
+    }
+
+    fn returned(&mut self, id: AttemptId, actions: &mut Vec<Action>) {
+        let stopping = self.stopping;
+        let node = self.nodes.get_mut(id.branch.node.index());
+        let effect = node.and_then(|node| node.take_back(id, stopping, actions));
+        self.apply(id, effect, Duration::ZERO, actions);
+    }
+
+    /// Carries on after an attempt is no longer running.
+    fn apply(&mut self, id: AttemptId, effect: Option<Effect>, now: Duration, actions: &mut Vec<Action>) {
+        let Some(effect) = effect else {
+            self.stale += 1;
+            return;
+        };
+        self.running -= 1;
+        let node = id.branch.node;
+        match effect {
+            Effect::None | Effect::Ready => {}
+            Effect::Wait(delay) => {
+                self.backoff.push(Reverse((now.saturating_add(delay), node, id.branch.index)));
+            }
+            Effect::CancelOthers => {
+                if let Some(node) = self.nodes.get_mut(node.index()) {
+                    node.cancel(Cause::Sibling, actions);
+                }
+                self.backoff.retain(|Reverse((_, waiting, _))| *waiting != node);
+            }
+        }
+        self.enqueue(node);
+        self.close_if_done(node, actions);
+    }
+
+    /// Makes ready what has waited long enough.
+    fn wake(&mut self, now: Duration) {
+        while let Some(&Reverse((until, id, index))) = self.backoff.peek()
+            && until <= now
+        {
+            self.backoff.pop();
+            if let Some(node) = self.nodes.get_mut(id.index()) {
+                node.wake(index);
+            }
+            self.enqueue(id);
+        }
+    }
+
+    /// Gives a node its place in the round, if it has anything to submit.
+    fn enqueue(&mut self, id: NodeId) {
+        if let Some(node) = self.nodes.get_mut(id.index())
+            && !node.queued
+            && node.can_submit()
+        {
+            node.queued = true;
+            self.round.push_back(id);
+        }
+    }
+
+    /// Submits what may be submitted, one branch of each node in turn.
+    fn submit(&mut self, actions: &mut Vec<Action>) {
+        while self.running < self.capacity
+            && let Some(id) = self.round.pop_front()
+        {
+            let Some(node) = self.nodes.get_mut(id.index()) else { continue };
+            node.queued = false;
+            if let Some(id) = node.submit() {
+                self.running += 1;
+                actions.push(Action::Submit { id });
+            }
+            self.enqueue(id);
+        }
+    }
+
+    /// Submits nothing more from here on.
+    fn stop(&mut self, actions: &mut Vec<Action>) {
+        self.stopping = true;
+        self.round.clear();
+        self.backoff = BinaryHeap::new();
+        self.begin(actions);
+    }
+
+    /// Once nothing runs, ends all that waits.
+    fn end_what_waits(&mut self, actions: &mut Vec<Action>) {
+        if self.running > 0 || self.unclosed == 0 {
+            return;
+        }
+        for id in (0_u32..).map(NodeId).take(self.nodes.len()) {
+            let Some(node) = self.nodes.get_mut(id.index()) else { continue };
+            match node.phase {
+                Phase::Open => {
+                    node.drop_waiting(actions);
+                    self.close_if_done(id, actions);
+                }
+                Phase::Opening | Phase::Waiting { missing: 0 } => self.close(id, Status::Cancelled, actions),
+                // Closed with the first of those that it waits for.
+                Phase::Waiting { .. } | Phase::Closed => {}
+            }
+        }
+    }
+
+    fn close_if_done(&mut self, id: NodeId, actions: &mut Vec<Action>) {
+        if let Some(node) = self.nodes.get(id.index())
+            && node.is_done()
+        {
+            let status = node.status(self.stopping);
+            self.close(id, status, actions);
+        }
+    }
+
+    /// Ends a node and all that can no longer have what they wait for, and opens those that now can.
+    fn close(&mut self, id: NodeId, status: Status, actions: &mut Vec<Action>) {
+        // A queue and not recursion: chains may be long.
+        let mut queue = VecDeque::from([Closing { node: id, status, because: None }]);
+        while let Some(Closing { node: id, status, because }) = queue.pop_front() {
+            let Some(node) = self.nodes.get_mut(id.index()) else { continue };
+            if node.phase == Phase::Closed {
+                continue;
+            }
+            let (counts, dependants) = node.close();
+            self.unclosed -= 1;
+            self.record(status, counts);
+            actions.push(Action::Closed { node: id, status, counts, because });
+            for dependant in dependants {
+                let Some(Phase::Waiting { missing }) = self.phase(dependant) else { continue };
+                if status != Status::Succeeded {
+                    queue.push_back(Closing { node: dependant, status: Status::Skipped, because: Some(id) });
+                    continue;
+                }
+                let missing = missing.saturating_sub(1);
+                if let Some(node) = self.nodes.get_mut(dependant.index()) {
+                    node.phase = Phase::Waiting { missing };
+                }
+                if missing == 0 {
+                    self.reach(dependant, actions);
+                }
+            }
+        }
+    }
+
+    fn record(&mut self, status: Status, counts: Counts) {
+        self.counts.succeeded += counts.succeeded;
+        self.counts.failed += counts.failed;
+        self.counts.cancelled += counts.cancelled;
+        match status {
+            Status::Failed => self.failed = true,
+            Status::Cancelled => self.cancelled = true,
+            Status::Pending | Status::Running | Status::Succeeded | Status::Skipped => {}
+        }
+    }
+
+    fn status(&self) -> Status {
+        if self.failed {
+            Status::Failed
+        } else if self.cancelled {
+            Status::Cancelled
+        } else {
+            Status::Succeeded
+        }
+    }
+
+    fn phase(&self, id: NodeId) -> Option<Phase> {
+        self.nodes.get(id.index()).map(|node| node.phase)
+    }
+}
+
+/// Nodes that wait for themselves, for one that does not exist, or for such a node.
+fn unreachable(nodes: &[Node]) -> Vec<NodeId> {
+    let mut missing: Vec<Option<u32>> = nodes
+        .iter()
+        .map(|node| match node.phase {
+            Phase::Waiting { missing } => Some(missing),
+            Phase::Opening | Phase::Open | Phase::Closed => None,
+        })
+        .collect();
+    let ids = || (0_u32..).map(NodeId).take(nodes.len());
+    let mut reached: Vec<NodeId> = ids().filter(|id| missing.get(id.index()) == Some(&Some(0))).collect();
+    while let Some(id) = reached.pop() {
+        if let Some(slot) = missing.get_mut(id.index()) {
+            *slot = None;
+        }
+        for dependant in nodes.get(id.index()).map_or(&[][..], |node| &node.dependants) {
+            if let Some(Some(count)) = missing.get_mut(dependant.index()) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    reached.push(*dependant);
+                }
+            }
+        }
+    }
+    ids().filter(|id| missing.get(id.index()).is_some_and(Option::is_some)).collect()
+}
