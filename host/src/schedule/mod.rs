@@ -7,6 +7,8 @@ mod node;
 mod plan;
 mod retry;
 mod scheduler;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 use std::time::Duration;
