@@ -1,3 +1,7 @@
 //! The command `flowhost`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    flowhost::cli::main()
+}

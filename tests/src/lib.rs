@@ -1,1 +1,202 @@
-//! Support for the integration tests.
+//! What the integration tests share: guests built from source, and a folder of their own with the
+//! command to run in it.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on may panic")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// The repository.
+#[must_use]
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Every file below a folder, in name order.
+#[must_use]
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Runs a build to its end, once a process for each `done`.
+fn build(done: &'static OnceLock<()>, command: &mut Command) {
+    done.get_or_init(|| {
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command:?} ended with {}:\n{printed}", output.status);
+    });
+}
+
+/// `cargo build` for components, untouched by what the tests themselves were built with.
+fn cargo(manifest: &Path) -> Command {
+    let mut command = Command::new("cargo");
+    command.args(["build", "--release", "--target", "wasm32-wasip2", "--manifest-path"]).arg(manifest);
+    for variable in ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// A component of `tests/guests`, built from source.
+#[must_use]
+pub fn guest(name: &str) -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    let guests = repository().join("tests/guests");
+    build(&BUILT, &mut cargo(&guests.join("Cargo.toml")));
+    let path = guests.join("target/wasm32-wasip2/release").join(format!("{name}.wasm"));
+    assert!(path.is_file(), "no guest `{name}` at {}", path.display());
+    path
+}
+
+/// The Python guest, made by componentize-py in an environment of its own under the build folder.
+#[must_use]
+pub fn python_guest() -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    let python = repository().join("tests/guests/python");
+    let component = repository().join("tests/guests/target/python.wasm");
+    build(&BUILT, Command::new("sh").arg(python.join("build.sh")).arg(&component));
+    component
+}
+
+/// A folder of its own with workflows and components in it, and the command to run there.
+///
+/// ```no_run
+/// let place = flowhost_tests::Place::new();
+/// place.file("workflow.toml", "…").guest("echo");
+/// let ended = place.flowhost(["run", "workflow.toml"]);
+/// assert_eq!(ended.code, 0, "{ended}");
+/// ```
+#[derive(Debug)]
+pub struct Place {
+    folder: tempfile::TempDir,
+}
+
+/// How a command ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// Its exit code; -1 where a signal ended it.
+    pub code: i32,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "exit code {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
+    }
+}
+
+impl Ended {
+    /// Standard output as JSON.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}\n{self}"))
+    }
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Place {
+    /// An empty folder.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file, with the folders that it needs.
+    pub fn file(&self, name: &str, text: impl AsRef<[u8]>) -> &Self {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    /// Puts a guest here, as `name.wasm`.
+    pub fn guest(&self, name: &str) -> &Self {
+        fs::copy(guest(name), self.path().join(format!("{name}.wasm"))).unwrap();
+        self
+    }
+
+    /// A file's text.
+    #[must_use]
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).unwrap()
+    }
+
+    /// The command, not yet started: in this folder, without flowhost's variables, and with the
+    /// compiled code of all tests in one cache.
+    #[must_use]
+    pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut command = Command::new(program());
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"FLOWHOST_") {
+                command.env_remove(name);
+            }
+        }
+        command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
+        command.env("XDG_CACHE_HOME", cache()).env("RUST_BACKTRACE", "0").env_remove("NO_COLOR");
+        command
+    }
+
+    /// Runs the command to its end.
+    pub fn flowhost<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Ended {
+        ended(&mut self.command(arguments))
+    }
+
+    /// Runs `workflow.toml` here to its end.
+    pub fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Ended {
+        let mut command = self.command(["run", "workflow.toml"]);
+        ended(command.args(arguments))
+    }
+}
+
+/// Runs a command to its end.
+pub fn ended(command: &mut Command) -> Ended {
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
+    }
+}
+
+/// The command as it was built with the tests.
+#[must_use]
+pub fn program() -> PathBuf {
+    // The test binary stands in `deps`, the command beside that folder.
+    let deps = std::env::current_exe().unwrap();
+    deps.parent().unwrap().parent().unwrap().join("flowhost-under-test")
+}
+
+/// A cache that all tests share, so that a component is compiled once.
+fn cache() -> PathBuf {
+    let deps = std::env::current_exe().unwrap();
+    let cache = deps.parent().unwrap().parent().unwrap().join("flowhost-test-cache");
+    fs::create_dir_all(&cache).unwrap();
+    cache
+}

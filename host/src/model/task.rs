@@ -118,6 +118,41 @@ pub enum Expr {
     Result(Result<Box<Expr>, Box<Expr>>),
 }
 
+impl Expr {
+    /// Visits the expression and all inside it, outermost first.
+    pub fn walk<'a>(&'a self, visit: &mut dyn FnMut(&'a Self)) {
+        visit(self);
+        match self {
+            Self::Literal(_) | Self::Reference { .. } | Self::Item { .. } | Self::Secret { .. } => {}
+            Self::Text(parts) => {
+                for part in parts {
+                    match part {
+                        Part::Text(_) => {}
+                        Part::Value(expr) => expr.walk(visit),
+                    }
+                }
+            }
+            Self::File { path: expr, .. }
+            | Self::Some(expr)
+            | Self::Variant(_, expr)
+            | Self::Result(Ok(expr) | Err(expr)) => expr.walk(visit),
+            Self::List(items) | Self::Tuple(items) | Self::Record(items) => {
+                for item in items {
+                    item.walk(visit);
+                }
+            }
+        }
+    }
+
+    /// Whether making the value reads files, and so may block.
+    #[must_use]
+    pub fn reads_files(&self) -> bool {
+        let mut found = false;
+        self.walk(&mut |expr| found |= matches!(expr, Self::File { .. }));
+        found
+    }
+}
+
 /// What a reference refers to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Source {

@@ -161,6 +161,21 @@ impl Type {
         }
     }
 
+    /// As WIT writes it, spelled out to the first members even where it has a name.
+    #[must_use]
+    pub fn definition(&self) -> String {
+        fn nameless<M: Clone>(named: &Named<M>) -> Arc<Named<M>> {
+            Arc::new(Named { name: None, members: named.members.clone() })
+        }
+        match self {
+            Self::Record(named) => Self::Record(nameless(named)).to_string(),
+            Self::Variant(named) => Self::Variant(nameless(named)).to_string(),
+            Self::Enum(named) => Self::Enum(nameless(named)).to_string(),
+            Self::Flags(named) => Self::Flags(nameless(named)).to_string(),
+            other => other.to_string(),
+        }
+    }
+
     /// What a task whose export returns `self` has as its value: `T` of `result<T, E>`, else
     /// `self`.
     #[must_use]

@@ -1,0 +1,47 @@
+//! `flowhost check`: every problem at once, and what a sound file asks for.
+
+use super::exit::Exit;
+use super::output::result;
+use super::run::{Source, stdout_failed};
+use crate::manifest::Loaded;
+use crate::model::Kind;
+
+#[derive(clap::Args, Debug)]
+pub(super) struct Check {
+    #[command(flatten)]
+    source: Source,
+}
+
+impl Check {
+    pub(super) fn execute(self) -> Exit {
+        match self.source.load(None) {
+            Ok(loaded) => match result(&summary(&loaded)) {
+                Ok(()) => Exit::Succeeded,
+                Err(failure) => stdout_failed(&failure),
+            },
+            Err(exit) => exit,
+        }
+    }
+}
+
+fn summary(loaded: &Loaded) -> String {
+    let workflow = &loaded.workflow;
+    let groups = workflow.nodes.iter().filter(|node| matches!(node.kind, Kind::Group(_))).count();
+    let count = |number: usize, one: &str| match number {
+        1 => format!("1 {one}"),
+        _ => format!("{number} {one}s"),
+    };
+    let mut lines = vec![format!(
+        "{}: sound: {}, {}, {}, {}",
+        workflow.name,
+        count(workflow.components.len(), "component"),
+        count(workflow.nodes.len() - groups, "lone task"),
+        count(groups, "group"),
+        count(workflow.outputs.len(), "output"),
+    )];
+    if loaded.asks.is_empty() {
+        lines.push("asks for nothing: no directories, no environment".to_owned());
+    }
+    lines.extend(loaded.asks.iter().map(|ask| format!("asks for {ask}")));
+    lines.join("\n")
+}

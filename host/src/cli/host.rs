@@ -1,0 +1,93 @@
+//! What `run` and `call` share: an in-process executor, a run with signals, and its exit code.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::exit::Exit;
+use super::output::{error, say};
+use super::progress::Style;
+use super::signals::Signals;
+use crate::executor::{InProcess, InProcessSettings};
+use crate::model::{Status, Workflow};
+use crate::run::{Ended, RunError, Settings, Stopper};
+use crate::runtime::{Runtime, RuntimeError};
+
+/// Why nothing ran.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HostError {
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error("flowhost cannot listen for signals: {0}")]
+    Signals(std::io::Error),
+    #[error("flowhost cannot start its threads: {0}")]
+    Threads(std::io::Error),
+}
+
+/// Runs a workflow in this process to its end.
+pub(super) fn run(workflow: Workflow, style: Style) -> Result<(Ended, Exit), HostError> {
+    let executor = InProcess::new(InProcessSettings {
+        runtime: Runtime::new(crate::runtime::Settings {
+            program: std::env::current_exe().ok(),
+            ..crate::runtime::Settings::default()
+        })?,
+        root: workflow.root.clone(),
+        components: components(&workflow),
+    })?;
+    let threads = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    threads.map_err(HostError::Threads)?.block_on(async {
+        let (stopper, stops) = Stopper::new();
+        let signals = Signals::listen(stopper).map_err(HostError::Signals)?;
+        let settings = Settings {
+            executor: Arc::new(executor),
+            reporters: style.reporters(),
+            environment: Arc::new(|name| std::env::var(name).ok()),
+            stops,
+        };
+        let ended = crate::run::run(Arc::new(workflow), settings).await?;
+        let exit = match ended.status {
+            Status::Succeeded => Exit::Succeeded,
+            Status::Cancelled => signals.exit().unwrap_or(Exit::RunFailed),
+            Status::Failed | Status::Skipped | Status::Pending | Status::Running => {
+                signals.exit().unwrap_or(Exit::RunFailed)
+            }
+        };
+        Ok((ended, exit))
+    })
+}
+
+fn components(workflow: &Workflow) -> Vec<(crate::digest::Digest, PathBuf)> {
+    workflow.components.iter().map(|component| (component.digest, component.path.clone())).collect()
+}
+
+/// Says why nothing ran, and with which exit code that ends.
+pub(super) fn failed(failure: &HostError) -> Exit {
+    error(failure);
+    match failure {
+        HostError::Run(RunError::Unreachable(_)) => Exit::Unreachable,
+        HostError::Run(RunError::Secret(_)) => Exit::Usage,
+        HostError::Run(RunError::Output { .. } | RunError::Root { .. } | RunError::Random(_))
+        | HostError::Runtime(_)
+        | HostError::Signals(_)
+        | HostError::Threads(_) => Exit::Internal,
+    }
+}
+
+/// The executors that `FLOWHOST_ALLOW_EXECUTORS` leaves, or an error that names the first that it
+/// forbids.
+pub(super) fn allowed(workflow: &Workflow) -> Result<(), Exit> {
+    let Ok(allowed) = std::env::var("FLOWHOST_ALLOW_EXECUTORS") else { return Ok(()) };
+    let allowed: Vec<&str> = allowed.split(',').map(str::trim).collect();
+    for task in workflow.nodes.iter().flat_map(crate::run::tasks) {
+        let executor = task.policy.executor.name();
+        if !allowed.contains(&executor) {
+            say(&format!(
+                "error: task `{}` runs on executor `{executor}`, which FLOWHOST_ALLOW_EXECUTORS does not name",
+                task.name
+            ));
+            return Err(Exit::Usage);
+        }
+    }
+    Ok(())
+}

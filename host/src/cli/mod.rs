@@ -1,0 +1,99 @@
+//! The command line: turns words into settings, and ends into exit codes.
+
+mod build;
+mod call;
+mod check;
+pub mod exit;
+mod host;
+mod inspect;
+mod output;
+mod progress;
+mod run;
+mod signals;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use exit::Exit;
+
+/// Runs tasks compiled to WebAssembly components, fanned out from a workflow file.
+#[derive(Parser, Debug)]
+#[command(name = "flowhost", version, propagate_version = true, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 succeeded, 1 internal error, 2 usage or invalid workflow, \
+    100 the run failed, 102 an executor could not be reached, 129, 130 and 143 stopped by a signal.";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Check a workflow, then run it. Results go to standard output as one JSON object
+    Run(run::Run),
+    /// Report every problem of a workflow at once, without running or compiling anything
+    Check(check::Check),
+    /// Show a component's digest, functions, types and imports
+    Inspect(inspect::Inspect),
+    /// Call one function of a component, without a workflow
+    Call(call::Call),
+    /// Compile a component on standard input, for the process that started this one
+    #[command(hide = true)]
+    CompileComponent(CompileComponent),
+}
+
+#[derive(clap::Args, Debug)]
+struct CompileComponent {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed stream leaves nobody to tell.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { Exit::Succeeded as u8 });
+        }
+    };
+    match cli.command {
+        Command::Run(run) => run.execute().into(),
+        Command::Check(check) => check.execute().into(),
+        Command::Inspect(inspect) => inspect.execute().into(),
+        Command::Call(call) => call.execute().into(),
+        Command::CompileComponent(compile) => crate::runtime::compile_child(&compile.arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    /// Every flag of the commands for people can be set by a variable.
+    #[test]
+    fn every_flag_has_a_variable() {
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            for flag in command.get_arguments().filter(|argument| !argument.is_positional()) {
+                let name = flag.get_long().unwrap_or_default();
+                if matches!(name, "help" | "version") {
+                    continue;
+                }
+                let wanted = format!("FLOWHOST_{}", name.to_uppercase().replace('-', "_"));
+                let variable = flag.get_env().and_then(|variable| variable.to_str());
+                assert_eq!(variable, Some(&*wanted), "{} --{name}", command.get_name());
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Standard output belongs to results, standard error to everything else. A stream that is closed
+//! is an error, not a panic.
+
+use std::io::{self, Write};
+
+/// Writes a result to standard output.
+pub(super) fn result(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// Says something on standard error. Nobody can be told when that is closed.
+pub(super) fn say(text: &str) {
+    let mut err = io::stderr().lock();
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.write_all(b"\n"));
+}
+
+/// Says why the command ends here: `error: …`, with every cause.
+pub(super) fn error(error: &dyn std::error::Error) {
+    let mut text = format!("error: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some messages hold their cause already.
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    say(&text);
+}

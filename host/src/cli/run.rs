@@ -1,0 +1,173 @@
+//! `flowhost run`: check, then run.
+
+use std::path::PathBuf;
+
+use super::exit::Exit;
+use super::output::{error, result, say};
+use super::progress::Style;
+use super::{build, host};
+use crate::manifest::{self, Loaded};
+use crate::model::{Form, Group, Items, Kind, Workflow};
+
+/// What a workflow is loaded with, for `run` and `check` alike.
+#[derive(clap::Args, Debug)]
+pub(super) struct Source {
+    /// The workflow file
+    pub(super) file: PathBuf,
+    /// Set an input: a string as it stands, any other type as JSON. Repeatable
+    #[arg(long = "input", value_name = "NAME=VALUE", env = "FLOWHOST_INPUT", value_parser = pair)]
+    inputs: Vec<(String, String)>,
+    /// Where attempts run, for the whole workflow or one task or group. Repeatable
+    #[arg(long = "executor", value_name = "[GROUP=]NAME", env = "FLOWHOST_EXECUTOR")]
+    executors: Vec<String>,
+    /// The folder that no path of the file leads out of [default: the file's folder]
+    #[arg(long, value_name = "DIR", env = "FLOWHOST_ROOT")]
+    root: Option<PathBuf>,
+    /// Build the components that have a `build` first
+    #[arg(long, env = "FLOWHOST_BUILD", value_parser = clap::builder::FalseyValueParser::new())]
+    build: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct Run {
+    #[command(flatten)]
+    source: Source,
+    /// At most so many attempts at once in each group
+    #[arg(long, value_name = "N", env = "FLOWHOST_CONCURRENCY", value_parser = clap::value_parser!(u32).range(1..))]
+    concurrency: Option<u32>,
+    /// How to show what happens
+    #[arg(long, value_enum, default_value_t = Style::Auto, env = "FLOWHOST_PROGRESS")]
+    progress: Style,
+    /// Check, say what would run, and run nothing
+    #[arg(long, env = "FLOWHOST_DRY_RUN", value_parser = clap::builder::FalseyValueParser::new())]
+    dry_run: bool,
+}
+
+/// `name=value`, for a flag.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("it is written NAME=VALUE".to_owned()),
+    }
+}
+
+impl Source {
+    /// Builds where asked, and loads. Problems are printed.
+    pub(super) fn load(&self, concurrency: Option<u32>) -> Result<Loaded, Exit> {
+        let usage = |problem: &dyn std::error::Error| {
+            error(problem);
+            Exit::Usage
+        };
+        let problems = |problems: manifest::Problems| {
+            say(&problems.to_string());
+            Exit::Usage
+        };
+        if self.build {
+            let builds = manifest::builds(&self.file).map_err(problems)?;
+            build::build(&builds).map_err(|failure| usage(&failure))?;
+        }
+        let options = manifest::Options {
+            root: self.root.clone(),
+            inputs: self.inputs.clone(),
+            executors: self.executors.clone(),
+            concurrency,
+            ..manifest::Options::default()
+        };
+        let loaded = manifest::load(&self.file, &options).map_err(problems)?;
+        host::allowed(&loaded.workflow)?;
+        Ok(loaded)
+    }
+}
+
+impl Run {
+    pub(super) fn execute(self) -> Exit {
+        let loaded = match self.source.load(self.concurrency) {
+            Ok(loaded) => loaded,
+            Err(exit) => return exit,
+        };
+        if self.dry_run {
+            return match result(&plan(&loaded.workflow)) {
+                Ok(()) => Exit::Succeeded,
+                Err(failure) => stdout_failed(&failure),
+            };
+        }
+        let (ended, exit) = match host::run(loaded.workflow, self.progress) {
+            Ok(ended) => ended,
+            Err(failure) => return host::failed(&failure),
+        };
+        for (name, path) in &ended.outputs.files {
+            say(&format!("output {name}: {}", path.display()));
+        }
+        for name in &ended.outputs.left_out {
+            say(&format!("output {name}: left out, because what it needs has no value"));
+        }
+        if ended.outputs.values.is_empty() && !ended.outputs.left_out.is_empty() {
+            return exit;
+        }
+        match result(&serde_json::Value::Object(ended.outputs.values).to_string()) {
+            Ok(()) => exit,
+            Err(failure) => stdout_failed(&failure),
+        }
+    }
+}
+
+/// Results that cannot be handed over are lost, whatever the tasks did.
+pub(super) fn stdout_failed(failure: &std::io::Error) -> Exit {
+    say(&format!("error: results cannot be written to standard output: {failure}"));
+    Exit::Internal
+}
+
+/// What would run, a line for each task and group.
+fn plan(workflow: &Workflow) -> String {
+    let mut lines = vec![format!("workflow {} ({})", workflow.name, workflow.digest)];
+    for node in &workflow.nodes {
+        let what = match &node.kind {
+            Kind::Task(task) => format!("task {}: {}", node.name, call(workflow, task)),
+            Kind::Group(Group { form: Form::ForEach { task, items }, .. }) => {
+                format!("group {}: {} {}", node.name, call(workflow, task), items_text(items))
+            }
+            Kind::Group(Group { form: Form::Tasks(members), .. }) => {
+                let names: Vec<&str> = members.iter().map(|member| &*member.task.name).collect();
+                format!("group {}: {}", node.name, names.join(", "))
+            }
+        };
+        let after: Vec<&str> = node
+            .after
+            .iter()
+            .filter_map(|id| workflow.nodes.get(id.index()))
+            .map(|node| &*node.name)
+            .collect();
+        let after = if after.is_empty() { String::new() } else { format!(", after {}", after.join(", ")) };
+        let when = if node.when.is_some() { ", if its `when` holds" } else { "" };
+        lines.push(format!("{what} -> {}{after}{when}", node.value));
+    }
+    for output in &workflow.outputs {
+        let to = output.file.as_ref().map_or("standard output".to_owned(), |path| path.display().to_string());
+        lines.push(format!("output {}: {} to {to}", output.name, output.ty));
+    }
+    lines.join("\n")
+}
+
+fn call(workflow: &Workflow, task: &crate::model::Task) -> String {
+    let alias = workflow.components.get(task.component).map_or("", |component| &*component.alias);
+    let name = match &task.entry {
+        crate::model::Entry::Function { name, .. } => name,
+        crate::model::Entry::Command { .. } => "run",
+    };
+    format!("{alias}#{name}")
+}
+
+fn items_text(items: &Items) -> String {
+    match items {
+        Items::List(_) => "for each element of a list".to_owned(),
+        Items::Files { pattern } => format!("for each file that matches {pattern}"),
+        Items::Lines { path } => format!("for each line of {}", path.display()),
+        Items::Jsonl { path } => format!("for each JSON line of {}", path.display()),
+        Items::Range { start, end } => format!("for each of {start} to {end}, {end} not included"),
+        Items::Literal(items) => format!("for each of {} items", items.len()),
+        Items::Matrix(axes) => {
+            let count: usize = axes.iter().map(|(_, values)| values.len()).product();
+            format!("for each of {count} combinations")
+        }
+    }
+}

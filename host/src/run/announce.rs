@@ -1,0 +1,188 @@
+//! Orders and stamps events, and hands them to every reporter. Nothing that is secret passes.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::model::{Event, Fact, Place, Warning};
+use crate::report::{Interest, Reporter};
+
+/// What stands where a secret stood.
+const REDACTED: &str = "[redacted]";
+
+/// Orders and stamps events, and hands them to every reporter in turn.
+pub(crate) struct Announcer {
+    reporters: Vec<Box<dyn Reporter>>,
+    interest: Interest,
+    waiting: Vec<Event>,
+    sequence: u64,
+    secrets: Arc<Vec<(Arc<str>, Arc<str>)>>,
+}
+
+impl Announcer {
+    pub(crate) fn new(reporters: Vec<Box<dyn Reporter>>, secrets: Arc<Vec<(Arc<str>, Arc<str>)>>) -> Self {
+        let interest = reporters.iter().fold(Interest::default(), |all, reporter| {
+            let one = reporter.interest();
+            Interest {
+                starts: all.starts || one.starts,
+                successes: all.successes || one.successes,
+                logs: all.logs || one.logs,
+                progress: all.progress || one.progress,
+            }
+        });
+        Self { reporters, interest, waiting: Vec::new(), sequence: 0, secrets }
+    }
+
+    /// What any reporter wants.
+    pub(crate) fn interest(&self) -> Interest {
+        self.interest
+    }
+
+    /// Whether anyone listens.
+    pub(crate) fn is_heard(&self) -> bool {
+        !self.reporters.is_empty()
+    }
+
+    /// Adds an event to those that the next [`Announcer::flush`] hands over.
+    pub(crate) fn announce(&mut self, place: Option<Place>, fact: Fact) {
+        if !self.is_heard() {
+            return;
+        }
+        let fact = if self.secrets.is_empty() { fact } else { self.redacted(fact) };
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.waiting.push(Event { sequence: self.sequence, time, place, fact });
+        self.sequence += 1;
+    }
+
+    /// Hands the waiting events over. A reporter that fails is left out from here on, and the
+    /// others are told.
+    pub(crate) fn flush(&mut self) {
+        while !self.waiting.is_empty() {
+            let events = std::mem::take(&mut self.waiting);
+            self.each(|reporter| reporter.report(&events));
+        }
+    }
+
+    /// Lets displays move.
+    pub(crate) fn tick(&mut self) {
+        self.each(|reporter| reporter.tick());
+    }
+
+    /// Hands over what waits and takes leave.
+    pub(crate) fn finish(&mut self) {
+        self.flush();
+        self.each(|reporter| reporter.finish());
+    }
+
+    fn each(&mut self, mut act: impl FnMut(&mut dyn Reporter) -> std::io::Result<()>) {
+        let mut failures = Vec::new();
+        self.reporters.retain_mut(|reporter| match act(&mut **reporter) {
+            Ok(()) => true,
+            Err(error) => {
+                failures.push(error);
+                false
+            }
+        });
+        for error in failures {
+            let message = format!("a reporter failed and is left out: {error}").into();
+            self.announce(None, Fact::Warning { kind: Warning::ReporterFailed, message });
+        }
+    }
+
+    fn redacted(&self, fact: Fact) -> Fact {
+        let text = |text: Arc<str>| self.redact(&text).map_or(text, Arc::from);
+        let maybe = |error: Option<Arc<str>>| error.map(text);
+        match fact {
+            Fact::AttemptEnded { ending, elapsed, usage, error, retry_in } => {
+                Fact::AttemptEnded { ending, elapsed, usage, error: maybe(error), retry_in }
+            }
+            Fact::TaskEnded { ending, attempts, error } => {
+                Fact::TaskEnded { ending, attempts, error: maybe(error) }
+            }
+            Fact::GroupEnded { status, counts, elapsed, guest, reason } => {
+                Fact::GroupEnded { status, counts, elapsed, guest, reason: maybe(reason) }
+            }
+            Fact::Log { level, stream, message, cut } => {
+                Fact::Log { level, stream, message: text(message), cut }
+            }
+            Fact::Progress { done, total, message } => {
+                Fact::Progress { done, total, message: maybe(message) }
+            }
+            Fact::Warning { kind, message } => Fact::Warning { kind, message: text(message) },
+            Fact::RunStarted(_) | Fact::GroupStarted { .. } | Fact::AttemptStarted | Fact::RunEnded { .. } => fact,
+        }
+    }
+
+    /// The text without secrets; none where it holds none.
+    fn redact(&self, text: &str) -> Option<String> {
+        let mut redacted: Option<String> = None;
+        for (_, secret) in self.secrets.iter().filter(|(_, secret)| !secret.is_empty()) {
+            let current = redacted.as_deref().unwrap_or(text);
+            if current.contains(&**secret) {
+                redacted = Some(current.replace(&**secret, REDACTED));
+            }
+        }
+        redacted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::model::{Level, Stream};
+
+    struct Keep(Arc<Mutex<Vec<Event>>>);
+
+    impl Reporter for Keep {
+        fn report(&mut self, events: &[Event]) -> io::Result<()> {
+            self.0.lock().unwrap().extend_from_slice(events);
+            Ok(())
+        }
+        fn finish(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Broken;
+
+    impl Reporter for Broken {
+        fn report(&mut self, _: &[Event]) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn finish(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn log(message: &str) -> Fact {
+        Fact::Log { level: Level::Info, stream: Stream::Stdout, message: message.into(), cut: false }
+    }
+
+    #[test]
+    fn a_reporter_that_fails_is_left_out_and_the_others_are_told() {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let reporters: Vec<Box<dyn Reporter>> = vec![Box::new(Broken), Box::new(Keep(Arc::clone(&kept)))];
+        let mut announcer = Announcer::new(reporters, Arc::default());
+        announcer.announce(None, log("one"));
+        announcer.flush();
+        announcer.announce(None, log("two"));
+        announcer.finish();
+        let kept = kept.lock().unwrap();
+        assert_eq!(kept.len(), 3, "{kept:?}");
+        assert!(matches!(kept[1].fact, Fact::Warning { kind: Warning::ReporterFailed, .. }));
+        assert!(kept.iter().enumerate().all(|(at, event)| event.sequence == at as u64));
+    }
+
+    #[test]
+    fn secrets_are_redacted() {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let secrets = Arc::new(vec![("KEY".into(), "hunter2".into()), ("EMPTY".into(), "".into())]);
+        let mut announcer = Announcer::new(vec![Box::new(Keep(Arc::clone(&kept)))], secrets);
+        announcer.announce(None, log("the key is hunter2!"));
+        announcer.flush();
+        assert_eq!(kept.lock().unwrap()[0].fact, log("the key is [redacted]!"));
+    }
+}

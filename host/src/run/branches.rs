@@ -1,0 +1,193 @@
+//! The branches of one node while it runs: their calls, items and results.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::items::OpenItems;
+use crate::id::RunId;
+use crate::model::{
+    Call, Component, EnvironmentValue, Expr, Form, Group, Kind, Member, Merge, Node, Task, Type, Value,
+};
+
+/// One node while it runs.
+#[derive(Debug, Default)]
+pub(crate) struct Branches {
+    /// What the branches call, one for all or one a member, and whether making its arguments may block.
+    calls: Vec<(Arc<Call>, bool)>,
+    /// The items of a for-each group.
+    pub(crate) items: Option<OpenItems>,
+    /// Values by branch, where anything refers to them.
+    results: Vec<Option<Value>>,
+    /// When it opened.
+    pub(crate) opened: Option<Instant>,
+    /// The sum over its attempts.
+    pub(crate) guest: Duration,
+    /// Why it was refused or skipped.
+    pub(crate) reason: Option<Arc<str>>,
+}
+
+/// What calls are made from.
+pub(crate) struct Making<'a> {
+    pub(crate) run: &'a RunId,
+    pub(crate) seed: u64,
+    pub(crate) components: &'a [Component],
+    pub(crate) secrets: &'a [(Arc<str>, Arc<str>)],
+}
+
+impl Branches {
+    /// The node opened with so many branches. Without `keep`, values are dropped as they come.
+    pub(crate) fn open(&mut self, node: &Node, count: u32, keep: bool, making: &Making<'_>) {
+        let group = match node.kind {
+            Kind::Task(_) => None,
+            Kind::Group(_) => Some(&node.name),
+        };
+        let prepared = |task: &Task| {
+            let call = Arc::new(making.call(task, group, count)?);
+            Some((call, task.arguments.iter().any(Expr::reads_files)))
+        };
+        self.calls = tasks(node).filter_map(prepared).collect();
+        self.results = if keep { vec![None; count as usize] } else { Vec::new() };
+        self.opened = Some(Instant::now());
+    }
+
+    /// What the branch `index` calls, and whether making its arguments may block.
+    pub(crate) fn call(&self, index: u32) -> Option<&(Arc<Call>, bool)> {
+        self.calls.get(index as usize).or_else(|| self.calls.first())
+    }
+
+    /// Keeps a branch's value, where values are kept.
+    pub(crate) fn keep(&mut self, index: u32, value: Value) {
+        if let Some(slot) = self.results.get_mut(index as usize) {
+            *slot = Some(value);
+        }
+    }
+
+    /// The node's value, once all its branches succeeded. None where values are not kept.
+    pub(crate) fn join(&mut self, node: &Node) -> Option<Value> {
+        let results = std::mem::take(&mut self.results);
+        self.items = None;
+        match &node.kind {
+            Kind::Task(_) => results.into_iter().next().flatten(),
+            Kind::Group(Group { form, merge: Merge::Collect, .. }) => match form {
+                Form::ForEach { .. } if node.value.is_bytes() => {
+                    let byte = |value| if let Some(Value::U8(byte)) = value { Some(byte) } else { None };
+                    Some(Value::Bytes(results.into_iter().map(byte).collect::<Option<Vec<u8>>>()?.into()))
+                }
+                Form::ForEach { .. } => Some(Value::List(results.into_iter().collect::<Option<_>>()?)),
+                Form::Tasks(members) => {
+                    let fields = results.into_iter().zip(members).map(|(value, member)| match member.when {
+                        Some(_) => Some(Value::Option(value.map(Arc::new))),
+                        None => value,
+                    });
+                    Some(Value::Record(fields.collect::<Option<_>>()?))
+                }
+            },
+        }
+    }
+}
+
+impl Making<'_> {
+    fn call(&self, task: &Task, group: Option<&Arc<str>>, count: u32) -> Option<Call> {
+        let policy = &task.policy;
+        let environment = policy.grants.environment.iter().filter_map(|(name, value)| {
+            let value = match value {
+                EnvironmentValue::Literal(text) => text,
+                EnvironmentValue::Secret { name } => {
+                    self.secrets.iter().find(|(known, _)| known == name).map(|(_, value)| value)?
+                }
+            };
+            Some((Arc::clone(name), Arc::clone(value)))
+        });
+        Some(Call {
+            component: self.components.get(task.component)?.digest,
+            entry: task.entry.clone(),
+            signature: Arc::clone(&task.signature),
+            limits: policy.limits.clone(),
+            directories: policy.grants.directories.clone(),
+            environment: environment.collect(),
+            deterministic: policy.deterministic.then_some(self.seed),
+            run: self.run.clone(),
+            task: Arc::clone(&task.name),
+            group: group.map(Arc::clone),
+            count: u64::from(count),
+        })
+    }
+}
+
+/// The tasks of a node: one, or one a member.
+pub(crate) fn tasks(node: &Node) -> impl Iterator<Item = &Task> {
+    let (one, members): (Option<&Task>, &[Member]) = match &node.kind {
+        Kind::Task(task) => (Some(task), &[]),
+        Kind::Group(Group { form: Form::ForEach { task, .. }, .. }) => (Some(&**task), &[]),
+        Kind::Group(Group { form: Form::Tasks(members), .. }) => (None, members),
+    };
+    one.into_iter().chain(members.iter().map(|member| &member.task))
+}
+
+/// The task that the branch `index` of a node calls.
+pub(crate) fn task(node: &Node, index: u32) -> Option<&Task> {
+    match &node.kind {
+        Kind::Task(task) => Some(task),
+        Kind::Group(Group { form: Form::ForEach { task, .. }, .. }) => Some(task),
+        Kind::Group(Group { form: Form::Tasks(members), .. }) => {
+            members.get(index as usize).map(|member| &member.task)
+        }
+    }
+}
+
+/// Every expression of a node.
+pub(crate) fn expressions(node: &Node) -> impl Iterator<Item = &Expr> {
+    let (whens, list): (Vec<&Expr>, Option<&Expr>) = match &node.kind {
+        Kind::Task(_) => (Vec::new(), None),
+        Kind::Group(Group { form: Form::ForEach { items, .. }, .. }) => match items {
+            crate::model::Items::List(expr) => (Vec::new(), Some(expr)),
+            _ => (Vec::new(), None),
+        },
+        Kind::Group(Group { form: Form::Tasks(members), .. }) => {
+            (members.iter().filter_map(|member| member.when.as_ref()).collect(), None)
+        }
+    };
+    let arguments = tasks(node).flat_map(|task| &task.arguments);
+    arguments.chain(node.when.as_ref()).chain(list).chain(whens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_bytes_is_joined_as_bytes() {
+        let task = Task {
+            name: "t".into(),
+            component: 0,
+            entry: crate::model::Entry::Command { bytes: false },
+            signature: Arc::new(crate::model::Signature::command(false)),
+            arguments: Vec::new(),
+            policy: crate::model::Policy::default(),
+        };
+        let node = |value: Type| Node {
+            name: "g".into(),
+            after: Default::default(),
+            when: None,
+            kind: Kind::Group(Group {
+                form: Form::ForEach {
+                    task: Box::new(task.clone()),
+                    items: crate::model::Items::Range { start: 0, end: 2 },
+                },
+                concurrency: None,
+                on_failure: Default::default(),
+                merge: Merge::Collect,
+                max_branches: 2,
+            }),
+            value,
+        };
+        let joined = |value: Type, results: [Value; 2]| {
+            let results = results.into_iter().map(Some).collect();
+            Branches { results, ..Branches::default() }.join(&node(value)).unwrap()
+        };
+        let bytes = joined(Type::bytes(), [Value::U8(1), Value::U8(2)]);
+        assert_eq!(bytes, Value::Bytes(vec![1, 2].into()));
+        let list = joined(Type::list(Type::U16), [Value::U16(1), Value::U16(2)]);
+        assert_eq!(list, Value::List(Arc::new([Value::U16(1), Value::U16(2)])));
+    }
+}

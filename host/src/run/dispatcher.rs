@@ -1,0 +1,547 @@
+//! The one loop of a run. It alone orders events; all decisions about tasks are the scheduler's.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::announce::Announcer;
+use super::branches::{Branches, Making, expressions, task};
+use super::evaluate::{EvaluateError, Scope};
+use super::items::{ItemsError, OpenItems};
+use super::root::Root;
+use super::{Ended, Outputs, RunError, Settings, Stop, Stops, new_id};
+use crate::executor::{Executor, Port, Report, Reports};
+use crate::id::{AttemptId, BranchId, NodeId, RunId};
+use crate::model::{
+    Attempt, Cause, Counts, Ending, EnvironmentValue, Expr, Fact, Form, Group, Items, Kind, Outcome, Place,
+    RunStarted, Source, Status, Usage, Value, Warning, Workflow,
+};
+use crate::schedule::{Action, Input, Plan, Scheduler};
+
+/// How often displays move.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What was done aside because it may block.
+enum Aside {
+    Items(NodeId, Result<(OpenItems, u32), ItemsError>),
+    Arguments(AttemptId, Result<Vec<Value>, EvaluateError>),
+}
+
+/// What is known of an attempt from hand-over to its end.
+struct Flight {
+    since: Instant,
+    /// Set while its arguments are still being made, with whether it was cancelled meanwhile.
+    preparing: Option<bool>,
+}
+
+/// One run.
+pub(super) struct Dispatcher {
+    workflow: Arc<Workflow>,
+    run: RunId,
+    executor: Arc<dyn Executor>,
+    scheduler: Scheduler,
+    announcer: Announcer,
+    reports: Reports,
+    stops: Stops,
+    aside: (mpsc::UnboundedSender<Aside>, mpsc::UnboundedReceiver<Aside>),
+    scope: Scope,
+    branches: Vec<Branches>,
+    /// Whether anything refers to a node's value.
+    wanted: Vec<bool>,
+    flights: HashMap<AttemptId, Flight, rustc_hash::FxBuildHasher>,
+    submitting: Vec<Attempt>,
+    began: Instant,
+    /// What the scheduler said and was not done yet.
+    actions: VecDeque<Action>,
+    /// What was said of the last attempt of branches that did not succeed yet.
+    errors: HashMap<BranchId, Arc<str>>,
+    over: Option<(Status, Counts)>,
+}
+
+impl Dispatcher {
+    pub(super) async fn new(workflow: Arc<Workflow>, settings: Settings) -> Result<Self, RunError> {
+        let Settings { executor, reporters, environment, stops } = settings;
+        let root = Root::open(&workflow.root, &workflow.folder)
+            .map_err(|source| RunError::Root { path: workflow.root.clone(), source })?;
+        let secrets = Arc::new(secrets(&workflow, &*environment)?);
+        let announcer = Announcer::new(reporters, Arc::clone(&secrets));
+        let (port, reports) = Port::new(announcer.interest());
+        let capacity = executor.open(port).await?;
+        let scheduler = Scheduler::new(Plan::from(&*workflow), workflow.seed, capacity.slots + capacity.ahead);
+        let nodes = workflow.nodes.len();
+        Ok(Self {
+            run: new_id()?,
+            executor,
+            scheduler,
+            announcer,
+            reports,
+            stops,
+            aside: mpsc::unbounded_channel(),
+            scope: Scope {
+                values: Arc::new(vec![None; nodes]),
+                item: None,
+                index: 0,
+                root: Arc::new(root),
+                secrets,
+            },
+            branches: std::iter::repeat_with(Branches::default).take(nodes).collect(),
+            wanted: wanted(&workflow),
+            flights: HashMap::default(),
+            submitting: Vec::new(),
+            began: Instant::now(),
+            actions: VecDeque::new(),
+            errors: HashMap::new(),
+            over: None,
+            workflow,
+        })
+    }
+
+    /// Runs to the end.
+    pub(super) async fn run(mut self) -> Result<Ended, RunError> {
+        self.announce_start();
+        self.decide(Input::Begin);
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut reports = Vec::new();
+        let (status, counts) = loop {
+            self.perform();
+            if !self.submitting.is_empty() {
+                self.executor.submit(std::mem::take(&mut self.submitting));
+            }
+            self.announcer.flush();
+            if let Some(over) = self.over {
+                break over;
+            }
+            let wake = self.scheduler.wake_at().map(|at| self.began + at);
+            tokio::select! {
+                () = self.reports.ready() => {}
+                Some(aside) = self.aside.1.recv() => self.aside(aside),
+                Some(stop) = self.stops.0.recv() => self.stop(stop),
+                () = sleep_until(wake) => self.decide(Input::Tick),
+                _ = ticks.tick() => self.announcer.tick(),
+            }
+            self.reports.take(&mut reports);
+            for report in reports.drain(..) {
+                self.report(report);
+            }
+        };
+        self.executor.drain().await;
+        self.end(status, counts)
+    }
+
+    fn announce_start(&mut self) {
+        let workflow = &self.workflow;
+        let started = RunStarted {
+            run: self.run.clone(),
+            name: Arc::clone(&workflow.name),
+            workflow: workflow.digest,
+            components: workflow.components.iter().map(|c| (Arc::clone(&c.alias), c.digest)).collect(),
+            inputs: workflow
+                .inputs
+                .iter()
+                .map(|input| (Arc::clone(&input.name), crate::interface::to_json(&input.value, &input.ty)))
+                .collect(),
+            nodes: workflow.nodes.iter().map(|node| Arc::clone(&node.name)).collect(),
+        };
+        self.announcer.announce(None, Fact::RunStarted(Box::new(started)));
+    }
+
+    fn end(mut self, status: Status, counts: Counts) -> Result<Ended, RunError> {
+        let has_value = |node: &NodeId| self.scope.values.get(node.index()).is_some_and(Option::is_some);
+        let outputs =
+            Outputs::make(&self.workflow, &self.scope, |output| output.needs.iter().all(has_value));
+        let status = if outputs.is_err() { Status::Failed } else { status };
+        let elapsed = self.began.elapsed();
+        self.announcer.announce(None, Fact::RunEnded { status, counts, elapsed });
+        self.announcer.finish();
+        Ok(Ended { run: self.run, status, counts, outputs: outputs? })
+    }
+
+    fn stop(&mut self, stop: Stop) {
+        let (input, message) = match stop {
+            Stop::Starting => {
+                self.executor.announce_cancel();
+                (Input::Interrupt, "stopping: running attempts may finish; a second Ctrl-C stops them now")
+            }
+            Stop::Now => (Input::Abort, "stopping now"),
+        };
+        let message = message.into();
+        self.announcer.announce(None, Fact::Warning { kind: Warning::Interrupted, message });
+        self.decide(input);
+    }
+
+    fn aside(&mut self, aside: Aside) {
+        match aside {
+            Aside::Items(node, items) => self.items(node, items),
+            Aside::Arguments(id, arguments) => match self.flights.get_mut(&id).map(|flight| flight.preparing.take()) {
+                Some(Some(false)) => self.submit_with(id, arguments),
+                Some(Some(true)) => self.returned(id),
+                Some(None) | None => {}
+            },
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Started { id } => {
+                if self.announcer.interest().starts {
+                    let place = self.place(id);
+                    self.announcer.announce(place, Fact::AttemptStarted);
+                }
+            }
+            Report::Log { id, level, stream, message, cut } => {
+                let place = self.place(id);
+                self.announcer.announce(place, Fact::Log { level, stream, message, cut });
+            }
+            Report::Progress { id, done, total, message } => {
+                let place = self.place(id);
+                self.announcer.announce(place, Fact::Progress { done, total, message });
+            }
+            Report::Returned { id } => self.returned(id),
+            Report::Finished { id, outcome, usage } => self.finished(id, outcome, usage),
+            Report::Warning { kind, message } => self.announcer.announce(None, Fact::Warning { kind, message }),
+        }
+    }
+
+    fn returned(&mut self, id: AttemptId) {
+        if self.flights.remove(&id).is_some() {
+            self.decide(Input::Returned { id });
+        }
+    }
+
+    fn finished(&mut self, id: AttemptId, outcome: Outcome, usage: Usage) {
+        let Some(flight) = self.flights.remove(&id) else {
+            // Not one of ours, or no longer: the scheduler counts and drops it.
+            return self.decide(Input::Finished { id, ending: outcome.ending(), permanent: false });
+        };
+        let ending = outcome.ending();
+        let permanent = matches!(outcome, Outcome::Failed { permanent: true, .. });
+        let error: Option<Arc<str>> = outcome.message().map(Into::into);
+        if let Some(branches) = self.branches.get_mut(id.branch.node.index()) {
+            branches.guest += usage.wall;
+            if let Outcome::Succeeded(value) = outcome {
+                branches.keep(id.branch.index, value);
+            }
+        }
+        match &error {
+            Some(error) => drop(self.errors.insert(id.branch, Arc::clone(error))),
+            None if self.errors.is_empty() => {}
+            None => drop(self.errors.remove(&id.branch)),
+        }
+        let decided = self.actions.len();
+        self.decide(Input::Finished { id, ending, permanent });
+        if ending != Ending::Succeeded || self.announcer.interest().successes {
+            let retry_in = self.actions.range(decided..).find_map(|action| match action {
+                Action::Retry { id: again, delay } if *again == id => Some(*delay),
+                _ => None,
+            });
+            let elapsed = flight.since.elapsed();
+            let fact = Fact::AttemptEnded { ending, elapsed, usage, error, retry_in };
+            let place = self.place(id);
+            self.announcer.announce(place, fact);
+        }
+    }
+
+    /// Hands an input to the scheduler. What it says is done by [`Dispatcher::perform`], so that no
+    /// chain of decisions becomes a chain of calls.
+    fn decide(&mut self, input: Input) {
+        self.scheduler.handle(input, self.began.elapsed(), &mut self.actions);
+    }
+
+    fn perform(&mut self) {
+        while let Some(action) = self.actions.pop_front() {
+            match action {
+                Action::Open { node } => self.open(node),
+                Action::Submit { id } => self.submit(id),
+                Action::Cancel { id, cause } => self.cancel(id, cause),
+                // Told with the attempt's end.
+                Action::Retry { .. } => {}
+                Action::Ended { branch, ending, attempts } => self.ended(branch, ending, attempts),
+                Action::EndedUnstarted { node, indices } => {
+                    if self.announcer.interest().successes {
+                        for index in indices {
+                            self.ended(BranchId { node, index }, Ending::Cancelled, 0);
+                        }
+                    }
+                }
+                Action::Closed { node, status, counts, because } => self.closed(node, status, counts, because),
+                Action::Over { status, counts } => self.over = Some((status, counts)),
+            }
+        }
+    }
+
+    fn open(&mut self, id: NodeId) {
+        let workflow = Arc::clone(&self.workflow);
+        let Some(node) = workflow.nodes.get(id.index()) else { return };
+        match node.when.as_ref().map_or(Ok(true), |when| self.holds(when)) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.because(id, "its `when` is false");
+                return self.decide(Input::Skipped { node: id });
+            }
+            Err(error) => return self.refuse(id, &format!("its `when`: {error}")),
+        }
+        match &node.kind {
+            Kind::Task(_) => self.opened(id, 1, Vec::new()),
+            Kind::Group(Group { form: Form::Tasks(members), .. }) => {
+                let mut left_out = Vec::new();
+                for (index, member) in (0..).zip(members) {
+                    match member.when.as_ref().map_or(Ok(true), |when| self.holds(when)) {
+                        Ok(true) => {}
+                        Ok(false) => left_out.push(index),
+                        Err(error) => {
+                            return self.refuse(id, &format!("`when` of `{}`: {error}", member.task.name));
+                        }
+                    }
+                }
+                let count = u32::try_from(members.len()).unwrap_or(u32::MAX);
+                self.opened(id, count, left_out);
+            }
+            Kind::Group(Group { form: Form::ForEach { items, .. }, max_branches, .. }) => {
+                let may_block = match items {
+                    Items::Files { .. } | Items::Lines { .. } | Items::Jsonl { .. } => true,
+                    Items::List(expr) => expr.reads_files(),
+                    Items::Range { .. } | Items::Literal(_) | Items::Matrix(_) => false,
+                };
+                let bound = *max_branches;
+                if !may_block {
+                    return self.items(id, OpenItems::open(items, &self.scope, bound));
+                }
+                let (sender, scope, items) = (self.aside.0.clone(), self.scope.clone(), items.clone());
+                tokio::task::spawn_blocking(move || {
+                    // The receiver lives as long as the run; after it nobody needs the items.
+                    let _ = sender.send(Aside::Items(id, OpenItems::open(&items, &scope, bound)));
+                });
+            }
+        }
+    }
+
+    fn holds(&self, when: &Expr) -> Result<bool, EvaluateError> {
+        match self.scope.evaluate(when)? {
+            Value::Bool(holds) => Ok(holds),
+            _ => Err(EvaluateError::Shape),
+        }
+    }
+
+    fn items(&mut self, node: NodeId, items: Result<(OpenItems, u32), ItemsError>) {
+        match items {
+            Ok((items, count)) => {
+                if let Some(branches) = self.branches.get_mut(node.index()) {
+                    branches.items = Some(items);
+                }
+                self.opened(node, count, Vec::new());
+            }
+            Err(error) => self.refuse(node, &error.to_string()),
+        }
+    }
+
+    fn opened(&mut self, id: NodeId, count: u32, left_out: Vec<u32>) {
+        let workflow = Arc::clone(&self.workflow);
+        let (Some(node), Some(branches)) = (workflow.nodes.get(id.index()), self.branches.get_mut(id.index()))
+        else {
+            return;
+        };
+        let keep = self.wanted.get(id.index()).copied().unwrap_or(true);
+        let making = Making {
+            run: &self.run,
+            seed: workflow.seed,
+            components: &workflow.components,
+            secrets: &self.scope.secrets,
+        };
+        branches.open(node, count, keep, &making);
+        let concurrency = match &node.kind {
+            Kind::Task(_) => None,
+            Kind::Group(group) => group.concurrency,
+        };
+        let started = u64::from(count) - left_out.len() as u64;
+        let fact = Fact::GroupStarted { branches: Some(started), concurrency };
+        let place = self.node_place(id);
+        self.announcer.announce(place, fact);
+        self.decide(Input::Opened { node: id, branches: count, left_out });
+    }
+
+    fn because(&mut self, node: NodeId, reason: &str) {
+        if let Some(branches) = self.branches.get_mut(node.index()) {
+            branches.reason = Some(reason.into());
+        }
+    }
+
+    fn refuse(&mut self, node: NodeId, reason: &str) {
+        self.because(node, reason);
+        self.decide(Input::Refused { node });
+    }
+
+    fn submit(&mut self, id: AttemptId) {
+        let BranchId { node, index } = id.branch;
+        let workflow = Arc::clone(&self.workflow);
+        let Some(task) = workflow.nodes.get(node.index()).and_then(|node| task(node, index)) else { return };
+        let Some(branches) = self.branches.get(node.index()) else { return };
+        let aside = branches.call(index).is_some_and(|(_, may_block)| *may_block);
+        self.flights.insert(id, Flight { since: Instant::now(), preparing: aside.then_some(false) });
+        let item = match branches.items.as_ref().map(|items| items.item(index)).transpose() {
+            Ok(item) => item,
+            Err(reason) => return self.reject(id, reason),
+        };
+        if !aside {
+            self.scope.item = item;
+            self.scope.index = index;
+            let arguments = self.scope.all(&task.arguments);
+            return self.submit_with(id, arguments);
+        }
+        let scope = Scope { item, index, ..self.scope.clone() };
+        let (sender, arguments) = (self.aside.0.clone(), task.arguments.clone());
+        tokio::task::spawn_blocking(move || {
+            // As above.
+            let _ = sender.send(Aside::Arguments(id, scope.all(&arguments)));
+        });
+    }
+
+    fn submit_with(&mut self, id: AttemptId, arguments: Result<Vec<Value>, EvaluateError>) {
+        let branches = self.branches.get(id.branch.node.index());
+        let Some((call, _)) = branches.and_then(|branches| branches.call(id.branch.index)) else { return };
+        match arguments {
+            Ok(arguments) => self.submitting.push(Attempt { id, call: Arc::clone(call), arguments }),
+            Err(error) => self.reject(id, error.to_string()),
+        }
+    }
+
+    fn reject(&mut self, id: AttemptId, reason: String) {
+        self.finished(id, Outcome::Rejected { reason }, Usage::default());
+    }
+
+    fn cancel(&mut self, id: AttemptId, cause: Cause) {
+        match self.flights.get_mut(&id) {
+            Some(Flight { preparing: Some(cancelled), .. }) => *cancelled = true,
+            Some(_) => {
+                if let Some(at) = self.submitting.iter().position(|attempt| attempt.id == id) {
+                    self.submitting.remove(at);
+                    self.returned(id);
+                } else {
+                    self.executor.cancel(&[id], cause);
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn ended(&mut self, branch: BranchId, ending: Ending, attempts: u32) {
+        if ending == Ending::Succeeded && attempts == 1 && !self.announcer.interest().successes {
+            return;
+        }
+        let error = self.errors.remove(&branch);
+        let mut place = self.place(AttemptId { branch, number: attempts });
+        if let Some(place) = &mut place {
+            place.attempt = None;
+        }
+        self.announcer.announce(place, Fact::TaskEnded { ending, attempts, error });
+    }
+
+    fn closed(&mut self, id: NodeId, status: Status, counts: Counts, because: Option<NodeId>) {
+        let workflow = Arc::clone(&self.workflow);
+        let (Some(node), Some(branches)) = (workflow.nodes.get(id.index()), self.branches.get_mut(id.index()))
+        else {
+            return;
+        };
+        if status == Status::Succeeded
+            && let Some(value) = branches.join(node)
+            && let Some(slot) = Arc::make_mut(&mut self.scope.values).get_mut(id.index())
+        {
+            *slot = Some(value);
+        }
+        let branches = std::mem::take(branches);
+        let because = because.and_then(|node| workflow.nodes.get(node.index()));
+        let reason = branches.reason.or_else(|| {
+            because.map(|node| format!("it waits for `{}`, which has no value", node.name).into())
+        });
+        let elapsed = branches.opened.map(|opened| opened.elapsed()).unwrap_or_default();
+        let fact = Fact::GroupEnded { status, counts, elapsed, guest: branches.guest, reason };
+        let place = self.node_place(id);
+        self.announcer.announce(place, fact);
+    }
+
+    fn place(&self, id: AttemptId) -> Option<Place> {
+        if !self.announcer.is_heard() {
+            return None;
+        }
+        let node = self.workflow.nodes.get(id.branch.node.index())?;
+        let task = task(node, id.branch.index)?;
+        let group = match node.kind {
+            Kind::Task(_) => None,
+            Kind::Group(_) => Some(Arc::clone(&node.name)),
+        };
+        Some(Place {
+            index: group.is_some().then_some(id.branch.index),
+            group,
+            task: Some(Arc::clone(&task.name)),
+            attempt: Some(id.number),
+            executor: Some(task.policy.executor.name()),
+        })
+    }
+
+    fn node_place(&self, id: NodeId) -> Option<Place> {
+        let node = self.workflow.nodes.get(id.index())?;
+        let name = Some(Arc::clone(&node.name));
+        let executor = super::branches::tasks(node).next().map(|task| task.policy.executor.name());
+        Some(match node.kind {
+            Kind::Task(_) => Place { task: name, executor, ..Place::default() },
+            Kind::Group(_) => Place { group: name, executor, ..Place::default() },
+        })
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Which nodes' values anything refers to.
+fn wanted(workflow: &Workflow) -> Vec<bool> {
+    let mut wanted = vec![false; workflow.nodes.len()];
+    let outputs = workflow.outputs.iter().map(|output| &output.value);
+    for expr in workflow.nodes.iter().flat_map(expressions).chain(outputs) {
+        expr.walk(&mut |expr| {
+            if let Expr::Reference { source: Source::Node(node), .. } = expr
+                && let Some(wanted) = wanted.get_mut(node.index())
+            {
+                *wanted = true;
+            }
+        });
+    }
+    wanted
+}
+
+/// Every secret that the workflow names, with its value.
+fn secrets(
+    workflow: &Workflow,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<(Arc<str>, Arc<str>)>, RunError> {
+    let mut names: Vec<Arc<str>> = Vec::new();
+    for node in &workflow.nodes {
+        for expr in expressions(node) {
+            expr.walk(&mut |expr| {
+                if let Expr::Secret { name } = expr {
+                    names.push(Arc::clone(name));
+                }
+            });
+        }
+        for task in super::branches::tasks(node) {
+            for (_, value) in &task.policy.grants.environment {
+                match value {
+                    EnvironmentValue::Literal(_) => {}
+                    EnvironmentValue::Secret { name } => names.push(Arc::clone(name)),
+                }
+            }
+        }
+    }
+    names.sort();
+    names.dedup();
+    let read = |name: Arc<str>| match environment(&name) {
+        Some(value) => Ok((name, value.into())),
+        None => Err(RunError::Secret(name)),
+    };
+    names.into_iter().map(read).collect()
+}

@@ -1,0 +1,136 @@
+//! Runs a workflow: ties scheduler, executor and reporters together, makes the values that tasks
+//! are called with, and joins those that they return. Knows nothing of the command line.
+
+mod announce;
+mod branches;
+mod dispatcher;
+mod evaluate;
+mod files;
+mod items;
+mod outputs;
+mod root;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+pub use outputs::Outputs;
+pub use root::RootError;
+
+use crate::executor::{Executor, Unreachable};
+use crate::id::RunId;
+use crate::model::{Counts, Status, Workflow};
+use crate::report::Reporter;
+
+/// What a run needs besides its workflow.
+pub struct Settings {
+    /// Where attempts run.
+    pub executor: Arc<dyn Executor>,
+    /// Who is told of events, in this order.
+    pub reporters: Vec<Box<dyn Reporter>>,
+    /// flowhost's environment, from which secrets are read when the run begins.
+    pub environment: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    /// Asks the run to stop. [`Stopper::new`] makes both ends.
+    pub stops: Stops,
+}
+
+/// Asks a run to stop, from anywhere and any number of times.
+#[derive(Clone, Debug)]
+pub struct Stopper(mpsc::UnboundedSender<Stop>);
+
+/// The run's end of a [`Stopper`].
+#[derive(Debug)]
+pub struct Stops(mpsc::UnboundedReceiver<Stop>);
+
+/// How a run is to stop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// Start nothing more, and let running attempts finish.
+    Starting,
+    /// Cancel running attempts too.
+    Now,
+}
+
+impl Stopper {
+    /// Both ends.
+    #[must_use]
+    pub fn new() -> (Self, Stops) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), Stops(receiver))
+    }
+
+    /// Asks the run to stop. A run that is over does not hear it.
+    pub fn stop(&self, how: Stop) {
+        // An error means that the run is over, which is what was asked for.
+        let _ = self.0.send(how);
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its id.
+    pub run: RunId,
+    /// Succeeded, failed or cancelled.
+    pub status: Status,
+    /// Branches and lone tasks by their ending.
+    pub counts: Counts,
+    /// What it yields.
+    pub outputs: Outputs,
+}
+
+/// Why a run could not begin or not be completed, other than by its tasks.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The executor cannot be reached.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+    /// A secret is not in flowhost's environment.
+    #[error("the environment variable `{0}`, which the workflow names as a secret, is not set or is not UTF-8")]
+    Secret(Arc<str>),
+    /// The root folder cannot be opened.
+    #[error("the root `{path}`: {source}")]
+    Root {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// Why.
+        source: RootError,
+    },
+    /// An output could not be made or written. The run's other outputs exist.
+    #[error("output `{name}`: {reason}")]
+    Output {
+        /// The output's name.
+        name: Arc<str>,
+        /// Why.
+        reason: String,
+    },
+    /// The system gave no random bytes for the run's id.
+    #[error("the system gives no random bytes: {0}")]
+    Random(getrandom::Error),
+}
+
+/// Runs a workflow to its end.
+///
+/// # Errors
+/// Fails when the run cannot begin, or when an output cannot be written. What becomes of tasks is
+/// no error; see [`Ended::status`].
+pub async fn run(workflow: Arc<Workflow>, settings: Settings) -> Result<Ended, RunError> {
+    dispatcher::Dispatcher::new(workflow, settings).await?.run().await
+}
+
+/// An id for a run that begins now.
+fn new_id() -> Result<RunId, RunError> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(RunError::Random)?;
+    let letters = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut rest = u64::from_le_bytes(random);
+    let suffix: String = std::iter::repeat_with(|| {
+        let letter = usize::try_from(rest % 36).ok().and_then(|at| letters.get(at));
+        rest /= 36;
+        char::from(letter.copied().unwrap_or(b'0'))
+    })
+    .take(6)
+    .collect();
+    let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
+    Ok(RunId(format!("{now}-{suffix}").into()))
+}
