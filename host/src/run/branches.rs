@@ -24,6 +24,8 @@ pub(crate) struct Branches {
     pub(crate) guest: Duration,
     /// Why it was refused or skipped.
     pub(crate) reason: Option<Arc<str>>,
+    /// Whether the node has ended, and all of it was let go.
+    pub(crate) closed: bool,
 }
 
 /// What calls are made from.

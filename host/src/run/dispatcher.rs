@@ -55,6 +55,8 @@ pub(super) struct Dispatcher {
     began: Instant,
     /// What the scheduler said and was not done yet.
     actions: VecDeque<Action>,
+    /// Where the scheduler writes, empty in between.
+    decided: Vec<Action>,
     /// What was said of the last attempt of branches that did not succeed yet.
     errors: HashMap<BranchId, Arc<str>>,
     over: Option<(Status, Counts)>,
@@ -92,6 +94,7 @@ impl Dispatcher {
             submitting: Vec::new(),
             began: Instant::now(),
             actions: VecDeque::new(),
+            decided: Vec::new(),
             errors: HashMap::new(),
             over: None,
             workflow,
@@ -247,7 +250,8 @@ impl Dispatcher {
     /// Hands an input to the scheduler. What it says is done by [`Dispatcher::perform`], so that no
     /// chain of decisions becomes a chain of calls.
     fn decide(&mut self, input: Input) {
-        self.scheduler.handle(input, self.began.elapsed(), &mut self.actions);
+        self.scheduler.handle(input, self.began.elapsed(), &mut self.decided);
+        self.actions.extend(self.decided.drain(..));
     }
 
     fn perform(&mut self) {
@@ -259,9 +263,9 @@ impl Dispatcher {
                 // Told with the attempt's end.
                 Action::Retry { .. } => {}
                 Action::Ended { branch, ending, attempts } => self.ended(branch, ending, attempts),
-                Action::EndedUnstarted { node, indices } => {
+                Action::EndedUnstarted { node, range } => {
                     if self.announcer.interest().successes {
-                        for index in indices {
+                        for index in range {
                             self.ended(BranchId { node, index }, Ending::Cancelled, 0);
                         }
                     }
@@ -326,6 +330,10 @@ impl Dispatcher {
     }
 
     fn items(&mut self, node: NodeId, items: Result<(OpenItems, u32), ItemsError>) {
+        // An interrupted run closes what still looks for its items.
+        if self.branches.get(node.index()).is_none_or(|branches| branches.closed) {
+            return;
+        }
         match items {
             Ok((items, count)) => {
                 if let Some(branches) = self.branches.get_mut(node.index()) {
@@ -450,7 +458,7 @@ impl Dispatcher {
         {
             *slot = Some(value);
         }
-        let branches = std::mem::take(branches);
+        let branches = std::mem::replace(branches, Branches { closed: true, ..Branches::default() });
         let because = because.and_then(|node| workflow.nodes.get(node.index()));
         let reason = branches.reason.or_else(|| {
             because.map(|node| format!("it waits for `{}`, which has no value", node.name).into())
