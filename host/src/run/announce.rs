@@ -1,13 +1,10 @@
 //! Orders and stamps events, and hands them to every reporter. Nothing that is secret passes.
 
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::secrets::Secrets;
 use crate::model::{Event, Fact, Place, Warning};
 use crate::report::{Interest, Reporter};
-
-/// What stands where a secret stood.
-const REDACTED: &str = "[redacted]";
 
 /// Orders and stamps events, and hands them to every reporter in turn.
 pub(crate) struct Announcer {
@@ -15,11 +12,11 @@ pub(crate) struct Announcer {
     interest: Interest,
     waiting: Vec<Event>,
     sequence: u64,
-    secrets: Arc<Vec<(Arc<str>, Arc<str>)>>,
+    secrets: Secrets,
 }
 
 impl Announcer {
-    pub(crate) fn new(reporters: Vec<Box<dyn Reporter>>, secrets: Arc<Vec<(Arc<str>, Arc<str>)>>) -> Self {
+    pub(crate) fn new(reporters: Vec<Box<dyn Reporter>>, secrets: Secrets) -> Self {
         let interest = reporters.iter().fold(Interest::default(), |all, reporter| {
             let one = reporter.interest();
             Interest {
@@ -90,8 +87,8 @@ impl Announcer {
     }
 
     fn redacted(&self, fact: Fact) -> Fact {
-        let text = |text: Arc<str>| self.redact(&text).map_or(text, Arc::from);
-        let maybe = |error: Option<Arc<str>>| error.map(text);
+        let text = |text| self.secrets.redact(text);
+        let maybe = |error: Option<_>| error.map(text);
         match fact {
             Fact::AttemptEnded { ending, elapsed, usage, error, retry_in } => {
                 Fact::AttemptEnded { ending, elapsed, usage, error: maybe(error), retry_in }
@@ -112,24 +109,12 @@ impl Announcer {
             Fact::RunStarted(_) | Fact::GroupStarted { .. } | Fact::AttemptStarted | Fact::RunEnded { .. } => fact,
         }
     }
-
-    /// The text without secrets; none where it holds none.
-    fn redact(&self, text: &str) -> Option<String> {
-        let mut redacted: Option<String> = None;
-        for (_, secret) in self.secrets.iter().filter(|(_, secret)| !secret.is_empty()) {
-            let current = redacted.as_deref().unwrap_or(text);
-            if current.contains(&**secret) {
-                redacted = Some(current.replace(&**secret, REDACTED));
-            }
-        }
-        redacted
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use super::*;
     use crate::model::{Level, Stream};
@@ -165,7 +150,7 @@ mod tests {
     fn a_reporter_that_fails_is_left_out_and_the_others_are_told() {
         let kept = Arc::new(Mutex::new(Vec::new()));
         let reporters: Vec<Box<dyn Reporter>> = vec![Box::new(Broken), Box::new(Keep(Arc::clone(&kept)))];
-        let mut announcer = Announcer::new(reporters, Arc::default());
+        let mut announcer = Announcer::new(reporters, Secrets::default());
         announcer.announce(None, log("one"));
         announcer.flush();
         announcer.announce(None, log("two"));
@@ -174,15 +159,5 @@ mod tests {
         assert_eq!(kept.len(), 3, "{kept:?}");
         assert!(matches!(kept[1].fact, Fact::Warning { kind: Warning::ReporterFailed, .. }));
         assert!(kept.iter().enumerate().all(|(at, event)| event.sequence == at as u64));
-    }
-
-    #[test]
-    fn secrets_are_redacted() {
-        let kept = Arc::new(Mutex::new(Vec::new()));
-        let secrets = Arc::new(vec![("KEY".into(), "hunter2".into()), ("EMPTY".into(), "".into())]);
-        let mut announcer = Announcer::new(vec![Box::new(Keep(Arc::clone(&kept)))], secrets);
-        announcer.announce(None, log("the key is hunter2!"));
-        announcer.flush();
-        assert_eq!(kept.lock().unwrap()[0].fact, log("the key is [redacted]!"));
     }
 }

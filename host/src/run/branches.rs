@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::items::OpenItems;
+use super::secrets::Secrets;
 use crate::id::RunId;
 use crate::model::{
-    Call, Component, EnvironmentValue, Expr, Form, Group, Kind, Member, Merge, Node, Task, Type, Value,
+    Call, Component, EnvironmentValue, Expr, Form, Group, Kind, Member, Merge, Node, Task, Value,
 };
 
 /// One node while it runs.
@@ -33,7 +34,7 @@ pub(crate) struct Making<'a> {
     pub(crate) run: &'a RunId,
     pub(crate) seed: u64,
     pub(crate) components: &'a [Component],
-    pub(crate) secrets: &'a [(Arc<str>, Arc<str>)],
+    pub(crate) secrets: &'a Secrets,
 }
 
 impl Branches {
@@ -62,6 +63,11 @@ impl Branches {
         if let Some(slot) = self.results.get_mut(index as usize) {
             *slot = Some(value);
         }
+    }
+
+    /// Lets go of everything, and yields what it was.
+    pub(crate) fn close(&mut self) -> Self {
+        std::mem::replace(self, Self { closed: true, ..Self::default() })
     }
 
     /// The node's value, once all its branches succeeded. None where values are not kept.
@@ -94,9 +100,7 @@ impl Making<'_> {
         let environment = policy.grants.environment.iter().filter_map(|(name, value)| {
             let value = match value {
                 EnvironmentValue::Literal(text) => text,
-                EnvironmentValue::Secret { name } => {
-                    self.secrets.iter().find(|(known, _)| known == name).map(|(_, value)| value)?
-                }
+                EnvironmentValue::Secret { name } => self.secrets.get(name)?,
             };
             Some((Arc::clone(name), Arc::clone(value)))
         });
@@ -156,6 +160,7 @@ pub(crate) fn expressions(node: &Node) -> impl Iterator<Item = &Expr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Type;
 
     #[test]
     fn a_list_of_bytes_is_joined_as_bytes() {

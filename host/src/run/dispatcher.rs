@@ -11,11 +11,12 @@ use super::branches::{Branches, Making, expressions, task};
 use super::evaluate::{EvaluateError, Scope};
 use super::items::{ItemsError, OpenItems};
 use super::root::Root;
+use super::secrets::Secrets;
 use super::{Ended, Outputs, RunError, Settings, Stop, Stops, new_id};
 use crate::executor::{Executor, Port, Report, Reports};
 use crate::id::{AttemptId, BranchId, NodeId, RunId};
 use crate::model::{
-    Attempt, Cause, Counts, Ending, EnvironmentValue, Expr, Fact, Form, Group, Items, Kind, Outcome, Place,
+    Attempt, Cause, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Outcome, Place,
     RunStarted, Source, Status, Usage, Value, Warning, Workflow,
 };
 use crate::schedule::{Action, Input, Plan, Scheduler};
@@ -67,8 +68,8 @@ impl Dispatcher {
         let Settings { executor, reporters, environment, stops } = settings;
         let root = Root::open(&workflow.root, &workflow.folder)
             .map_err(|source| RunError::Root { path: workflow.root.clone(), source })?;
-        let secrets = Arc::new(secrets(&workflow, &*environment)?);
-        let announcer = Announcer::new(reporters, Arc::clone(&secrets));
+        let secrets = Secrets::read(&workflow, &*environment)?;
+        let announcer = Announcer::new(reporters, secrets.clone());
         let (port, reports) = Port::new(announcer.interest());
         let capacity = executor.open(port).await?;
         let scheduler = Scheduler::new(Plan::from(&*workflow), workflow.seed, capacity.slots + capacity.ahead);
@@ -458,7 +459,7 @@ impl Dispatcher {
         {
             *slot = Some(value);
         }
-        let branches = std::mem::replace(branches, Branches { closed: true, ..Branches::default() });
+        let branches = branches.close();
         let because = because.and_then(|node| workflow.nodes.get(node.index()));
         let reason = branches.reason.or_else(|| {
             because.map(|node| format!("it waits for `{}`, which has no value", node.name).into())
@@ -520,36 +521,4 @@ fn wanted(workflow: &Workflow) -> Vec<bool> {
         });
     }
     wanted
-}
-
-/// Every secret that the workflow names, with its value.
-fn secrets(
-    workflow: &Workflow,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<Vec<(Arc<str>, Arc<str>)>, RunError> {
-    let mut names: Vec<Arc<str>> = Vec::new();
-    for node in &workflow.nodes {
-        for expr in expressions(node) {
-            expr.walk(&mut |expr| {
-                if let Expr::Secret { name } = expr {
-                    names.push(Arc::clone(name));
-                }
-            });
-        }
-        for task in super::branches::tasks(node) {
-            for (_, value) in &task.policy.grants.environment {
-                match value {
-                    EnvironmentValue::Literal(_) => {}
-                    EnvironmentValue::Secret { name } => names.push(Arc::clone(name)),
-                }
-            }
-        }
-    }
-    names.sort();
-    names.dedup();
-    let read = |name: Arc<str>| match environment(&name) {
-        Some(value) => Ok((name, value.into())),
-        None => Err(RunError::Secret(name)),
-    };
-    names.into_iter().map(read).collect()
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::root::Root;
+use super::secrets::Secrets;
 use crate::interface::{JsonError, from_json, to_text};
 use crate::model::{Base, Expr, Part, Source, Type, Value};
 
@@ -21,8 +22,8 @@ pub(crate) struct Scope {
     pub(crate) index: u32,
     /// Where files are.
     pub(crate) root: Arc<Root>,
-    /// Secrets by name.
-    pub(crate) secrets: Arc<Vec<(Arc<str>, Arc<str>)>>,
+    /// What the environment holds.
+    pub(crate) secrets: Secrets,
 }
 
 /// A branch's item.
@@ -136,8 +137,7 @@ impl Scope {
     }
 
     fn secret(&self, name: &Arc<str>) -> Result<Value, EvaluateError> {
-        let secret = self.secrets.iter().find(|(known, _)| known == name);
-        let (_, value) = secret.ok_or_else(|| EvaluateError::MissingSecret(Arc::clone(name)))?;
+        let value = self.secrets.get(name).ok_or_else(|| EvaluateError::MissingSecret(Arc::clone(name)))?;
         Ok(Value::String(Arc::clone(value)))
     }
 }

@@ -9,11 +9,13 @@ mod files;
 mod items;
 mod outputs;
 mod root;
+mod secrets;
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+pub(crate) use branches::tasks;
 pub use outputs::Outputs;
 pub use root::RootError;
 
@@ -29,10 +31,13 @@ pub struct Settings {
     /// Who is told of events, in this order.
     pub reporters: Vec<Box<dyn Reporter>>,
     /// flowhost's environment, from which secrets are read when the run begins.
-    pub environment: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub environment: Arc<Environment>,
     /// Asks the run to stop. [`Stopper::new`] makes both ends.
     pub stops: Stops,
 }
+
+/// Looks a variable up by its name; none where it is not set.
+pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 /// Asks a run to stop, from anywhere and any number of times.
 #[derive(Clone, Debug)]

@@ -77,7 +77,13 @@ impl Root {
         if let Some(parent) = inside.parent()
             && !parent.as_os_str().is_empty()
         {
-            self.directory.create_dir_all(parent).map_err(|error| self.explain(error))?;
+            // Of a link that leads out this says only that it exists; opening it says the rest.
+            if let Err(error) = self.directory.create_dir_all(parent) {
+                self.open_folder(parent)?;
+                if error.kind() != io::ErrorKind::AlreadyExists {
+                    return Err(self.explain(error));
+                }
+            }
         }
         let mut temporary = inside.clone().into_os_string();
         temporary.push(format!(".{}.partial", std::process::id()));
@@ -93,7 +99,9 @@ impl Root {
 
     fn write_new(&self, path: &Path, bytes: &[u8]) -> Result<(), RootError> {
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
+        options.write(true).create_new(true);
+        // Left behind by a process of the same id that was killed; mostly there is none.
+        let _ = self.directory.remove_file(path);
         let mut file = self.directory.open_with(path, &options).map_err(|error| self.explain(error))?;
         file.write_all(bytes)?;
         file.sync_all()?;
