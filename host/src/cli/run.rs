@@ -160,9 +160,9 @@ fn call(workflow: &Workflow, task: &crate::model::Task) -> String {
 fn items_text(items: &Items) -> String {
     match items {
         Items::List(_) => "for each element of a list".to_owned(),
-        Items::Files { pattern } => format!("for each file that matches {pattern}"),
-        Items::Lines { path } => format!("for each line of {}", path.display()),
-        Items::Jsonl { path } => format!("for each JSON line of {}", path.display()),
+        Items::Files { pattern, .. } => format!("for each file that matches {pattern}"),
+        Items::Lines { path, .. } => format!("for each line of {}", path.display()),
+        Items::Jsonl { path, .. } => format!("for each JSON line of {}", path.display()),
         Items::Range { start, end } => format!("for each of {start} to {end}, {end} not included"),
         Items::Literal(items) => format!("for each of {} items", items.len()),
         Items::Matrix(axes) => {

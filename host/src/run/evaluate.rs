@@ -44,6 +44,8 @@ pub(crate) enum EvaluateError {
     NotText { path: PathBuf, at: usize },
     #[error("the item does not fit: {0}")]
     Item(#[from] JsonError),
+    #[error("the item's `{0}` is no string, number or bool, and cannot stand inside text")]
+    NotScalar(String),
     #[error("the item has no `{0}`")]
     MissingInItem(Arc<str>),
     #[error("the environment variable `{0}` is not set")]
@@ -63,6 +65,10 @@ impl Scope {
             Expr::Reference { source, path } => self.reference(*source, path)?,
             Expr::Item { path, ty } => from_json(self.json(path)?, ty)?,
             Expr::Text(parts) => Value::String(self.text(parts)?.into()),
+            Expr::Bytes(expr) => match self.evaluate(expr)? {
+                Value::String(text) => Value::Bytes(Bytes::copy_from_slice(text.as_bytes())),
+                _ => return Err(EvaluateError::Shape),
+            },
             Expr::File { path, base, text } => self.file(path, *base, *text)?,
             Expr::Secret { name } => self.secret(name)?,
             Expr::List(items) => Value::List(self.all(items)?),
@@ -115,6 +121,7 @@ impl Scope {
                     let value = self.evaluate(expr)?;
                     text.push_str(&scalar_text(&value).ok_or(EvaluateError::Shape)?);
                 }
+                Part::Item { path } => text.push_str(&json_text(self.json(path)?, path)?),
             }
         }
         Ok(text)
@@ -189,4 +196,15 @@ fn scalar_text(value: &Value) -> Option<String> {
         | Value::Flags(_) => return None,
     };
     to_text(value, &ty)
+}
+
+/// A JSON scalar as text stands for it.
+fn json_text(json: &serde_json::Value, path: &[Arc<str>]) -> Result<String, EvaluateError> {
+    match json {
+        serde_json::Value::String(text) => Ok(text.clone()),
+        serde_json::Value::Number(_) | serde_json::Value::Bool(_) => Ok(json.to_string()),
+        serde_json::Value::Null | serde_json::Value::Array(_) | serde_json::Value::Object(_) => {
+            Err(EvaluateError::NotScalar(path.join(".")))
+        }
+    }
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use cap_std::fs::{Dir, FileType};
 use globset::GlobBuilder;
 
-use super::root::{Root, RootError};
+use super::root::{Root, RootError, here};
+use crate::model::Base;
 
 /// Why the files of a pattern could not be listed.
 #[derive(Debug, thiserror::Error)]
@@ -23,12 +24,12 @@ pub(crate) enum FilesError {
 /// The regular files that match, as paths relative to the workflow file's folder, in the order of
 /// their names' bytes. `*` and `?` stay within a name; `**` spans folders; names that begin with a
 /// dot match as any other. Links to folders are not followed, links to files are, below the root.
-pub(crate) fn matching(root: &Root, pattern: &str) -> Result<Vec<PathBuf>, FilesError> {
+pub(crate) fn matching(root: &Root, pattern: &str, base: Base) -> Result<Vec<PathBuf>, FilesError> {
     let (fixed, rest) = split(pattern);
     let glob = GlobBuilder::new(rest).literal_separator(true).build()?.compile_matcher();
     let depth = if rest.contains("**") { usize::MAX } else { rest.split('/').count() };
     let mut found = Vec::new();
-    let mut pending: Vec<_> = root.folder(fixed)?.map(|start| (start, PathBuf::new())).into_iter().collect();
+    let mut pending: Vec<_> = root.folder(fixed, base)?.map(|start| (start, PathBuf::new())).into_iter().collect();
     while let Some((folder, below)) = pending.pop() {
         let failed = |source| FilesError::Folder { path: fixed.join(&below), source };
         for entry in folder.entries().map_err(failed)? {
@@ -69,11 +70,15 @@ fn split(pattern: &str) -> (&Path, &str) {
 }
 
 impl Root {
-    /// Opens a folder as a workflow file names it; none where there is none.
-    fn folder(&self, path: &Path) -> Result<Option<Dir>, RootError> {
-        let inside = self.inside(path)?;
-        let inside = if inside.as_os_str().is_empty() { PathBuf::from(".") } else { inside };
-        match self.open_folder(&inside) {
+    /// Opens a folder; none where there is none.
+    fn folder(&self, path: &Path, base: Base) -> Result<Option<Dir>, RootError> {
+        let folder = match base {
+            Base::Workflow => self.open_folder(&self.inside(path)?),
+            Base::CommandLine => {
+                Dir::open_ambient_dir(here(path), cap_std::ambient_authority()).map_err(RootError::Io)
+            }
+        };
+        match folder {
             Err(RootError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             other => other.map(Some),
         }
@@ -98,7 +103,7 @@ mod tests {
         std::os::unix::fs::symlink("..", path.join("flow/loop")).unwrap();
         let root = Root::open(&path, &path.join("flow")).unwrap();
         let found = |pattern: &str| {
-            let found = matching(&root, pattern).unwrap();
+            let found = matching(&root, pattern, Base::Workflow).unwrap();
             found.iter().map(|path| path.to_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(found("*.md"), [".hidden.md", "a.md", "b.md", "link.md"]);
@@ -107,7 +112,7 @@ mod tests {
         assert_eq!(found("deep/**/c.md"), ["deep/er/c.md"]);
         assert_eq!(found("none/*.md"), Vec::<String>::new());
         assert_eq!(found("a.txt"), ["a.txt"]);
-        assert!(matching(&root, "../../*.md").is_err());
-        assert!(matching(&root, "[").is_err());
+        assert!(matching(&root, "../../*.md", Base::Workflow).is_err());
+        assert!(matching(&root, "[", Base::Workflow).is_err());
     }
 }

@@ -55,14 +55,14 @@ impl OpenItems {
             Items::Range { start, end } => Self::Range(*start, end.abs_diff(*start)),
             Items::Literal(items) => Self::Literal(items.as_slice().into()),
             Items::Matrix(axes) => Self::Matrix(axes.as_slice().into()),
-            Items::Files { pattern } => {
-                let files = super::files::matching(&scope.root, pattern)
+            Items::Files { pattern, base } => {
+                let files = super::files::matching(&scope.root, pattern, *base)
                     .map_err(|source| ItemsError::Files { pattern: pattern.clone(), source })?;
                 Self::Files(files.into())
             }
-            Items::Lines { path } => Self::Lines(Lines::read(&scope.root, path)?),
-            Items::Jsonl { path } => {
-                Self::Jsonl(Lines::read(&scope.root, path)?, Arc::new(path.clone()))
+            Items::Lines { path, base } => Self::Lines(Lines::read(&scope.root, path, *base)?),
+            Items::Jsonl { path, base } => {
+                Self::Jsonl(Lines::read(&scope.root, path, *base)?, Arc::new(path.clone()))
             }
         };
         let count = open.count();
@@ -129,9 +129,9 @@ fn file_item(path: &std::path::Path) -> Value {
 }
 
 impl Lines {
-    fn read(root: &Root, path: &std::path::Path) -> Result<Self, ItemsError> {
+    fn read(root: &Root, path: &std::path::Path, base: Base) -> Result<Self, ItemsError> {
         let bytes = root
-            .read(path, Base::Workflow)
+            .read(path, base)
             .map_err(|source| ItemsError::File { path: path.to_owned(), source })?;
         let text = String::from_utf8(bytes).map_err(|error| ItemsError::NotText {
             path: path.to_owned(),

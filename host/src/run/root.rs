@@ -134,7 +134,7 @@ impl Root {
 
     /// Opens a folder below the root.
     pub(crate) fn open_folder(&self, inside: &Path) -> Result<Dir, RootError> {
-        self.directory.open_dir(inside).map_err(|error| self.explain(error))
+        self.directory.open_dir(here(inside)).map_err(|error| self.explain(error))
     }
 
     /// cap-std reports an escape as a permission error of its own; say what it means.
@@ -145,6 +145,11 @@ impl Root {
             RootError::Io(error)
         }
     }
+}
+
+/// The path, or `.` for the empty one, which means the same and cannot be opened.
+pub(crate) fn here(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
 #[cfg(test)]
