@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use crate::model::{Counts, Ending, Event, Fact, Place};
 
 /// How all groups and lone tasks stand that have begun.
 #[derive(Debug, Default)]
 pub(super) struct Board {
     rows: Vec<Row>,
+    by_name: FxHashMap<Arc<str>, usize>,
     /// The row of the last event, since events come in runs.
     last: usize,
     /// The time of the last event, in microseconds since 1970.
@@ -64,7 +67,7 @@ impl Board {
         if self.rows.get(self.last).is_some_and(is) {
             return Some(self.last);
         }
-        self.rows.iter().position(is)
+        self.by_name.get(name).copied()
     }
 
     /// Takes an event into account.
@@ -75,6 +78,7 @@ impl Board {
             && let Some(name) = place.group.as_ref().or(place.task.as_ref())
         {
             self.last = self.rows.len();
+            self.by_name.insert(Arc::clone(name), self.last);
             self.rows.push(Row {
                 name: Arc::clone(name),
                 group: place.group.is_some(),

@@ -63,6 +63,12 @@ impl Summary {
         }
     }
 
+    /// How many bytes of guests' lines are kept.
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.tails.known.values().flat_map(|tail| &tail.lines).map(|line| line.len()).sum()
+    }
+
     fn take(&mut self, event: &Event) {
         let place = event.place.as_ref();
         match (&event.fact, place) {

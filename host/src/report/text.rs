@@ -33,7 +33,7 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A text line by line, each as [`line`] shows it. Beyond the bound one line says how many more there
+/// A text line by line, each as [`line()`] shows it. Beyond the bound one line says how many more there
 /// are. A text without lines is one empty line.
 pub(crate) fn lines(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
     let total = text.lines().count();
