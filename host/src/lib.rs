@@ -7,5 +7,6 @@
 pub mod digest;
 pub mod executor;
 pub mod id;
+pub mod interface;
 pub mod model;
 pub mod report;
