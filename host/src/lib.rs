@@ -7,6 +7,7 @@
 pub mod digest;
 pub mod executor;
 pub mod id;
+pub mod interface;
 pub mod model;
 pub mod report;
 pub mod schedule;
