@@ -7,5 +7,7 @@
 pub mod digest;
 pub mod executor;
 pub mod id;
+pub mod interface;
+pub mod manifest;
 pub mod model;
 pub mod report;

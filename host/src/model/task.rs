@@ -90,6 +90,8 @@ pub enum Expr {
     },
     /// Text with values inside.
     Text(Vec<Part>),
+    /// The UTF-8 bytes of a string: `list<u8>`.
+    Bytes(Box<Expr>),
     /// A file's bytes, read when the branch starts.
     File {
         /// The path.
@@ -136,6 +138,12 @@ pub enum Part {
     Text(Arc<str>),
     /// A string, number, char or bool, written as JSON writes it, without quotes.
     Value(Expr),
+    /// `${item.path}` where the items are JSON: a string, number or bool, written likewise. Its
+    /// type is what the item has.
+    Item {
+        /// Keys of objects and positions in arrays, outermost first.
+        path: Vec<Arc<str>>,
+    },
 }
 
 /// What bounds a path.
@@ -154,18 +162,24 @@ pub enum Items {
     List(Expr),
     /// Files that match a pattern: each item is a record of `path`, `name`, `stem`, in name order.
     Files {
-        /// The pattern as written, relative to the workflow file's folder.
+        /// The pattern as written.
         pattern: String,
+        /// Where a relative pattern starts and what bounds it.
+        base: Base,
     },
     /// The lines of a file, without their ends. Each item is a `string`.
     Lines {
         /// The path as written.
         path: PathBuf,
+        /// Where a relative path starts and what bounds it.
+        base: Base,
     },
     /// The lines of a file, each a JSON value.
     Jsonl {
         /// The path as written.
         path: PathBuf,
+        /// Where a relative path starts and what bounds it.
+        base: Base,
     },
     /// Integers from `start` up to and without `end`.
     Range {
