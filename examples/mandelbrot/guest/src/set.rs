@@ -5,7 +5,7 @@ use flowhost_guest::Failure;
 use crate::picture::{HEIGHT, WIDTH};
 
 /// Points that stay near for so many steps count as members of the set.
-const STEPS: u32 = 3000;
+const STEPS: u32 = 2000;
 
 /// A pixel's colour is the mean of this many points across and as many down.
 const POINTS: u32 = 2;
@@ -14,7 +14,7 @@ const POINTS: u32 = 2;
 const FAR: f64 = 256.0;
 
 /// Steps for one round through the palette.
-const ROUND: f64 = 96.0;
+const ROUND: f64 = 48.0;
 
 /// The part of the complex plane that the picture shows.
 #[derive(Clone, Copy, PartialEq, Debug)]
