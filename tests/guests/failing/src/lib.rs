@@ -81,6 +81,10 @@ impl Guest for Component {
         deeper(0)
     }
 
+    fn overflow_memory_stack() -> u64 {
+        deeper_in_memory(0)
+    }
+
     fn take_memory(bytes: u64) -> u64 {
         let mut taken = vec![0_u8; bytes as usize];
         for byte in taken.iter_mut().step_by(4096) {
@@ -162,12 +166,13 @@ impl Guest for Component {
 
 /// Cannot become a loop: something remains to be done after the inner call.
 fn deeper(depth: u64) -> u64 {
-    let here = black_box([depth; 16]);
-    if here[3] == u64::MAX {
-        return 0;
-    }
-    let below = deeper(black_box(depth + 1));
-    black_box(here)[(below % 16) as usize].wrapping_add(below)
+    if black_box(depth) == u64::MAX { 0 } else { black_box(deeper(depth + 1)) ^ depth }
+}
+
+/// The same with frames that are larger in linear memory than on the host's stack.
+fn deeper_in_memory(depth: u64) -> u64 {
+    let here = black_box([depth; 64]);
+    if here[3] == u64::MAX { 0 } else { deeper_in_memory(depth + 1) ^ black_box(here)[7] }
 }
 
 export!(Component);
