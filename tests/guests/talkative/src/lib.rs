@@ -59,8 +59,11 @@ impl Guest for Component {
     }
 
     fn empty_writes(n: u64) {
+        // The standard library keeps empty writes to itself.
+        let stdout = wasi::cli::stdout::get_stdout();
         for _ in 0..n {
-            write(io::stdout(), b"");
+            stdout.check_write().expect("stdout is open");
+            stdout.write(b"").expect("stdout takes nothing");
         }
     }
 
