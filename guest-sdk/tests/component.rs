@@ -1,7 +1,12 @@
 //! Builds real guests and reads what they import: the crate's promise is that a guest's own WIT
 //! need not mention `flowhost:task`, and that unused interfaces are not imported.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
 
 use std::path::Path;
 use std::process::Command;
