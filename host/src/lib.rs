@@ -9,4 +9,5 @@ pub mod executor;
 pub mod id;
 pub mod model;
 pub mod report;
+pub mod runtime;
 pub mod schedule;
