@@ -1,0 +1,29 @@
+//! What the host gives to guests, as linkers. Everything in `model::imports` is here and nothing
+//! else, so a component that loads can reach nothing that is not listed there.
+
+pub(super) mod deterministic;
+mod files;
+mod logging;
+mod task;
+
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use super::engine::Flavour;
+use super::sandbox::State;
+
+/// The linker for components of `flavour`, compiled for `engine`.
+pub(super) fn linker(engine: &Engine, flavour: Flavour) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    // Ours replace some of WASI's.
+    linker.allow_shadowing(true);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    files::add_to_linker(&mut linker)?;
+    task::add_to_linker(&mut linker)?;
+    logging::add_to_linker(&mut linker)?;
+    if flavour == Flavour::Deterministic {
+        deterministic::add_to_linker(&mut linker)?;
+    }
+    linker.allow_shadowing(false);
+    Ok(linker)
+}

@@ -1,0 +1,169 @@
+//! Runs guests: the only floor that knows wasmtime. Compiles components in a child process, keeps
+//! their code, and executes each attempt in a sandbox of its own. Knows nothing of executors, runs
+//! or retries.
+
+mod code_cache;
+mod compile;
+mod engine;
+mod epoch;
+mod host;
+mod invoke;
+mod limiter;
+mod load;
+mod prepare;
+mod sandbox;
+mod stdio;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod trap;
+mod typed;
+mod values;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use code_cache::CacheError;
+pub use compile::{COMPILE_SUBCOMMAND, CompileError, compile_child};
+pub use load::{LoadError, Source};
+pub use prepare::{PrepareError, Prepared};
+
+use compile::Compiler;
+use engine::{Flavour, Slots};
+use epoch::Ticker;
+use load::Components;
+
+use crate::id::AttemptId;
+use crate::model::{Call, Level, Outcome, Stream, Usage, Value, Warning};
+
+/// How the runtime is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The flowhost program that is started to compile components. None looks at
+    /// `FLOWHOST_PROGRAM`, then for `flowhost` on the PATH.
+    pub program: Option<PathBuf>,
+    /// Where compiled code is kept. None is `flowhost/code` in the user's cache folder.
+    pub cache_dir: Option<PathBuf>,
+    /// How long one component may take to compile.
+    pub compile_timeout: Duration,
+    /// Bytes of memory that the compiler may use.
+    pub compile_memory: u64,
+    /// Attempts that execute at once. None is four for each core, and at least 16.
+    pub slots: Option<usize>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            program: None,
+            cache_dir: None,
+            compile_timeout: Duration::from_secs(120),
+            compile_memory: 4 << 30,
+            slots: None,
+        }
+    }
+}
+
+/// Why there is no runtime.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The system starts no thread.
+    #[error("cannot start a thread: {0}")]
+    Threads(#[from] io::Error),
+}
+
+/// Who is told what guests say while they run. Called on the guest's thread: it must be quick.
+pub trait Observer: Send + Sync {
+    /// A line, without its end. `cut` marks that lines were cut, after which none follow.
+    fn line(&self, id: AttemptId, level: Level, stream: Stream, message: Arc<str>, cut: bool);
+
+    /// How far an attempt has come. At most ten a second for each attempt, and the last one.
+    fn progress(&self, id: AttemptId, done: u64, total: Option<u64>, message: Option<Arc<str>>);
+
+    /// Whether anyone wants to know how far attempts have come.
+    fn wants_progress(&self) -> bool;
+
+    /// Whether the run was asked to stop.
+    fn cancelling(&self) -> bool;
+}
+
+/// Runs guests.
+pub struct Runtime {
+    components: Arc<Components>,
+    slots: usize,
+    freed: Slots,
+}
+
+impl Runtime {
+    /// Sets up what is shared. Engines are made when they are first needed.
+    ///
+    /// # Errors
+    /// Fails when the system starts no thread.
+    pub fn new(settings: Settings) -> Result<Arc<Self>, RuntimeError> {
+        let Settings { program, cache_dir, compile_timeout, compile_memory, slots } = settings;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let slots = slots.unwrap_or(cores.saturating_mul(4).max(16)).max(1);
+        let compiler = Compiler { program, timeout: compile_timeout, memory: compile_memory };
+        let components = Components::new(compiler, cache_dir, slots, Ticker::start()?);
+        Ok(Arc::new(Self { components: Arc::new(components), slots, freed: Slots::default() }))
+    }
+
+    /// Attempts that may execute at once without waiting for each other.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// What people should know of, since the last time this was asked.
+    pub fn take_warnings(&self) -> Vec<(Warning, Arc<str>)> {
+        self.components.take_warnings()
+    }
+
+    /// Gets ready what all attempts of `call` share: loads the component, compiled if need be, and
+    /// opens the granted directories below `root`. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// Fails when the component does not load, does not export what is called, or when a directory
+    /// does not open.
+    pub async fn prepare(
+        &self,
+        call: Arc<Call>,
+        source: &Source,
+        root: &Path,
+    ) -> Result<Prepared, PrepareError> {
+        let component = self.components.get(call.component, Flavour::of(&call), source).await?;
+        let root = root.to_owned();
+        match tokio::task::spawn_blocking(move || Prepared::new(call, component, &root)).await {
+            Ok(prepared) => prepared,
+            Err(_) => Err(LoadError::Shutdown.into()),
+        }
+    }
+
+    /// Executes one attempt of `prepared`. Waits for a slot while the pool is full. Dropping the
+    /// future stops the guest.
+    pub async fn attempt(
+        &self,
+        prepared: &Arc<Prepared>,
+        id: AttemptId,
+        arguments: &[Value],
+        observer: &Arc<dyn Observer>,
+    ) -> (Outcome, Usage) {
+        loop {
+            match invoke::attempt(prepared, id, arguments, Arc::clone(observer)).await {
+                Ok(ended) => {
+                    self.freed.free();
+                    return ended;
+                }
+                Err(invoke::Full) => self.freed.wait().await,
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Everything behind these locks is whole between two statements.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

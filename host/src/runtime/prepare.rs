@@ -1,0 +1,187 @@
+//! What all attempts of one call share, made once: the export looked up, its shape chosen, the
+//! granted directories opened. Knows nothing of single attempts.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wasmtime::component::{ComponentExportIndex, InstancePre, types};
+use wasmtime_wasi::filesystem::WasiFilesystemCtx;
+use wasmtime_wasi::{FsPerms, WasiCtx};
+
+use super::code_cache::by_descriptor;
+use super::engine::Flavour;
+use super::sandbox::State;
+use super::typed::{self, Shape};
+use super::values;
+use crate::model::{Call, Entry, MIB, Signature};
+
+/// What wasmtime's dynamic values take for one element of a list, in bytes.
+pub(super) const DYNAMIC_COST: u64 = 40;
+
+/// The most that the dynamic form of one call's arguments, or of its result, may take, in bytes.
+pub(super) const DYNAMIC_LIMIT: u64 = 1 << 30;
+
+/// Why a call cannot be made. Its attempts are rejected.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The component does not load.
+    #[error(transparent)]
+    Load(#[from] super::LoadError),
+    /// The component has no such export.
+    #[error("the component exports no {0}: `flowhost inspect` lists what it exports")]
+    NoExport(String),
+    /// The export is not what the workflow was checked against.
+    #[error("{export} does not have the type that was checked: {reason}")]
+    Mismatch {
+        /// Which.
+        export: String,
+        /// How it differs.
+        reason: String,
+    },
+    /// A granted directory cannot be opened.
+    #[error("cannot open the granted directory `{}` below `{}`: {source}", directory.display(), root.display())]
+    Directory {
+        /// The directory as granted.
+        directory: PathBuf,
+        /// The root that it must not lead out of.
+        root: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// How the export is called.
+#[derive(Clone)]
+pub(super) enum Way {
+    /// With Rust types.
+    Typed(Arc<dyn Shape>),
+    /// With wasmtime's dynamic values.
+    Dynamic,
+    /// As a `wasi:cli/run`.
+    Command,
+}
+
+/// What all attempts of one call share. Cheap to clone; whoever runs many attempts on one thread
+/// keeps a clone of its own there, so that threads do not fight over its counters.
+#[derive(Clone)]
+pub struct Prepared {
+    pub(super) call: Arc<Call>,
+    pub(super) flavour: Flavour,
+    pub(super) component: InstancePre<State>,
+    pub(super) export: ComponentExportIndex,
+    pub(super) way: Way,
+    pub(super) filesystem: WasiFilesystemCtx,
+    pub(super) hostcall_fuel: usize,
+}
+
+impl Prepared {
+    /// The call that this was made for.
+    #[must_use]
+    pub fn call(&self) -> &Arc<Call> {
+        &self.call
+    }
+
+    pub(super) fn new(
+        call: Arc<Call>,
+        component: InstancePre<State>,
+        root: &Path,
+    ) -> Result<Self, PrepareError> {
+        let export = export(&component, &call)?;
+        let way = match &call.entry {
+            Entry::Command { .. } => Way::Command,
+            Entry::Function { .. } => typed::shape(&call.signature).map_or(Way::Dynamic, Way::Typed),
+        };
+        let fuel = match way {
+            Way::Typed(_) | Way::Command => call.limits.output.max(MIB),
+            Way::Dynamic => call.limits.output.saturating_mul(DYNAMIC_COST).clamp(MIB, DYNAMIC_LIMIT),
+        };
+        Ok(Self {
+            flavour: Flavour::of(&call),
+            filesystem: directories(&call, root)?,
+            hostcall_fuel: usize::try_from(fuel).unwrap_or(usize::MAX),
+            component,
+            export,
+            way,
+            call,
+        })
+    }
+}
+
+/// The entry as people write it.
+fn name(entry: &Entry) -> String {
+    match entry {
+        Entry::Function { interface: Some(interface), name } => {
+            format!("function `{name}` in `{interface}`")
+        }
+        Entry::Function { interface: None, name } => format!("function `{name}`"),
+        Entry::Command { .. } => "`wasi:cli/run`".to_owned(),
+    }
+}
+
+fn export(component: &InstancePre<State>, call: &Call) -> Result<ComponentExportIndex, PrepareError> {
+    let missing = || PrepareError::NoExport(name(&call.entry));
+    let component = component.component();
+    let (item, index) = match &call.entry {
+        Entry::Function { interface: None, name } => component.get_export(None, &**name),
+        Entry::Function { interface: Some(interface), name } => {
+            let interface = component.get_export_index(None, &**interface).ok_or_else(missing)?;
+            component.get_export(Some(&interface), &**name)
+        }
+        Entry::Command { .. } => {
+            let kind = component.component_type();
+            let mut names = kind.exports(component.engine()).map(|(name, _)| name);
+            let run = names.find(|name| *name == "wasi:cli/run" || name.starts_with("wasi:cli/run@0.2."));
+            let run = run.and_then(|name| component.get_export_index(None, name)).ok_or_else(missing)?;
+            component.get_export(Some(&run), "run")
+        }
+    }
+    .ok_or_else(missing)?;
+    let types::ComponentItem::ComponentFunc(function) = item else { return Err(missing()) };
+    if let Entry::Function { .. } = &call.entry {
+        fits(&call.signature, &function)
+            .map_err(|reason| PrepareError::Mismatch { export: name(&call.entry), reason })?;
+    }
+    Ok(index)
+}
+
+/// Whether `function` has `signature`; in words where it has not.
+fn fits(signature: &Signature, function: &types::ComponentFunc) -> Result<(), String> {
+    let theirs = function.params();
+    if theirs.len() != signature.parameters.len() {
+        return Err(format!("it takes {} parameters, not {}", theirs.len(), signature.parameters.len()));
+    }
+    for ((name, ours), (_, theirs)) in signature.parameters.iter().zip(theirs) {
+        if !values::same(ours, &theirs) {
+            return Err(format!("its parameter `{name}` is no {ours}"));
+        }
+    }
+    let mut results = function.results();
+    let same = match results.next() {
+        None => signature.result == crate::model::Type::unit(),
+        Some(theirs) => values::same(&signature.result, &theirs) && results.next().is_none(),
+    };
+    if same { Ok(()) } else { Err(format!("it does not return {}", signature.result)) }
+}
+
+/// The granted directories, opened below `root`. A link that leads out of it is refused.
+fn directories(call: &Call, root: &Path) -> Result<WasiFilesystemCtx, PrepareError> {
+    let mut builder = WasiCtx::builder();
+    if !call.directories.is_empty() {
+        let failed = |directory: &Path| {
+            let directory = directory.to_owned();
+            let root = root.to_owned();
+            move |source| PrepareError::Directory { directory, root, source }
+        };
+        let opened = cap_std::fs::Dir::open_ambient_dir(root, cap_std::ambient_authority());
+        let opened = opened.map_err(failed(Path::new(".")))?;
+        for granted in &call.directories {
+            let directory = opened.open_dir(&granted.path).map_err(failed(&granted.path))?;
+            let permissions = if granted.write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+            builder
+                .preopened_dir(by_descriptor(&directory), &*granted.guest, permissions)
+                .map_err(|error| failed(&granted.path)(io::Error::other(error)))?;
+        }
+    }
+    Ok(builder.build().filesystem().clone())
+}
