@@ -35,6 +35,7 @@ pub use asks::{Access, Ask};
 pub use components::Build;
 pub use diagnostics::{Diagnostic, Place, Problems};
 pub use span::Span;
+pub use units::{UnitError, duration, size};
 
 use crate::digest::Digest;
 use crate::interface::Interface;

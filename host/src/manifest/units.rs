@@ -7,15 +7,19 @@ pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// Why a text is no duration or size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum UnitError {
+pub enum UnitError {
+    /// Not a number and a unit of time.
     #[error("`{0}` is not a duration: one is a number and `ms`, `s`, `m` or `h`, such as `200ms` or `1.5h`")]
     Duration(String),
+    /// Longer than a year.
     #[error("`{0}` is longer than a year")]
     TooLong(String),
+    /// Not a number and a unit of size.
     #[error(
         "`{0}` is not a size: one is a number and `B`, `kB`, `KiB`, `MB`, `MiB`, `GB` or `GiB`, such as `128MiB`"
     )]
     Size(String),
+    /// More than 2^63-1 bytes.
     #[error("`{0}` is more than any machine has")]
     TooLarge(String),
 }
@@ -34,7 +38,10 @@ fn split(text: &str) -> Option<(&str, &str)> {
 }
 
 /// Reads `200ms`, `10s`, `2m`, `1.5h`; at most a year.
-pub(super) fn duration(text: &str) -> Result<Duration, UnitError> {
+///
+/// # Errors
+/// Fails with what is wrong with the text.
+pub fn duration(text: &str) -> Result<Duration, UnitError> {
     let invalid = || UnitError::Duration(text.to_owned());
     let (number, unit) = split(text).ok_or_else(invalid)?;
     let seconds = match unit {
@@ -51,7 +58,10 @@ pub(super) fn duration(text: &str) -> Result<Duration, UnitError> {
 }
 
 /// Reads `65536B`, `1GB`, `128MiB`: bytes, at most 2^63-1.
-pub(super) fn size(text: &str) -> Result<u64, UnitError> {
+///
+/// # Errors
+/// Fails with what is wrong with the text.
+pub fn size(text: &str) -> Result<u64, UnitError> {
     let invalid = || UnitError::Size(text.to_owned());
     let (number, unit) = split(text).ok_or_else(invalid)?;
     let factor: u64 = match unit {
