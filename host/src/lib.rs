@@ -4,10 +4,14 @@
 //! `report`; `manifest` and `runtime`; `executor`; `run`; `cli`. A module imports only from floors
 //! below its own.
 
+pub mod cli;
 pub mod digest;
 pub mod executor;
 pub mod id;
+pub mod interface;
+pub mod manifest;
 pub mod model;
 pub mod report;
+pub mod run;
 pub mod runtime;
 pub mod schedule;

@@ -12,7 +12,7 @@ use super::run::{pair, stdout_failed};
 use crate::digest::Digest;
 use crate::id::NodeId;
 use crate::interface;
-use crate::manifest::units::{parse_bytes, parse_duration};
+use crate::manifest::{duration, size};
 use crate::model::{
     Component, Directory, Entry, EnvironmentValue, Expr, Grants, Kind, Limits, Node, Output, Policy, Signature,
     Source, Task, Type, Value, Workflow,
@@ -42,16 +42,16 @@ pub(super) struct Call {
     #[arg(long = "env", value_name = "NAME=VALUE", env = "FLOWHOST_ENV", value_parser = pair)]
     environment: Vec<(String, String)>,
     /// The most memory
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", env = "FLOWHOST_MEMORY", value_parser = parse_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", env = "FLOWHOST_MEMORY", value_parser = size)]
     memory: u64,
     /// The most time, such as 500ms or 2m [default: none]
-    #[arg(long, value_name = "DURATION", env = "FLOWHOST_TIMEOUT", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", env = "FLOWHOST_TIMEOUT", value_parser = duration)]
     timeout: Option<Duration>,
     /// The most fuel, about one unit an instruction [default: none]
     #[arg(long, value_name = "UNITS", env = "FLOWHOST_FUEL")]
     fuel: Option<u64>,
     /// The largest result
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", env = "FLOWHOST_OUTPUT_LIMIT", value_parser = parse_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", env = "FLOWHOST_OUTPUT_LIMIT", value_parser = size)]
     output_limit: u64,
     /// Virtual clock and seeded randomness: equal arguments give equal bytes
     #[arg(long, env = "FLOWHOST_DETERMINISTIC", value_parser = clap::builder::FalseyValueParser::new())]

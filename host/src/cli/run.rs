@@ -66,12 +66,17 @@ impl Source {
             let builds = manifest::builds(&self.file).map_err(problems)?;
             build::build(&builds).map_err(|failure| usage(&failure))?;
         }
+        let executors = self.executors.iter().map(|text| match text.split_once('=') {
+            Some((name, executor)) => (Some(name.to_owned()), executor.to_owned()),
+            None => (None, text.clone()),
+        });
         let options = manifest::Options {
             root: self.root.clone(),
             inputs: self.inputs.clone(),
-            executors: self.executors.clone(),
+            executors: executors.collect(),
             concurrency,
-            ..manifest::Options::default()
+            current: std::env::current_dir().map_err(|failure| usage(&failure))?,
+            environment: &|name| std::env::var(name).ok(),
         };
         let loaded = manifest::load(&self.file, &options).map_err(problems)?;
         host::allowed(&loaded.workflow)?;

@@ -1,7 +1,25 @@
 //! What people and programs see of a run. Reporters know events and nothing of where they come
 //! from.
 
+mod board;
+mod figures;
+mod json_lines;
+mod narrator;
+mod paint;
+mod plain;
+mod progress;
+mod summary;
+pub(crate) mod text;
+
+#[cfg(test)]
+mod tests;
+
 use std::io;
+
+pub use json_lines::JsonLines;
+pub use plain::Plain;
+pub use progress::Progress;
+pub use summary::Summary;
 
 use crate::model::Event;
 

@@ -440,10 +440,7 @@ impl Dispatcher {
             return;
         }
         let error = self.errors.remove(&branch);
-        let mut place = self.place(AttemptId { branch, number: attempts });
-        if let Some(place) = &mut place {
-            place.attempt = None;
-        }
+        let place = self.place(AttemptId { branch, number: attempts });
         self.announcer.announce(place, Fact::TaskEnded { ending, attempts, error });
     }
 

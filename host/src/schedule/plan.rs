@@ -48,3 +48,62 @@ impl From<&Workflow> for Plan {
         Self { nodes: nodes.collect() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::digest::Digest;
+    use crate::model::{Entry, Group, Items, Member, Merge, Node, Policy, Signature, Type};
+
+    fn task(max_attempts: u32) -> Task {
+        Task {
+            name: Arc::from("task"),
+            component: 0,
+            entry: Entry::Command { bytes: false },
+            signature: Arc::new(Signature::command(false)),
+            arguments: vec![],
+            policy: Policy { retry: Retry { max_attempts, ..Retry::default() }, ..Policy::default() },
+        }
+    }
+
+    fn group(form: Form) -> Kind {
+        let (merge, max_branches) = (Merge::Collect, 100);
+        Kind::Group(Group { form, concurrency: Some(3), on_failure: OnFailure::Cancel, merge, max_branches })
+    }
+
+    #[test]
+    fn a_plan_follows_the_workflow() {
+        let for_each = Form::ForEach { task: Box::new(task(2)), items: Items::Range { start: 0, end: 9 } };
+        let members = [4, 5].map(|attempts| Member { task: task(attempts), when: None });
+        let kinds = [Kind::Task(task(1)), group(for_each), group(Form::Tasks(members.into()))];
+        let nodes = (0_u32..).zip(kinds).map(|(at, kind)| Node {
+            name: Arc::from("node"),
+            after: (0..at).map(NodeId).collect(),
+            when: None,
+            kind,
+            value: Type::String,
+        });
+        let plan = Plan::from(&Workflow {
+            name: Arc::from("workflow"),
+            digest: Digest::of(b""),
+            folder: PathBuf::new(),
+            root: PathBuf::new(),
+            seed: 0,
+            inputs: vec![],
+            components: vec![],
+            nodes: nodes.collect(),
+            outputs: vec![],
+        });
+
+        let attempts = |node: &NodePlan| node.retry.iter().map(|retry| retry.max_attempts).collect();
+        let retries: Vec<Vec<u32>> = plan.nodes.iter().map(attempts).collect();
+        assert_eq!(retries, [vec![1], vec![2], vec![4, 5]]);
+        let bounds: Vec<_> = plan.nodes.iter().map(|node| (node.concurrency, node.on_failure)).collect();
+        let of_groups = (Some(3), OnFailure::Cancel);
+        assert_eq!(bounds, [(None, OnFailure::Continue), of_groups, of_groups]);
+        assert_eq!(plan.nodes[2].after, BTreeSet::from([NodeId(0), NodeId(1)]));
+    }
+}

@@ -1,5 +1,6 @@
 //! Tests of the scheduler as a whole: each rule by example, and all of them on random runs.
 
+mod cases;
 mod properties;
 mod rules;
 mod speed;

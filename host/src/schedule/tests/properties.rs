@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 
-use super::world::{World, cases};
+use super::cases::cases;
+use super::world::World;
 use crate::model::OnFailure;
 use crate::schedule::Action;
 

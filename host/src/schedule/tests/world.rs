@@ -1,131 +1,15 @@
-//! A simulated world around the scheduler: random graphs, groups, outcomes, orders of completion,
-//! hand-backs, interrupts. It keeps books of its own and checks every action against them.
+//! A simulated world around the scheduler, which makes the moves of a case. It keeps books of its
+//! own and checks every action against them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
-use proptest::prelude::*;
-
+use super::cases::{Answer, Case, Move};
 use super::ms;
 use crate::id::{AttemptId, BranchId, NodeId};
 use crate::model::{Cause, Counts, Ending, LOST_BUDGET, OnFailure, Retry, RetryOn, Status};
-use crate::schedule::{Action, Input, NodePlan, Plan, Scheduler};
-
-/// How a node answers when it is to be opened.
-#[derive(Clone, Debug)]
-pub(super) enum Answer {
-    Opened { branches: u32, left_out: Vec<u32> },
-    Skipped,
-    Refused,
-}
-
-/// One move of the world. Numbers choose among what is possible when the move is made.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Move {
-    Answer(usize),
-    Finish(usize, Ending, bool),
-    Return(usize),
-    Pass(u64),
-    Capacity(usize),
-    Interrupt,
-    Abort,
-    /// Input about an attempt that does not run, or a node that is not opening.
-    Stale(usize, u32),
-}
-
-/// All that a run depends on.
-#[derive(Clone, Debug)]
-pub(super) struct Case {
-    pub(super) plan: Plan,
-    pub(super) answers: Vec<Answer>,
-    pub(super) capacity: usize,
-    pub(super) seed: u64,
-    pub(super) moves: Vec<Move>,
-}
-
-fn retries() -> impl Strategy<Value = Retry> {
-    let on = (any::<bool>(), any::<bool>(), any::<bool>());
-    (1_u32..4, 0_u64..2_000, 1.0_f64..3.0, 0_u64..3_000, 0.0_f64..=1.0, on).prop_map(
-        |(max_attempts, delay, factor, max_delay, jitter, (failed, trapped, timed_out))| Retry {
-            max_attempts,
-            delay: ms(delay),
-            factor,
-            max_delay: ms(max_delay),
-            jitter,
-            on: RetryOn { failed, trapped, timed_out },
-        },
-    )
-}
-
-fn nodes(at: u32) -> impl Strategy<Value = NodePlan> {
-    let needed = proptest::collection::btree_set((0..at.max(1)).prop_map(NodeId), 0..=(at.min(3) as usize));
-    let on_failure = prop_oneof![Just(OnFailure::Continue), Just(OnFailure::Cancel)];
-    let retry = proptest::collection::vec(retries(), 0..4);
-    (needed, proptest::option::of(1_u32..4), on_failure, retry).prop_map(
-        |(after, concurrency, on_failure, retry)| NodePlan { after, concurrency, on_failure, retry },
-    )
-}
-
-fn plans() -> impl Strategy<Value = Plan> {
-    (0_u32..8).prop_flat_map(|total| {
-        (0..total).map(nodes).collect::<Vec<_>>().prop_map(|mut nodes| {
-            if let Some(first) = nodes.first_mut() {
-                first.after.clear();
-            }
-            Plan { nodes }
-        })
-    })
-}
-
-fn answers() -> impl Strategy<Value = Answer> {
-    prop_oneof![
-        8 => (0_u32..12, proptest::collection::vec(0_u32..14, 0..4))
-            .prop_map(|(branches, left_out)| Answer::Opened { branches, left_out }),
-        1 => Just(Answer::Skipped),
-        1 => Just(Answer::Refused),
-    ]
-}
-
-fn endings() -> impl Strategy<Value = Ending> {
-    prop_oneof![
-        8 => Just(Ending::Succeeded),
-        2 => Just(Ending::Failed),
-        1 => Just(Ending::Trapped),
-        1 => Just(Ending::TimedOut),
-        1 => Just(Ending::Rejected),
-        2 => Just(Ending::Lost),
-        1 => Just(Ending::Cancelled),
-    ]
-}
-
-fn moves() -> impl Strategy<Value = Move> {
-    prop_oneof![
-        6 => any::<usize>().prop_map(Move::Answer),
-        20 => (any::<usize>(), endings(), proptest::bool::weighted(0.1))
-            .prop_map(|(which, ending, permanent)| Move::Finish(which, ending, permanent)),
-        3 => any::<usize>().prop_map(Move::Return),
-        4 => (0_u64..1_500).prop_map(Move::Pass),
-        1 => (0_usize..9).prop_map(Move::Capacity),
-        4 => (any::<usize>(), any::<u32>()).prop_map(|(which, how)| Move::Stale(which, how)),
-    ]
-}
-
-/// Random runs, one in three of them stopped at some point.
-pub(super) fn cases() -> impl Strategy<Value = Case> {
-    let moves = proptest::collection::vec(moves(), 0..150);
-    let stops = proptest::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..3);
-    let stops = prop_oneof![2 => Just(vec![]), 1 => stops];
-    (plans(), proptest::collection::vec(answers(), 8), 1_usize..9, any::<u64>(), moves, stops).prop_map(
-        |(plan, answers, capacity, seed, mut moves, stops)| {
-            for (at, abort) in stops {
-                let at = at.index(moves.len() + 1);
-                moves.insert(at, if abort { Move::Abort } else { Move::Interrupt });
-            }
-            Case { plan, answers, capacity, seed, moves }
-        },
-    )
-}
+use crate::schedule::{Action, Input, Scheduler};
 
 /// What the books say of a branch that was submitted.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,0 +1,242 @@
+//! A double of the host, for tests of a guest's logic in native code. Not there in a component.
+//!
+//! ```
+//! use flowhost_guest::testing::Host;
+//! use flowhost_guest::{context, info};
+//!
+//! fn greet() {
+//!     info!("attempt {}", context::current().attempt);
+//! }
+//!
+//! let host = Host::start();
+//! host.set_place(context::Place { attempt: 2, ..host.place() });
+//! greet();
+//! assert_eq!(host.lines(), ["attempt 2"]);
+//! ```
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::context::Place;
+use crate::log::Level;
+
+thread_local! {
+    static HOSTS: RefCell<Vec<Rc<State>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Answers the calls that this thread's code makes to the host, and records them, until it is
+/// dropped. Where several live at once on a thread, the last to start answers.
+///
+/// Without one, native calls see the constants of a deterministic task, and what they log and
+/// report goes nowhere. Threads that a test starts have no host until they start their own.
+#[derive(Debug)]
+#[must_use = "a host answers only while it lives"]
+pub struct Host(Rc<State>);
+
+/// A line that was logged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Line {
+    /// How much it matters.
+    pub level: Level,
+    /// The line.
+    pub message: String,
+}
+
+/// A report of progress.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// Units done.
+    pub done: u64,
+    /// Of so many, where that is known.
+    pub total: Option<u64>,
+    /// What is being done.
+    pub message: Option<String>,
+}
+
+#[derive(Debug)]
+struct State {
+    place: RefCell<Place>,
+    time_left: Cell<Option<Duration>>,
+    cancelled: Cell<bool>,
+    log: RefCell<Vec<Line>>,
+    progress: RefCell<Vec<Progress>>,
+}
+
+impl Host {
+    /// A host that sees this thread's calls from here on. Its place is that of a lone first attempt
+    /// of a task `"test"` in a run `"test"`; it has no timeout and is not cancelled.
+    pub fn start() -> Self {
+        let place = Place { run: "test".to_owned(), task: "test".to_owned(), ..constants() };
+        let state = Rc::new(State {
+            place: RefCell::new(place),
+            time_left: Cell::new(None),
+            cancelled: Cell::new(false),
+            log: RefCell::default(),
+            progress: RefCell::default(),
+        });
+        HOSTS.with_borrow_mut(|hosts| hosts.push(Rc::clone(&state)));
+        Self(state)
+    }
+
+    /// What [`context::current`](crate::context::current) answers.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.0.place.borrow().clone()
+    }
+
+    /// Sets what [`context::current`](crate::context::current) answers.
+    pub fn set_place(&self, place: Place) {
+        self.0.place.replace(place);
+    }
+
+    /// Sets what [`context::time_left`](crate::context::time_left) answers, until it is set again:
+    /// it does not run down by itself. More than 2^64-1 nanoseconds count as that many.
+    pub fn set_time_left(&self, time: impl Into<Option<Duration>>) {
+        self.0.time_left.set(time.into());
+    }
+
+    /// Makes [`context::cancelled`](crate::context::cancelled) answer `true`.
+    pub fn cancel(&self) {
+        self.0.cancelled.set(true);
+    }
+
+    /// All lines so far, with their levels.
+    #[must_use]
+    pub fn log(&self) -> Vec<Line> {
+        self.0.log.borrow().clone()
+    }
+
+    /// All lines so far, without their levels.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.0.log.borrow().iter().map(|line| line.message.clone()).collect()
+    }
+
+    /// All reports of progress so far. The real host may drop all but the last.
+    #[must_use]
+    pub fn progress(&self) -> Vec<Progress> {
+        self.0.progress.borrow().clone()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // A thread that ends may have dropped its list of hosts before a host that it kept.
+        let _ = HOSTS.try_with(|hosts| hosts.borrow_mut().retain(|state| !Rc::ptr_eq(state, &self.0)));
+    }
+}
+
+/// What a deterministic task sees.
+fn constants() -> Place {
+    Place { run: String::new(), task: String::new(), group: None, index: 0, count: 1, attempt: 1 }
+}
+
+fn host() -> Option<Rc<State>> {
+    HOSTS.with_borrow(|hosts| hosts.last().cloned())
+}
+
+pub(crate) fn current() -> Place {
+    host().map_or_else(constants, |host| host.place.borrow().clone())
+}
+
+pub(crate) fn time_left() -> Option<u64> {
+    let left = host()?.time_left.get()?;
+    Some(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX))
+}
+
+pub(crate) fn cancelled() -> bool {
+    host().is_some_and(|host| host.cancelled.get())
+}
+
+pub(crate) fn log(level: Level, message: &str) {
+    if let Some(host) = host() {
+        host.log.borrow_mut().push(Line { level, message: message.to_owned() });
+    }
+}
+
+pub(crate) fn report(done: u64, total: Option<u64>, message: Option<&str>) {
+    if let Some(host) = host() {
+        host.progress.borrow_mut().push(Progress { done, total, message: message.map(str::to_owned) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{context, debug, error, info, progress, trace, warn};
+
+    #[test]
+    fn without_a_host_calls_see_constants() {
+        info!("unheard");
+        progress::report(1, None, None);
+        assert_eq!(context::current(), constants());
+        assert_eq!(context::time_left(), None);
+        assert!(!context::cancelled());
+    }
+
+    #[test]
+    fn a_host_answers_what_it_was_told() {
+        let host = Host::start();
+        let place = Place {
+            run: "r".to_owned(),
+            task: "t".to_owned(),
+            group: Some("g".to_owned()),
+            index: 7,
+            count: 9,
+            attempt: 3,
+        };
+        host.set_place(place.clone());
+        assert_eq!(context::current(), place);
+        host.set_time_left(Duration::from_millis(1500));
+        assert_eq!(context::time_left(), Some(Duration::from_millis(1500)));
+        host.set_time_left(None);
+        assert_eq!(context::time_left(), None);
+        assert!(!context::cancelled());
+        host.cancel();
+        assert!(context::cancelled());
+    }
+
+    #[test]
+    fn a_host_records_in_order() {
+        let host = Host::start();
+        let name = "x";
+        trace!("one");
+        debug!("two {name}");
+        info!("{} {}", "three", 3);
+        warn!("four");
+        error!("five",);
+        progress::report(1, 2, "rows");
+        progress::report(2, None, None);
+        let levels: Vec<_> = host.log().into_iter().map(|line| line.level).collect();
+        assert_eq!(levels, [Level::Trace, Level::Debug, Level::Info, Level::Warn, Level::Error]);
+        assert_eq!(host.lines(), ["one", "two x", "three 3", "four", "five"]);
+        assert_eq!(
+            host.progress(),
+            [
+                Progress { done: 1, total: Some(2), message: Some("rows".to_owned()) },
+                Progress { done: 2, total: None, message: None },
+            ]
+        );
+    }
+
+    #[test]
+    fn the_last_to_start_answers_until_it_is_dropped() {
+        let outer = Host::start();
+        let inner = Host::start();
+        info!("to the inner");
+        drop(inner);
+        info!("to the outer");
+        assert_eq!(outer.lines(), ["to the outer"]);
+        drop(outer);
+        info!("to nobody");
+        assert_eq!(context::current(), constants());
+    }
+
+    #[test]
+    fn threads_do_not_share_a_host() {
+        let host = Host::start();
+        std::thread::spawn(|| info!("elsewhere")).join().unwrap();
+        assert!(host.lines().is_empty());
+    }
+}

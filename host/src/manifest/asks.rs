@@ -1,0 +1,74 @@
+//! What a file asks to reach, for people to look at before they run it. Knows grants, not why they
+//! are there.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::model::{EnvironmentValue, Grants};
+
+/// Something that the file asks for, and the tasks that ask.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ask {
+    /// What.
+    pub what: Access,
+    /// The names of the tasks, each once.
+    pub tasks: Vec<Arc<str>>,
+}
+
+/// What a task can be given.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// A directory to read; the path is relative to the root.
+    Read(PathBuf),
+    /// A directory to read and write; the path is relative to the root.
+    Write(PathBuf),
+    /// An environment variable with a value that the file gives.
+    Variable(Arc<str>),
+    /// A variable of flowhost's own environment.
+    Secret(Arc<str>),
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(path) => write!(f, "read {}", path.display()),
+            Self::Write(path) => write!(f, "write {}", path.display()),
+            Self::Variable(name) => write!(f, "environment {name}"),
+            Self::Secret(name) => write!(f, "secret {name}"),
+        }
+    }
+}
+
+/// As in "read data: tasks a, b".
+impl fmt::Display for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tasks = if self.tasks.len() == 1 { "task" } else { "tasks" };
+        write!(f, "{}: {tasks} {}", self.what, self.tasks.join(", "))
+    }
+}
+
+/// Adds what one task asks for.
+pub(super) fn add<'s>(
+    asks: &mut Vec<Ask>,
+    task: &Arc<str>,
+    grants: &Grants,
+    secrets: impl IntoIterator<Item = &'s Arc<str>>,
+) {
+    let directories = grants.directories.iter().map(|directory| match directory.write {
+        true => Access::Write(directory.path.clone()),
+        false => Access::Read(directory.path.clone()),
+    });
+    let environment = grants.environment.iter().map(|(name, value)| match value {
+        EnvironmentValue::Literal(_) => Access::Variable(Arc::clone(name)),
+        EnvironmentValue::Secret { name } => Access::Secret(Arc::clone(name)),
+    });
+    let secrets = secrets.into_iter().map(|name| Access::Secret(Arc::clone(name)));
+    for what in directories.chain(environment).chain(secrets) {
+        match asks.iter_mut().find(|ask| ask.what == what) {
+            Some(ask) if ask.tasks.contains(task) => {}
+            Some(ask) => ask.tasks.push(Arc::clone(task)),
+            None => asks.push(Ask { what, tasks: vec![Arc::clone(task)] }),
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! One task: what it calls, its arguments, and the policy that defaults, task and group make
+//! together. Knows one task at a time; who runs it is told.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::asks::{self, Ask};
+use super::components::Components;
+use super::diagnostics::Findings;
+use super::expr::utf8;
+use super::grants::Protected;
+use super::raw;
+use super::scope::{Meaning, Scope};
+use super::settings::Settings;
+use super::suggest::{self, brief};
+use super::template::Piece;
+use super::tree::{Data, Tree};
+use crate::interface::FindError;
+use crate::model::{Entry, Expr, Grants, Policy, Signature, Task, Type, Value};
+
+/// What a task calls.
+pub(super) struct Called {
+    component: usize,
+    entry: Entry,
+    pub(super) signature: Arc<Signature>,
+}
+
+/// Follows `run`.
+pub(super) fn find(task: &raw::Task<'_>, components: &Components<'_>, findings: &Findings) -> Option<Called> {
+    let run = task.run?;
+    let Some((alias, function)) = run.value.split_once('#') else {
+        let help = match components.aliases.contains_key(run.value) {
+            true => format!("name the function too: \"{}#function\"", run.value),
+            false => "write \"component#function\"".to_owned(),
+        };
+        findings.at_with_help(
+            run.span,
+            "`run` names a component and its function with `#` between them",
+            help,
+        );
+        return None;
+    };
+    let Some(position) = components.aliases.get(alias) else {
+        let mut names: Vec<&str> = components.aliases.keys().copied().collect();
+        names.sort_unstable();
+        let help = suggest::or_list(alias, names, "declare it: [components] NAME = \"path.wasm\"");
+        findings.at_with_help(run.span, format!("there is no component `{alias}`"), help);
+        return None;
+    };
+    let component = (*position)?;
+    let (_, interface) = components.read.get(component)?;
+    match interface.find(function) {
+        Ok(found) => {
+            let bytes = match (&found.entry, task.stdout) {
+                (Entry::Command { .. }, stdout) => stdout.is_some_and(|stdout| stdout.value),
+                (Entry::Function { .. }, None) => false,
+                (Entry::Function { .. }, Some(stdout)) => {
+                    findings.at_with_help(
+                        stdout.span,
+                        "`stdout` is for commands, and this task calls a function",
+                        format!("leave it out: the task's value is what `{function}` returns"),
+                    );
+                    false
+                }
+            };
+            Some(match found.entry {
+                Entry::Command { .. } => Called {
+                    component,
+                    entry: Entry::Command { bytes },
+                    signature: Arc::new(Signature::command(bytes)),
+                },
+                entry @ Entry::Function { .. } => Called { component, entry, signature: found.signature },
+            })
+        }
+        Err(FindError::Unknown { known, .. }) => {
+            let help = match known.is_empty() {
+                true => "it exports no function at all".to_owned(),
+                false => {
+                    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                    suggest::or_list(
+                        function,
+                        known.iter().copied().map(bare).chain(known.iter().copied()),
+                        "",
+                    )
+                }
+            };
+            findings.at_with_help(
+                run.span,
+                format!("component `{alias}` exports no function `{function}`"),
+                help,
+            );
+            None
+        }
+        Err(error) => {
+            findings.at(run.span, error.to_string());
+            None
+        }
+    }
+}
+
+/// A function's name without its interface.
+fn bare(full: &str) -> &str {
+    full.rsplit('.').next().unwrap_or(full)
+}
+
+/// Reads tasks.
+pub(super) struct Reader<'r, 't> {
+    pub(super) defaults: &'r Settings<'t>,
+    pub(super) components: &'r Components<'t>,
+    pub(super) protected: &'r Protected,
+    pub(super) asks: RefCell<Vec<Ask>>,
+}
+
+impl<'t> Reader<'_, 't> {
+    /// Checks grants wherever they stand, also where a nearer one replaces them.
+    pub(super) fn check_grants(&self, file: &raw::File<'_>, scope: &Scope<'_>) {
+        let tasks = file.tasks.iter().map(|task| &task.settings);
+        let groups = file.groups.iter().map(|group| &group.settings);
+        for settings in [&file.defaults].into_iter().chain(tasks).chain(groups) {
+            if let Some(grants) = settings.grants {
+                scope.grants(grants, self.protected);
+            }
+        }
+    }
+
+    /// The task as `group` runs it, or alone.
+    pub(super) fn task(
+        &self,
+        task: &raw::Task<'t>,
+        called: &Called,
+        group: Option<&raw::Group<'t>>,
+        scope: &Scope<'_>,
+    ) -> Option<Task> {
+        let arguments = arguments(task, called, scope);
+        let settings = self.defaults.overlaid(&task.settings);
+        let settings = group.map_or(settings.clone(), |group| settings.overlaid(&group.settings));
+        let grants = match settings.grants {
+            None => Some(Grants::default()),
+            Some(tree) => scope.grants(tree, self.protected),
+        };
+        let deterministic = settings.deterministic.unwrap_or(false);
+        if deterministic {
+            self.check_deterministic(task, called, &settings, grants.as_ref(), scope);
+        }
+        let (arguments, grants) = (arguments?, grants?);
+        let name: Arc<str> = Arc::from(task.name.value);
+        asks::add(&mut self.asks.borrow_mut(), &name, &grants, scope.secrets.borrow().iter());
+        Some(Task {
+            name,
+            component: called.component,
+            entry: called.entry.clone(),
+            signature: Arc::clone(&called.signature),
+            arguments,
+            policy: Policy {
+                executor: settings.executor.unwrap_or_default(),
+                retry: settings.retry.filled(),
+                limits: settings.limits.filled(),
+                grants,
+                deterministic,
+            },
+        })
+    }
+
+    fn check_deterministic(
+        &self,
+        task: &raw::Task<'_>,
+        called: &Called,
+        settings: &Settings<'_>,
+        grants: Option<&Grants>,
+        scope: &Scope<'_>,
+    ) {
+        let name = task.name.value;
+        if let (Some(tree), Some(grants)) = (settings.grants, grants)
+            && !grants.directories.is_empty()
+        {
+            scope.findings.at_with_help(
+                tree.span,
+                format!("task `{name}` is deterministic, so it cannot reach directories, which may change"),
+                "hand it the files as arguments, { file = \"path\" }, or take `deterministic` away",
+            );
+        }
+        let Some((_, interface)) = self.components.read.get(called.component) else { return };
+        for import in interface.nondeterministic() {
+            scope.findings.at_with_help(
+                task.name.span,
+                format!("task `{name}` is deterministic, and its component imports `{}`", import.name),
+                "take `deterministic` away, or build the component without that import",
+            );
+        }
+    }
+}
+
+/// One expression for each parameter.
+fn arguments(task: &raw::Task<'_>, called: &Called, scope: &Scope<'_>) -> Option<Vec<Expr>> {
+    let parameters = &called.signature.parameters;
+    let command = matches!(called.entry, Entry::Command { .. });
+    let function = task.run.map_or("", |run| run.value);
+    let mut whole = true;
+    for entry in task.with {
+        let mut names = parameters.iter().map(|(name, _)| &**name);
+        if !names.clone().any(|name| name == entry.key) {
+            let message = match names.next() {
+                Some(_) => format!("`{function}` has no parameter `{}`", entry.key),
+                None => format!("`{function}` has no parameters"),
+            };
+            let names = parameters.iter().map(|(name, _)| &**name);
+            scope.findings.at_with_help(
+                entry.span,
+                message,
+                suggest::or_list(&entry.key, names, "leave `with` out"),
+            );
+            whole = false;
+        }
+    }
+    let mut arguments = Vec::with_capacity(parameters.len());
+    for (name, ty) in parameters {
+        let given = task.with.iter().find(|entry| *entry.key == **name);
+        let argument = match (given, ty) {
+            (Some(entry), _) if command && &**name == "stdin" => stdin(&entry.value, ty, scope),
+            (Some(entry), _) => scope.typed(&entry.value, ty),
+            (None, Type::Option(_)) => Some(Expr::Literal(Value::Option(None))),
+            (None, _) if command => Some(Expr::Literal(match ty.is_bytes() {
+                true => Value::Bytes(Bytes::new()),
+                false => Value::List(Arc::new([])),
+            })),
+            (None, _) => {
+                scope.findings.at_with_help(
+                    task.name.span,
+                    format!("task `{}` has no argument for `{name}` of `{function}`", task.name.value),
+                    format!("add it: with = {{ {name} = … }}; it is `{}`", brief(ty)),
+                );
+                None
+            }
+        };
+        match argument {
+            Some(argument) => arguments.push(argument),
+            None => whole = false,
+        }
+    }
+    whole.then_some(arguments)
+}
+
+/// A command's standard input: bytes, or a string for its bytes.
+fn stdin(tree: &Tree, bytes: &Type, scope: &Scope<'_>) -> Option<Expr> {
+    let Data::String(text) = &tree.data else { return scope.typed(tree, bytes) };
+    let pieces = scope.pieces(text, tree.span)?;
+    if let [Piece::Reference(reference)] = pieces.as_slice() {
+        let span = scope.span_of(tree.span, text, reference);
+        let meaning = scope.look_up(reference, span)?;
+        let is_bytes = match &meaning {
+            Meaning::Input(given) => given.ty.is_bytes(),
+            Meaning::Part { ty, .. } => ty.is_bytes(),
+            Meaning::Json { .. } => false,
+        };
+        return match is_bytes {
+            true => scope.fit(meaning, bytes, span),
+            false => scope.fit(meaning, &Type::String, span).map(utf8),
+        };
+    }
+    scope.typed(tree, &Type::String).map(utf8)
+}

@@ -1,0 +1,198 @@
+//! Whether items that are written in the file as JSON fit each place that uses them. Knows nothing
+//! of how they came to be.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::diagnostics::Findings;
+use super::span::Span;
+use super::suggest::{self, brief};
+use crate::interface;
+use crate::model::Type;
+
+/// Items that are JSON, so far as they are known before anything runs.
+pub(super) struct JsonItems {
+    known: Known,
+    /// Uses that were checked already, by path, so that a thousand equal ones cost as much as one.
+    checked: RefCell<HashMap<Vec<Arc<str>>, Vec<(Option<Type>, bool)>>>,
+}
+
+/// What is known of the items.
+pub(super) enum Known {
+    /// All of them, or the two ends of a range, each with where it stands.
+    Items(Vec<(Json, Span)>),
+    /// The axes that every item is a choice from.
+    Axes(Vec<Axis>),
+    /// Nothing but that they are lines of a file.
+    Lines,
+}
+
+/// An axis of a matrix: values and where they stand.
+pub(super) struct Axis {
+    pub(super) name: String,
+    pub(super) values: Vec<(Json, Span)>,
+}
+
+/// So many items of one use are reported.
+const REPORTED: usize = 5;
+
+/// A place that uses items.
+struct Use<'u> {
+    path: &'u [Arc<str>],
+    /// None is inside text.
+    ty: Option<&'u Type>,
+    span: Span,
+    findings: &'u Findings,
+}
+
+impl JsonItems {
+    pub(super) fn new(known: Known) -> Self {
+        Self { known, checked: RefCell::default() }
+    }
+
+    /// Whether every item that is known has a `ty` at `path`. Problems are reported at the items.
+    pub(super) fn check(&self, path: &[Arc<str>], ty: &Type, span: Span, findings: &Findings) -> bool {
+        self.check_once(&Use { path, ty: Some(ty), span, findings })
+    }
+
+    /// Whether every item that is known has something at `path` that can stand inside text.
+    pub(super) fn check_text(&self, path: &[Arc<str>], span: Span, findings: &Findings) -> bool {
+        self.check_once(&Use { path, ty: None, span, findings })
+    }
+
+    fn check_once(&self, place: &Use<'_>) -> bool {
+        let mut checked = self.checked.borrow_mut();
+        let known = checked.entry(place.path.to_vec()).or_default();
+        if let Some((_, fits)) = known.iter().find(|(ty, _)| ty.as_ref() == place.ty) {
+            return *fits;
+        }
+        let fits = match &self.known {
+            Known::Lines => true,
+            Known::Items(items) => place.all_fit(items, place.path, place.ty),
+            Known::Axes(axes) => place.axes_fit(axes),
+        };
+        known.push((place.ty.cloned(), fits));
+        fits
+    }
+}
+
+impl Use<'_> {
+    /// As the file writes it.
+    fn reference(&self) -> String {
+        let mut text = "${item".to_owned();
+        for segment in self.path {
+            text.push('.');
+            text.push_str(segment);
+        }
+        text.push('}');
+        text
+    }
+
+    fn all_fit(&self, items: &[(Json, Span)], path: &[Arc<str>], ty: Option<&Type>) -> bool {
+        let mut problems = 0;
+        for (item, span) in items {
+            if !self.fits(item, *span, path, ty) {
+                problems += 1;
+                if problems == REPORTED {
+                    break;
+                }
+            }
+        }
+        problems == 0
+    }
+
+    /// An object fits a record field by field, so each axis is checked by itself: their product may
+    /// have millions of items.
+    fn axes_fit(&self, axes: &[Axis]) -> bool {
+        if let Some((first, rest)) = self.path.split_first() {
+            if let Some(axis) = axes.iter().find(|axis| *axis.name == **first) {
+                return self.all_fit(&axis.values, rest, self.ty);
+            }
+            let help = suggest::or_list(first, axes.iter().map(|axis| axis.name.as_str()), "");
+            self.findings.at_with_help(self.span, format!("the matrix has no axis `{first}`"), help);
+            return false;
+        }
+        let first = axes.iter().filter_map(|axis| Some((axis.name.clone(), axis.values.first()?.0.clone())));
+        let first = Json::Object(first.collect());
+        if !self.fits(&first, self.span, &[], self.ty) {
+            return false;
+        }
+        let mut record = self.ty;
+        while let Some(Type::Option(inner)) = record {
+            record = Some(inner);
+        }
+        match (record, axes) {
+            (Some(Type::Record(record)), axes) => axes.iter().all(|axis| {
+                let field = record.members.iter().find(|field| *field.name == *axis.name);
+                field.is_none_or(|field| self.all_fit(&axis.values, &[], Some(&field.ty)))
+            }),
+            (_, [axis]) => axis.values.iter().all(|(value, span)| {
+                let item = [(axis.name.clone(), value.clone())].into_iter().collect();
+                self.fits(&Json::Object(item), *span, &[], self.ty)
+            }),
+            // Nothing else that an object of several keys fits.
+            _ => true,
+        }
+    }
+
+    fn fits(&self, item: &Json, span: Span, path: &[Arc<str>], ty: Option<&Type>) -> bool {
+        let reference = self.reference();
+        let (message, help) = match pick(item, path) {
+            Err(Missing { segment, among }) => (
+                format!("this item has no `{segment}`, which `{reference}` names"),
+                suggest::or_list(&segment, among.iter().map(String::as_str), "it has no parts at all"),
+            ),
+            Ok(part) => match read(part, ty) {
+                Ok(()) => return true,
+                Err(reason) => (
+                    format!("this does not fit where `{reference}` is used: {reason}"),
+                    match ty {
+                        Some(ty) => format!("the task wants `{}` there", brief(ty)),
+                        None => "only strings, numbers and booleans can stand inside text".to_owned(),
+                    },
+                ),
+            },
+        };
+        self.findings.at_with_help(span, message, help);
+        false
+    }
+}
+
+fn read(json: &Json, ty: Option<&Type>) -> Result<(), String> {
+    match (ty, json) {
+        (Some(ty), json) => interface::from_json(json, ty).map(drop).map_err(|error| error.to_string()),
+        (None, Json::Bool(_) | Json::Number(_) | Json::String(_)) => Ok(()),
+        (None, Json::Null) => Err("it is null".to_owned()),
+        (None, Json::Array(_)) => Err("it is an array".to_owned()),
+        (None, Json::Object(_)) => Err("it is an object".to_owned()),
+    }
+}
+
+struct Missing {
+    segment: String,
+    among: Vec<String>,
+}
+
+/// The part of an item that a path names.
+fn pick<'j>(item: &'j Json, path: &[Arc<str>]) -> Result<&'j Json, Missing> {
+    let mut at = item;
+    for segment in path {
+        let next = match at {
+            Json::Object(object) => object.get(&**segment),
+            Json::Array(array) => segment.parse::<usize>().ok().and_then(|position| array.get(position)),
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => None,
+        };
+        let Some(next) = next else {
+            let among = match at {
+                Json::Object(object) => object.keys().cloned().collect(),
+                _ => Vec::new(),
+            };
+            return Err(Missing { segment: segment.to_string(), among });
+        };
+        at = next;
+    }
+    Ok(at)
+}

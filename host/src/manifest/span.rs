@@ -1,0 +1,47 @@
+//! Where something stands in the workflow file, in bytes. Knows nothing of what stands there.
+
+use std::ops::Range;
+
+/// A stretch of the file, from `start` up to and without `end`, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Span {
+    /// The first byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+impl From<Range<usize>> for Span {
+    fn from(range: Range<usize>) -> Self {
+        Self { start: range.start, end: range.end }
+    }
+}
+
+/// A value and where it stands.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct At<T> {
+    pub(super) span: Span,
+    pub(super) value: T,
+}
+
+impl<T> At<T> {
+    pub(super) fn new(span: Span, value: T) -> Self {
+        Self { span, value }
+    }
+}
+
+/// Where the stretch `range` of a string's text stands in the file, given the string's span. Falls
+/// back to the whole string where escapes keep the two from matching byte for byte.
+pub(super) fn within(source: &str, string: Span, text: &str, range: Range<usize>) -> Span {
+    let inside = || {
+        let written = source.get(string.start..string.end)?;
+        let delimiter = if written.starts_with("\"\"\"") || written.starts_with("'''") { 3 } else { 1 };
+        let end = written.len().checked_sub(delimiter)?;
+        let start = end.checked_sub(text.len())?;
+        (written.get(start..end)? == text).then_some(string.start + start)
+    };
+    match inside() {
+        Some(offset) => Span { start: offset + range.start, end: offset + range.end },
+        None => string,
+    }
+}

@@ -1,0 +1,125 @@
+//! The summary.
+
+use super::events::{Page, Teller, branch, counts, group, task, task_attempt};
+use crate::model::{Ending, Status};
+use crate::report::{Reporter, Summary};
+
+fn shown(teller: &Teller) -> Vec<String> {
+    let page = Page::default();
+    let mut summary = Summary::new(page.writer(), false);
+    teller.to(&mut summary);
+    assert_eq!(page.text(), "", "nothing before the end");
+    summary.finish().unwrap();
+    page.lines()
+}
+
+#[test]
+fn a_run_that_went_well_is_one_line() {
+    let mut teller = Teller::default();
+    teller.run_started().prints(branch(0, 1), "hello").ended(branch(0, 1), Ending::Succeeded, None);
+    teller.run_ended(Status::Succeeded, counts(17, 0, 0));
+    assert_eq!(shown(&teller), ["wordcount: succeeded in 1.2 s: 17 succeeded"]);
+}
+
+#[test]
+fn a_failure_is_told_with_its_cause_and_the_guests_last_lines() {
+    let mut teller = Teller::default();
+    teller.run_started().prints(branch(3, 1), "from an attempt before");
+    teller.attempt_ended(branch(3, 1), Ending::Failed, Some("first"), Some(200));
+    for line in 1..=7 {
+        teller.prints(branch(3, 2), &format!("line {line}"));
+        teller.prints(branch(4, 1), "of another branch");
+    }
+    teller.ended(branch(3, 2), Ending::Trapped, Some("unreachable\n  0: main\n  1: start"));
+    teller.prints(task_attempt("split", 1), "only one");
+    teller.ended(task_attempt("split", 1), Ending::TimedOut, Some("the timeout of 10s passed"));
+    teller.group_ended(group(), Status::Failed, counts(15, 1, 1));
+    teller.group_ended_because(task("render"), Status::Failed, "`tiles.txt` is not there");
+    teller.group_ended_because(task("total"), Status::Skipped, "`counts` has no value");
+    teller.run_ended(Status::Failed, counts(15, 2, 1));
+    assert_eq!(
+        shown(&teller),
+        [
+            "counts[3] (task count): trapped in attempt 2: unreachable",
+            "      0: main",
+            "      1: start",
+            "    its last lines:",
+            "    | line 3",
+            "    | line 4",
+            "    | line 5",
+            "    | line 6",
+            "    | line 7",
+            "split: timed-out in attempt 1: the timeout of 10s passed",
+            "    its last line:",
+            "    | only one",
+            "render: failed: `tiles.txt` is not there",
+            "skipped: total",
+            "wordcount: failed in 1.2 s: 15 succeeded, 2 failed, 1 cancelled",
+        ]
+    );
+}
+
+#[test]
+fn beyond_ten_failures_causes_are_counted() {
+    let mut teller = Teller::default();
+    for index in 0..1_010 {
+        let (ending, error) = match index % 10 {
+            0 => (Ending::Lost, "gone"),
+            _ => (Ending::Failed, "boom\nmore"),
+        };
+        teller.ended(branch(index, 1), ending, Some(error));
+    }
+    teller.run_ended(Status::Failed, counts(0, 1_010, 0));
+    let shown = shown(&teller);
+    assert_eq!(shown.iter().filter(|line| line.starts_with("counts[")).count(), 10);
+    assert_eq!(
+        shown[shown.len() - 4..],
+        [
+            "and 1,000 more failures:",
+            "    900 failed: boom …",
+            "    100 lost: gone",
+            "run: failed in 1.2 s: 1,010 failed",
+        ]
+    );
+}
+
+#[test]
+fn causes_that_are_all_different_are_counted_by_their_ending() {
+    let mut teller = Teller::default();
+    for index in 0..100_u32 {
+        teller.ended(branch(index, 1), Ending::Failed, Some(&format!("cause {index}")));
+    }
+    let shown = shown(&teller);
+    assert!(shown.len() < 40, "{shown:#?}");
+    assert!(shown.contains(&"    70 failed".to_owned()), "{shown:#?}");
+}
+
+#[test]
+fn lines_of_branches_whose_success_is_not_told_are_forgotten_in_time() {
+    let mut teller = Teller::default();
+    for index in 0..10_000 {
+        teller.prints(branch(index, 1), &"x".repeat(10_000));
+    }
+    teller.ended(branch(9_999, 1), Ending::Failed, Some("late"));
+    teller.ended(branch(0, 1), Ending::Failed, Some("early"));
+    let page = Page::default();
+    let mut summary = Summary::new(page.writer(), false);
+    teller.to(&mut summary);
+    assert!(summary.kept_bytes() < 6 * 1024 * 1024, "{}", summary.kept_bytes());
+    summary.finish().unwrap();
+    let lines = page.lines();
+    assert_eq!(lines[0], "counts[9999] (task count): failed in attempt 1: late");
+    assert!(lines[2].starts_with("    | xxx"));
+    assert_eq!(lines[3], "counts[0] (task count): failed in attempt 1: early");
+    assert_eq!(lines.len(), 4);
+}
+
+#[test]
+fn p5_a_guests_text_is_harmless() {
+    let evil = "a\x1b[2J\u{202e}";
+    let mut teller = Teller::default();
+    teller.prints(branch(0, 1), evil).ended(branch(0, 1), Ending::Failed, Some(evil));
+    teller.group_ended_because(task(evil), Status::Skipped, evil);
+    let text = shown(&teller).join("");
+    assert!(!text.chars().any(|char| char.is_control() || char == '\u{202e}'), "{text:?}");
+}

@@ -1,0 +1,19 @@
+//! Everything that a person does with flowhost, done to the real command with components built from
+//! source.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use flowhost_tests as support;
+
+mod bad_input;
+mod call;
+mod check;
+mod examples;
+mod floors;
+mod groups;
+mod guests;
+mod interrupts;
+mod limits;
+mod outputs;
+mod progress;
+mod repository;

@@ -1,0 +1,69 @@
+//! The repository's own rules.
+
+use std::process::Command;
+
+use crate::support::repository;
+
+/// The paths that git tracks.
+fn tracked() -> Vec<String> {
+    let output = Command::new("git").arg("ls-files").current_dir(repository()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn no_file_holds_a_machines_paths_or_what_was_built() {
+    let mut wrong = Vec::new();
+    for path in tracked() {
+        if path.ends_with(".wasm") || path.contains("/target/") || path.ends_with(".snap.new") {
+            wrong.push(format!("{path}: built from source, not committed"));
+        }
+        let Ok(text) = std::fs::read_to_string(repository().join(&path)) else { continue };
+        for prefix in ["/home/", "/root/", "/Users/"] {
+            if path != file!() && text.contains(prefix) {
+                wrong.push(format!("{path} holds {prefix}"));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn every_dependency_has_a_reason() {
+    let reasons = std::fs::read_to_string(repository().join("docs/architecture.md")).unwrap();
+    let mut missing = Vec::new();
+    for manifest in tracked().iter().filter(|path| path.ends_with("Cargo.toml") && !path.contains("guests/")) {
+        let text = std::fs::read_to_string(repository().join(manifest)).unwrap();
+        let mut in_dependencies = false;
+        for line in text.lines() {
+            if line.starts_with('[') {
+                in_dependencies = line.ends_with("dependencies]");
+            } else if in_dependencies && let Some(end) = line.find([' ', '.', '=']) {
+                let name = &line[..end];
+                if !name.is_empty() && name != "flowhost" && !reasons.contains(&format!("`{name}`")) {
+                    missing.push(format!("{name} ({manifest})"));
+                }
+            }
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new(), "docs/architecture.md says why each dependency is there");
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut broken = Vec::new();
+    for path in tracked().iter().filter(|path| path.ends_with(".md")) {
+        let file = repository().join(path);
+        let text = std::fs::read_to_string(&file).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+            let target = link.split('#').next().unwrap();
+            if target.is_empty() || target.contains("://") || target.contains(' ') {
+                continue;
+            }
+            if !file.parent().unwrap().join(target).exists() {
+                broken.push(format!("{path}: {link}"));
+            }
+        }
+    }
+    assert_eq!(broken, Vec::<String>::new());
+}
