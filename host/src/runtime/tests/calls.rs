@@ -26,8 +26,8 @@ async fn bytes_and_text_come_back() {
         (Type::String, "string", Value::string("née")),
     ] {
         let wasm = function(&format!(r#"(param "a" {name}) (result {name})"#), ECHO);
-        let call = call(&wasm, &[ty.clone()], ty);
-        let attempted = bench.attempt(&wasm, call, &[value.clone()]).await;
+        let call = call(&wasm, std::slice::from_ref(&ty), ty.clone());
+        let attempted = bench.attempt(&wasm, call, std::slice::from_ref(&value)).await;
         assert_eq!(attempted.outcome, Outcome::Succeeded(value));
         assert!(attempted.usage.peak_memory >= 65536);
         assert_eq!(attempted.usage.fuel, None);
@@ -70,8 +70,8 @@ async fn records_go_through_dynamic_values() {
     let members = vec![field("name", Type::String), field("count", Type::S16)];
     let ty = Type::Record(Arc::new(Named { name: None, members }));
     let value = Value::Record(Arc::new([Value::string("x"), Value::S16(-5)]));
-    let call = call(&wasm, &[ty.clone()], ty);
-    let outcome = bench.outcome(&wasm, call.clone(), &[value.clone()]).await;
+    let call = call(&wasm, std::slice::from_ref(&ty), ty.clone());
+    let outcome = bench.outcome(&wasm, call.clone(), std::slice::from_ref(&value)).await;
     assert_eq!(outcome, Outcome::Succeeded(value));
     let unfit = bench.outcome(&wasm, call.clone(), &[Value::Bool(true)]).await;
     assert!(matches!(&unfit, Outcome::Rejected { reason } if reason.contains("argument `p0`")), "{unfit:?}");
