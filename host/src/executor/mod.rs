@@ -1,12 +1,14 @@
 //! Where attempts execute. An executor knows attempts and reports on them; workflows, groups and
 //! retries are none of its business.
 
+mod in_process;
 mod port;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use in_process::{InProcess, InProcessSettings};
 pub use port::{Port, Reports};
 
 use crate::id::AttemptId;

@@ -37,10 +37,7 @@ pub(super) async fn attempt(
     observer: Arc<dyn Observer>,
 ) -> Result<(Outcome, Usage), Full> {
     let limits = &prepared.call.limits;
-    let mut store = Store::new(
-        prepared.component.engine(),
-        State::new(prepared, id, arguments, observer),
-    );
+    let mut store = Store::new(prepared.component.engine(), State::new(prepared, id, arguments, observer));
     store.limiter(|state| &mut state.limiter);
     // Start functions are the guest as well: all of this comes before instantiation.
     store.set_epoch_deadline(1);
@@ -80,7 +77,11 @@ fn usage(store: &Store<State>, wall: Duration, fuel: Option<u64>) -> Usage {
 }
 
 /// Instantiates and calls.
-async fn guest(store: &mut Store<State>, prepared: &Prepared, arguments: &[Value]) -> wasmtime::Result<Ended> {
+async fn guest(
+    store: &mut Store<State>,
+    prepared: &Prepared,
+    arguments: &[Value],
+) -> wasmtime::Result<Ended> {
     let instance = prepared.component.instantiate_async(&mut *store).await?;
     let func = instance
         .get_func(&mut *store, prepared.export)
@@ -133,7 +134,9 @@ async fn dynamic(
         None => Some(Value::unit()),
         Some(val) => values::lift(std::mem::replace(val, Val::Bool(false)), &signature.result),
     };
-    value.map(Ended::Returned).ok_or_else(|| wasmtime::Error::msg("the result does not have the type that was checked"))
+    value
+        .map(Ended::Returned)
+        .ok_or_else(|| wasmtime::Error::msg("the result does not have the type that was checked"))
 }
 
 /// What becomes of an attempt whose guest ended with `error`.
@@ -154,7 +157,8 @@ fn outcome(ended: Ended, store: &mut Store<State>, prepared: &Prepared) -> Outco
             let size = interface::encoded_size(&value, ty);
             let limit = prepared.call.limits.output;
             if size > limit {
-                let message = format!("output limit of {} reached: the result takes {}", bytes(limit), bytes(size));
+                let message =
+                    format!("output limit of {} reached: the result takes {}", bytes(limit), bytes(size));
                 return Outcome::Trapped { message };
             }
             returned(value, ty)

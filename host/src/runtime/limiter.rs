@@ -33,14 +33,7 @@ pub(super) struct Limiter {
 impl Limiter {
     /// For at most `memory` bytes of linear memory.
     pub(super) fn new(memory: u64) -> Self {
-        Self {
-            memory_limit: memory,
-            memory: 0,
-            granted: 0,
-            elements: 0,
-            granted_elements: 0,
-            refusal: None,
-        }
+        Self { memory_limit: memory, memory: 0, granted: 0, elements: 0, granted_elements: 0, refusal: None }
     }
 
     /// The most linear memory that there was at once, in bytes: memories never shrink.
@@ -51,11 +44,9 @@ impl Limiter {
     /// In words, what was refused last.
     pub(super) fn refusal(&self) -> Option<String> {
         self.refusal.map(|refusal| match refusal {
-            Refusal::Memory(asked) => format!(
-                "memory limit of {} reached (asked for {})",
-                bytes(self.memory_limit),
-                bytes(asked)
-            ),
+            Refusal::Memory(asked) => {
+                format!("memory limit of {} reached (asked for {})", bytes(self.memory_limit), bytes(asked))
+            }
             Refusal::Table(asked) => {
                 format!("table limit of {TABLE_ELEMENTS} elements reached (asked for {asked})")
             }
@@ -122,15 +113,16 @@ impl ResourceLimiter for Limiter {
     }
 }
 
-/// A number of bytes as people write it: `64 MiB`, `100 KiB`, `17 bytes`. Rounded down unless exact.
+/// A number of bytes as people write it: `64 MiB`, `100 KiB`, `17 bytes`. Rounded up to a tenth, so
+/// that what exceeds a limit looks like it.
 pub(super) fn bytes(count: u64) -> String {
     for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
-        let one = 1u64 << shift;
-        if count >= one {
-            let (whole, tenth) = (count / one, count % one * 10 / one);
-            return match tenth {
-                0 => format!("{whole} {unit}"),
-                tenth => format!("{whole}.{tenth} {unit}"),
+        let one = 1u128 << shift;
+        if u128::from(count) >= one {
+            let tenths = (u128::from(count) * 10).div_ceil(one);
+            return match (tenths / 10, tenths % 10) {
+                (whole, 0) => format!("{whole} {unit}"),
+                (whole, tenth) => format!("{whole}.{tenth} {unit}"),
             };
         }
     }
@@ -170,6 +162,7 @@ mod tests {
             (1024, "1 KiB"),
             (64 << 20, "64 MiB"),
             ((64 << 20) + (1 << 19), "64.5 MiB"),
+            ((64 << 20) + 1, "64.1 MiB"),
             (3 << 30, "3 GiB"),
         ] {
             assert_eq!(bytes(count), text);

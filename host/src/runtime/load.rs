@@ -31,7 +31,9 @@ pub enum LoadError {
         source: io::Error,
     },
     /// The bytes are not those that were checked.
-    #[error("the component is not the one that was checked: its digest is {found} instead of {wanted}; start again to use the new one")]
+    #[error(
+        "the component is not the one that was checked: its digest is {found} instead of {wanted}; start again to use the new one"
+    )]
     Digest {
         /// What was checked.
         wanted: Digest,
@@ -48,7 +50,9 @@ pub enum LoadError {
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// Fresh code for it does not load.
-    #[error("the compiled component does not load: see whether the folder for compiled code is on a file system that allows programs")]
+    #[error(
+        "the compiled component does not load: see whether the folder for compiled code is on a file system that allows programs"
+    )]
     Unusable,
     /// It imports what the host does not provide.
     #[error("the component cannot be linked: {0}")]
@@ -172,7 +176,8 @@ impl Components {
     }
 
     fn warn_of_pool(&self, digest: Digest, error: &wasmtime::Error) {
-        let message = format!("component {digest} does not fit the pool of instances and starts slower: {error:#}");
+        let message =
+            format!("component {digest} does not fit the pool of instances and starts slower: {error:#}");
         lock(&self.warnings).push((Warning::PoolTooSmall, message.into()));
     }
 

@@ -14,7 +14,7 @@ mod prepare;
 mod sandbox;
 mod stdio;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod trap;

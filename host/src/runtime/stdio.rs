@@ -273,7 +273,8 @@ mod tests {
 
     #[test]
     fn g6_passes_a_line_without_an_end_on_in_pieces() {
-        let lines = said(1 << 20, &[(Stream::Stdout, &vec![b'a'; 3 * LONGEST_LINE / 2]), (Stream::Stdout, b"b\n")]);
+        let lines =
+            said(1 << 20, &[(Stream::Stdout, &vec![b'a'; 3 * LONGEST_LINE / 2]), (Stream::Stdout, b"b\n")]);
         let lengths: Vec<usize> = lines.iter().map(|line| line.len() - "stdout ".len()).collect();
         assert_eq!(lengths, [LONGEST_LINE, LONGEST_LINE / 2 + 1]);
     }

@@ -205,7 +205,10 @@ impl View<'_> {
     }
 
     fn bytes(&self, count: u64) -> wasmtime::Result<Vec<u8>> {
-        wasmtime::ensure!(count <= RANDOM_BYTES, "asked for {count} random bytes; at most {RANDOM_BYTES} at once");
+        wasmtime::ensure!(
+            count <= RANDOM_BYTES,
+            "asked for {count} random bytes; at most {RANDOM_BYTES} at once"
+        );
         Ok(vec![0; usize::try_from(count)?])
     }
 }

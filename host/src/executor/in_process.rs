@@ -1,0 +1,219 @@
+//! Executes attempts in this process, on threads that are the guests' own, so that no guest can
+//! keep the dispatcher from its work. Knows nothing of workflows: attempts come in, reports go out.
+
+mod lane;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use self::queue::{Queue, Wake};
+use super::{BoxFuture, Capacity, Executor, Port, Report, Unreachable};
+use crate::digest::Digest;
+use crate::id::AttemptId;
+use crate::model::{Attempt, Call, Cause};
+use crate::runtime::{Prepared, Runtime, RuntimeError, Source};
+
+/// Attempts handed over beforehand: enough to bridge the time until the dispatcher brings more.
+const AHEAD: usize = 64;
+
+/// What an in-process executor needs.
+#[derive(Clone)]
+pub struct InProcessSettings {
+    /// What runs the guests.
+    pub runtime: Arc<Runtime>,
+    /// The folder that granted directories lie in and never lead out of.
+    pub root: PathBuf,
+    /// Where the components' files are.
+    pub components: Vec<(Digest, PathBuf)>,
+}
+
+/// Executes attempts in this process.
+pub struct InProcess {
+    shared: Arc<Shared>,
+    /// The guests' threads. Always there until the executor is dropped.
+    threads: Option<tokio::runtime::Runtime>,
+}
+
+/// What the executor and its lanes share.
+struct Shared {
+    runtime: Arc<Runtime>,
+    root: PathBuf,
+    components: HashMap<Digest, Source>,
+    handle: Handle,
+    queue: Mutex<Queue>,
+    /// One for each lane: something was put in the queue for it, or its attempt is cancelled.
+    lanes: Vec<Notify>,
+    /// Nothing executes and nothing waits.
+    drained: Notify,
+    cancelling: Arc<AtomicBool>,
+    port: OnceLock<Port>,
+}
+
+impl InProcess {
+    /// Starts the guests' threads, as many as the machine has cores.
+    ///
+    /// # Errors
+    /// Fails when the system starts no threads.
+    pub fn new(settings: InProcessSettings) -> Result<Self, RuntimeError> {
+        let InProcessSettings { runtime, root, components } = settings;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = Builder::new_multi_thread()
+            .worker_threads(cores)
+            .thread_name("flowhost-guest")
+            .enable_all()
+            .build()?;
+        let slots = runtime.slots();
+        let components = components.into_iter().map(|(digest, path)| (digest, Source::File(path)));
+        let shared = Shared {
+            runtime,
+            root,
+            components: components.collect(),
+            handle: threads.handle().clone(),
+            queue: Mutex::new(Queue::new(slots, cores)),
+            lanes: std::iter::repeat_with(Notify::new).take(slots).collect(),
+            drained: Notify::new(),
+            cancelling: Arc::default(),
+            port: OnceLock::new(),
+        };
+        Ok(Self { shared: Arc::new(shared), threads: Some(threads) })
+    }
+}
+
+impl Drop for InProcess {
+    fn drop(&mut self) {
+        if let Some(threads) = self.threads.take() {
+            // Guests stop at the next tick. Waiting for them is what `drain` is for, and not possible
+            // within another tokio runtime.
+            threads.shutdown_background();
+        }
+    }
+}
+
+impl Executor for InProcess {
+    fn open(&self, port: Port) -> BoxFuture<'_, Result<Capacity, Unreachable>> {
+        Box::pin(async move {
+            let shared = &self.shared;
+            if shared.port.set(port.clone()).is_err() {
+                let reason = "it is in use by another run; make an executor for each run".to_owned();
+                return Err(Unreachable { executor: "in-process", reason });
+            }
+            for me in 0..shared.lanes.len() {
+                drop(shared.handle.spawn(lane::lane(Arc::clone(shared), port.clone(), me)));
+            }
+            Ok(Capacity { slots: shared.lanes.len(), ahead: AHEAD })
+        })
+    }
+
+    fn submit(&self, batch: Vec<Attempt>) {
+        let wake = self.shared.queue().submit(batch);
+        self.shared.wake(&wake);
+    }
+
+    fn cancel(&self, ids: &[AttemptId], cause: Cause) {
+        let (returned, lanes) = self.shared.queue().cancel(ids, cause);
+        if let Some(port) = self.shared.port.get() {
+            port.report(returned.into_iter().map(|id| Report::Returned { id }));
+            port.flush();
+        }
+        self.shared.wake(&lanes);
+        self.shared.check_drained();
+    }
+
+    fn announce_cancel(&self) {
+        self.shared.cancelling.store(true, Ordering::Relaxed);
+    }
+
+    fn drain(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            loop {
+                let mut drained = std::pin::pin!(self.shared.drained.notified());
+                drained.as_mut().enable();
+                if self.shared.queue().is_empty() {
+                    return;
+                }
+                drained.await;
+            }
+        })
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // Nothing in there panics halfway.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self, lanes: &Wake) {
+        for lane in lanes.iter().filter_map(|at| self.lanes.get(*at)) {
+            lane.notify_one();
+        }
+    }
+
+    /// Waits until lane `me` is woken, or a permit is left from an attempt that ended first.
+    fn woken(&self, me: usize) -> Woken<'_> {
+        match self.lanes.get(me) {
+            Some(lane) => lane.notified(),
+            None => self.drained.notified(),
+        }
+    }
+
+    /// Lane `me` rests until there is work for it.
+    async fn rest(&self, me: usize) {
+        self.check_drained();
+        loop {
+            self.woken(me).await;
+            if !self.queue().rests(me) {
+                return;
+            }
+        }
+    }
+
+    /// A lane waits within its attempt.
+    fn pend(&self) {
+        let wake = self.queue().pend();
+        self.wake(&wake);
+    }
+
+    fn check_drained(&self) {
+        if self.queue().is_empty() {
+            self.drained.notify_waiters();
+        }
+    }
+
+    /// Prepares `call` aside, so that attempts of other calls need not wait for it.
+    fn prepare(self: &Arc<Self>, call: Arc<Call>, port: &Port) {
+        let (shared, port) = (Arc::clone(self), port.clone());
+        drop(self.handle.spawn(async move {
+            let work = shared.handle.spawn(Arc::clone(&shared).prepare_now(Arc::clone(&call)));
+            let result = work.await.unwrap_or_else(|failure| {
+                Err(format!("flowhost itself failed while it prepared the call, please report it: {failure}")
+                    .into())
+            });
+            let warnings = shared.runtime.take_warnings().into_iter();
+            port.report(warnings.map(|(kind, message)| Report::Warning { kind, message }));
+            let wake = shared.queue().prepared(&call, result);
+            shared.wake(&wake);
+            // Cancelled meanwhile, there may be nothing left to do.
+            shared.check_drained();
+        }));
+    }
+
+    async fn prepare_now(self: Arc<Self>, call: Arc<Call>) -> Result<Arc<Prepared>, Arc<str>> {
+        let Some(source) = self.components.get(&call.component) else {
+            return Err(format!("the executor was not given the component {}", call.component).into());
+        };
+        let prepared = self.runtime.prepare(call, source, &self.root).await;
+        prepared.map(Arc::new).map_err(|error| error.to_string().into())
+    }
+}
+
+type Woken<'a> = Notified<'a>;

@@ -1,0 +1,203 @@
+//! A lane: a task on the guests' threads that executes one attempt after the other, for as long as
+//! the executor lives. Nothing that a guest does, nor a panic of the host, ends it.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use super::Shared;
+use super::queue::Next;
+use crate::executor::{Port, Report};
+use crate::id::AttemptId;
+use crate::model::{Attempt, Cause, Level, Outcome, Stream, Usage};
+use crate::runtime::{Observer, Prepared};
+
+/// After so much work without a wait, a lane gives way: the same thread serves timers and the lanes
+/// that wait for it.
+const TURN: Duration = Duration::from_millis(1);
+
+/// Lines that are kept of an attempt whose lines nobody wants, in case it does not succeed.
+const LAST_LINES: usize = 20;
+
+/// How an attempt ended, seen from its lane.
+enum End {
+    Ended(Outcome, Usage),
+    Cancelled(Cause),
+    Panicked(String),
+}
+
+/// Executes attempts until the executor is gone.
+pub(super) async fn lane(shared: Arc<Shared>, port: Port, me: usize) {
+    let teller = Arc::new(Teller::new(port.clone(), Arc::clone(&shared.cancelling)));
+    let observer: Arc<dyn Observer> = teller.clone();
+    let starts = port.interest().starts;
+    let mut last: Option<Arc<Prepared>> = None;
+    let mut turn = Duration::ZERO;
+    shared.rest(me).await;
+    loop {
+        let next = shared.queue().next(me, last.as_ref().map(|last| last.call()));
+        let (attempt, prepared) = match next {
+            Next::Rest => {
+                port.flush();
+                shared.rest(me).await;
+                turn = Duration::ZERO;
+                continue;
+            }
+            Next::Prepare(call) => {
+                shared.prepare(call, &port);
+                continue;
+            }
+            Next::Refuse(attempt, reason) => {
+                let outcome = Outcome::Rejected { reason: reason.to_string() };
+                port.report([Report::Finished { id: attempt.id, outcome, usage: Usage::default() }]);
+                continue;
+            }
+            Next::Again(attempt) => (attempt, None),
+            Next::Run(attempt, prepared) => (attempt, Some(prepared)),
+        };
+        let prepared = match (prepared, &mut last) {
+            (None, Some(last)) => &*last,
+            // A copy of its own: counters that two threads share cost more than the rest of a call.
+            (Some(prepared), last) => &*last.insert(Arc::new(Prepared::clone(&prepared))),
+            (None, None) => continue,
+        };
+        let id = attempt.id;
+        if starts {
+            port.report([Report::Started { id }]);
+        }
+        let end = execute(&shared, &port, me, prepared, &attempt, &observer, &mut turn).await;
+        let (outcome, usage) = match end {
+            End::Ended(outcome, usage) => (outcome, usage),
+            End::Cancelled(cause) => (Outcome::Cancelled { cause }, Usage::default()),
+            End::Panicked(reason) => (Outcome::Lost { reason }, Usage::default()),
+        };
+        teller.end(matches!(outcome, Outcome::Succeeded(_)));
+        turn += usage.wall;
+        port.report([Report::Finished { id, outcome, usage }]);
+        if turn >= TURN {
+            turn = Duration::ZERO;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Executes one attempt until it ends or is cancelled.
+async fn execute(
+    shared: &Shared,
+    port: &Port,
+    me: usize,
+    prepared: &Arc<Prepared>,
+    attempt: &Attempt,
+    observer: &Arc<dyn Observer>,
+    turn: &mut Duration,
+) -> End {
+    let attempted = shared.runtime.attempt(prepared, attempt.id, &attempt.arguments, observer);
+    let mut attempted = pin!(Some(attempted));
+    let mut woken = pin!(shared.woken(me));
+    let mut waited = false;
+    let end = poll_fn(|context| {
+        let polled =
+            catch_unwind(AssertUnwindSafe(|| attempted.as_mut().as_pin_mut().map(|it| it.poll(context))));
+        match polled {
+            Ok(Some(Poll::Ready((outcome, usage)))) => return Poll::Ready(End::Ended(outcome, usage)),
+            Ok(Some(Poll::Pending)) => {}
+            Ok(None) => return Poll::Ready(End::Panicked("the attempt was gone".to_owned())),
+            Err(panic) => return Poll::Ready(End::Panicked(panicked(&*panic))),
+        }
+        if !waited {
+            waited = true;
+            shared.pend();
+            port.flush();
+        }
+        while woken.as_mut().poll(context).is_ready() {
+            if let Some(cause) = shared.queue().cancelled(me) {
+                return Poll::Ready(End::Cancelled(cause));
+            }
+            woken.set(shared.woken(me));
+        }
+        Poll::Pending
+    })
+    .await;
+    // The guest is gone before its end is told, with all that it held.
+    let dropped = catch_unwind(AssertUnwindSafe(|| attempted.set(None)));
+    if waited {
+        *turn = Duration::ZERO;
+        shared.queue().resume();
+    }
+    match dropped {
+        Ok(()) => end,
+        Err(panic) => End::Panicked(panicked(&*panic)),
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> String {
+    let said = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    format!("flowhost itself failed while it executed the attempt, please report it: {said}")
+}
+
+/// Passes on what the lane's guest says.
+struct Teller {
+    port: Port,
+    cancelling: Arc<AtomicBool>,
+    logs: bool,
+    progress: bool,
+    /// The last lines, while nobody wants them.
+    held: Mutex<VecDeque<Report>>,
+}
+
+impl Teller {
+    fn new(port: Port, cancelling: Arc<AtomicBool>) -> Self {
+        let interest = port.interest();
+        let (logs, progress) = (interest.logs, interest.progress);
+        Self { port, cancelling, logs, progress, held: Mutex::default() }
+    }
+
+    /// The attempt ended: its last lines say why, where it did not succeed.
+    fn end(&self, succeeded: bool) {
+        if self.logs {
+            return;
+        }
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if succeeded {
+            held.clear();
+        } else if !held.is_empty() {
+            self.port.report(held.drain(..));
+        }
+    }
+}
+
+impl Observer for Teller {
+    fn line(&self, id: AttemptId, level: Level, stream: Stream, message: Arc<str>, cut: bool) {
+        let report = Report::Log { id, level, stream, message, cut };
+        if self.logs {
+            return self.port.report([report]);
+        }
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.len() == LAST_LINES {
+            held.pop_front();
+        }
+        held.push_back(report);
+    }
+
+    fn progress(&self, id: AttemptId, done: u64, total: Option<u64>, message: Option<Arc<str>>) {
+        self.port.report([Report::Progress { id, done, total, message }]);
+    }
+
+    fn wants_progress(&self) -> bool {
+        self.progress
+    }
+
+    fn cancelling(&self) -> bool {
+        self.cancelling.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,6 @@
+//! Attempts of components that are written as text here, so that no guest need be built.
+
+mod calls;
+mod host;
+mod limits;
+mod loading;
