@@ -104,7 +104,6 @@ impl<'t> Fields<'t> {
         let tree = self.tree(key)?;
         let number = match &tree.data {
             Data::Float(number) => *number,
-            #[expect(clippy::cast_precision_loss, reason = "the bounds are small")]
             Data::Integer(number) => *number as f64,
             _ => return wrong_kind(tree, &format!("`{key}`"), "a number", self.findings),
         };

@@ -17,8 +17,11 @@ use crate::model::Type;
 pub(super) struct JsonItems {
     known: Known,
     /// Uses that were checked already, by path, so that a thousand equal ones cost as much as one.
-    checked: RefCell<HashMap<Vec<Arc<str>>, Vec<(Option<Type>, bool)>>>,
+    checked: RefCell<HashMap<Vec<Arc<str>>, Vec<Checked>>>,
 }
+
+/// A type that was wanted, none inside text, and whether the items fit it.
+type Checked = (Option<Type>, bool);
 
 /// What is known of the items.
 pub(super) enum Known {

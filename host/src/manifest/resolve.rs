@@ -242,10 +242,6 @@ impl<'t> Reader<'_, '_, 't> {
     }
 
     /// The condition, if there is one; none where there was a problem.
-    #[expect(
-        clippy::option_option,
-        reason = "none is a problem that was reported, as everywhere on this floor"
-    )]
     fn when(&self, tree: Option<&Tree>, scope: &Scope<'_>) -> Option<Option<Expr>> {
         match tree {
             None => Some(None),

@@ -1,0 +1,1 @@
+//! Right workflows, and the model that comes of them.
