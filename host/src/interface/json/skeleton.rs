@@ -1,0 +1,103 @@
+//! An example of a type's JSON, for messages and for `inspect`.
+
+use serde_json::{Map, Value as Json};
+
+use super::{OK, SOME, is_nullable};
+use crate::model::Type;
+
+/// Deeper than this, `"…"` stands for what is there.
+const DEPTH: u32 = 4;
+/// More members than this are left out.
+const MEMBERS: usize = 16;
+
+/// An example of the JSON of a type, on one line, such as `{"word": "…", "count": 0}`. Short: what is
+/// nested deep, and the members of large types, are left out.
+#[must_use]
+pub fn skeleton(ty: &Type) -> String {
+    let mut text = String::new();
+    write(&mut text, &example(ty, DEPTH));
+    text
+}
+
+fn example(ty: &Type, depth: u32) -> Json {
+    let Some(depth) = depth.checked_sub(1) else { return "…".into() };
+    let single = |key: &str, json| Json::Object(Map::from_iter([(key.to_owned(), json)]));
+    match ty {
+        Type::Bool => false.into(),
+        Type::S8 | Type::U8 | Type::S16 | Type::U16 | Type::S32 | Type::U32 | Type::S64 | Type::U64 => {
+            0.into()
+        }
+        Type::F32 | Type::F64 => 0.5.into(),
+        Type::Char => "c".into(),
+        Type::String => "…".into(),
+        Type::List(_) if ty.is_bytes() => "YmFzZTY0".into(),
+        Type::List(element) => Json::Array(vec![example(element, depth)]),
+        Type::Option(some) if is_nullable(some) => single(SOME, example(some, depth)),
+        Type::Option(some) => example(some, depth),
+        Type::Result { ok, .. } => single(OK, ok.as_ref().map_or(Json::Null, |ok| example(ok, depth))),
+        Type::Tuple(types) if types.is_empty() => Json::Null,
+        Type::Tuple(types) => types.iter().take(MEMBERS).map(|ty| example(ty, depth)).collect(),
+        Type::Record(record) => {
+            let fields = record.members.iter().take(MEMBERS);
+            Json::Object(fields.map(|field| (field.name.to_string(), example(&field.ty, depth))).collect())
+        }
+        Type::Variant(variant) => match variant.members.first() {
+            Some(case) => match &case.ty {
+                Some(ty) => single(&case.name, example(ty, depth)),
+                None => (*case.name).into(),
+            },
+            None => Json::Null,
+        },
+        Type::Enum(names) => names.members.first().map_or(Json::Null, |name| (**name).into()),
+        Type::Flags(names) => names.members.iter().take(1).map(|name| &**name).collect(),
+    }
+}
+
+/// On one line, with a space after each colon and comma.
+fn write(text: &mut String, json: &Json) {
+    let separate = |text: &mut String, index: usize| {
+        if index > 0 {
+            text.push_str(", ");
+        }
+    };
+    match json {
+        Json::Array(elements) => {
+            text.push('[');
+            for (index, element) in elements.iter().enumerate() {
+                separate(text, index);
+                write(text, element);
+            }
+            text.push(']');
+        }
+        Json::Object(fields) => {
+            text.push('{');
+            for (index, (key, field)) in fields.iter().enumerate() {
+                separate(text, index);
+                text.push_str(&Json::from(key.as_str()).to_string());
+                text.push_str(": ");
+                write(text, field);
+            }
+            text.push('}');
+        }
+        scalar => text.push_str(&scalar.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn shows_the_form() {
+        let counts = Type::record([
+            (Arc::from("word"), Type::String),
+            (Arc::from("positions"), Type::list(Type::U32)),
+            (Arc::from("note"), Type::option(Type::option(Type::bytes()))),
+        ]);
+        assert_eq!(skeleton(&counts), r#"{"word": "…", "positions": [0], "note": {"some": "YmFzZTY0"}}"#);
+        let deep = (0..60).fold(Type::U8, |ty, _| Type::Tuple([ty.clone(), ty].into()));
+        assert!(skeleton(&deep).len() < 100);
+    }
+}
