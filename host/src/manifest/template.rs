@@ -103,8 +103,8 @@ mod tests {
             parse("é ${a.b-c.0}${d}!"),
             Ok(vec![
                 text("é "),
-                reference("a", &["b-c", "0"], 3..12),
-                reference("d", &[], 12..16),
+                reference("a", &["b-c", "0"], 3..13),
+                reference("d", &[], 13..17),
                 text("!")
             ])
         );
