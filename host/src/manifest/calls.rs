@@ -30,9 +30,11 @@ pub(super) struct Called {
 /// Follows `run`.
 pub(super) fn find(task: &raw::Task<'_>, components: &Components<'_>, findings: &Findings) -> Option<Called> {
     let run = task.run?;
-    let Some((alias, function)) = run.value.split_once('#') else {
-        let help = match components.aliases.contains_key(run.value) {
-            true => format!("name the function too: \"{}#function\"", run.value),
+    let parts = run.value.split_once('#').filter(|(_, function)| !function.is_empty());
+    let Some((alias, function)) = parts else {
+        let alias = run.value.trim_end_matches('#');
+        let help = match components.aliases.contains_key(alias) {
+            true => format!("name the function too: \"{alias}#function\""),
             false => "write \"component#function\"".to_owned(),
         };
         findings.at_with_help(
@@ -75,22 +77,17 @@ pub(super) fn find(task: &raw::Task<'_>, components: &Components<'_>, findings: 
             })
         }
         Err(FindError::Unknown { known, .. }) => {
-            let help = match known.is_empty() {
-                true => "it exports no function at all".to_owned(),
-                false => {
-                    let known: Vec<&str> = known.iter().map(String::as_str).collect();
-                    suggest::or_list(
-                        function,
-                        known.iter().copied().map(bare).chain(known.iter().copied()),
-                        "",
-                    )
-                }
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            let short = known.iter().copied().map(bare);
+            let help = match suggest::closest(function, short.clone().chain(known.iter().copied())) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => match suggest::list(short) {
+                    Some(list) => format!("it exports {list}"),
+                    None => "it exports no function at all".to_owned(),
+                },
             };
-            findings.at_with_help(
-                run.span,
-                format!("component `{alias}` exports no function `{function}`"),
-                help,
-            );
+            let message = format!("component `{alias}` exports no function `{function}`");
+            findings.at_with_help(run.span, message, help);
             None
         }
         Err(error) => {
@@ -198,6 +195,7 @@ fn arguments(task: &raw::Task<'_>, called: &Called, scope: &Scope<'_>) -> Option
     let command = matches!(called.entry, Entry::Command { .. });
     let function = task.run.map_or("", |run| run.value);
     let mut whole = true;
+    let mut meant = Vec::new();
     for entry in task.with {
         let mut names = parameters.iter().map(|(name, _)| &**name);
         if !names.clone().any(|name| name == entry.key) {
@@ -206,11 +204,9 @@ fn arguments(task: &raw::Task<'_>, called: &Called, scope: &Scope<'_>) -> Option
                 None => format!("`{function}` has no parameters"),
             };
             let names = parameters.iter().map(|(name, _)| &**name);
-            scope.findings.at_with_help(
-                entry.span,
-                message,
-                suggest::or_list(&entry.key, names, "leave `with` out"),
-            );
+            meant.extend(suggest::closest(&entry.key, names.clone()));
+            let help = suggest::or_list(&entry.key, names, "leave `with` out");
+            scope.findings.at_with_help(entry.span, message, help);
             whole = false;
         }
     }
@@ -225,6 +221,8 @@ fn arguments(task: &raw::Task<'_>, called: &Called, scope: &Scope<'_>) -> Option
                 true => Value::Bytes(Bytes::new()),
                 false => Value::List(Arc::new([])),
             })),
+            // It is there, under a name that was reported.
+            (None, _) if meant.contains(&&**name) => None,
             (None, _) => {
                 scope.findings.at_with_help(
                     task.name.span,

@@ -114,8 +114,8 @@ impl Findings {
         self.list.borrow().is_empty()
     }
 
-    /// What was found; none where nothing was.
-    pub(super) fn into_problems(self, file: String, source: Arc<str>) -> Option<Problems> {
+    /// What was found.
+    pub(super) fn into_problems(self, file: String, source: Arc<str>) -> Problems {
         let mut list = self.list.into_inner();
         list.sort_by_key(|problem| match &problem.place {
             Place::CommandLine(_) => (0, Span::default()),
@@ -123,6 +123,6 @@ impl Findings {
             Place::At(span) => (2, *span),
         });
         let unlisted = self.unlisted.get();
-        (!list.is_empty()).then_some(Problems { file, source, list, unlisted })
+        Problems { file, source, list, unlisted }
     }
 }

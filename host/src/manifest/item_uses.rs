@@ -146,7 +146,10 @@ impl Use<'_> {
         let (message, help) = match pick(item, path) {
             Err(Missing { segment, among }) => (
                 format!("this item has no `{segment}`, which `{reference}` names"),
-                suggest::or_list(&segment, among.iter().map(String::as_str), "it has no parts at all"),
+                match suggest::list(among.iter().map(String::as_str)) {
+                    Some(list) => format!("it has {list}"),
+                    None => "it has no parts at all".to_owned(),
+                },
             ),
             Ok(part) => match read(part, ty) {
                 Ok(()) => return true,

@@ -57,7 +57,11 @@ pub(super) struct Group<'t> {
 }
 
 pub(super) enum Form<'t> {
-    ForEach { task: Option<At<&'t str>>, items: &'t Tree },
+    /// Either is none where it is missing, which was reported.
+    ForEach {
+        task: Option<At<&'t str>>,
+        items: Option<&'t Tree>,
+    },
     Tasks(Vec<At<&'t str>>),
 }
 
@@ -272,6 +276,7 @@ fn form<'t>(fields: &Fields<'t>, name: &str) -> Option<Form<'t>> {
         );
     };
     match (fields.get("task"), fields.get("for-each"), fields.get("tasks")) {
+        (None, None, None) if fields.meant(&["task", "tasks", "for-each"]) => None,
         (None, None, None) => {
             fields.problem(
                 format!("group `{name}` runs nothing"),
@@ -291,14 +296,14 @@ fn form<'t>(fields: &Fields<'t>, name: &str) -> Option<Form<'t>> {
             if fields.get("task").is_none() {
                 fields.missing("task", "`task` names the task that runs once for each item");
             }
-            Some(Form::ForEach { task: fields.string("task"), items: &items.value })
+            Some(Form::ForEach { task: fields.string("task"), items: Some(&items.value) })
         }
         (Some(_), None, None) => {
             fields.missing(
                 "for-each",
                 "`for-each` says what the task runs over, such as \"${list}\" or { range = [0, 100] }",
             );
-            None
+            Some(Form::ForEach { task: fields.string("task"), items: None })
         }
         (None, None, Some(tasks)) => {
             let names = fields.strings("tasks");

@@ -129,6 +129,11 @@ fn unknown_member(member: At<&str>, file: &raw::File<'_>, findings: &super::diag
 }
 
 impl<'f, 't> Plan<'f, 't> {
+    /// How many nodes there are.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// The type of a task's value.
     fn task_value(&self, name: &str) -> Option<Type> {
         let called = self.calls.get(name)?.as_ref()?;
@@ -252,7 +257,7 @@ impl<'t> Reader<'_, '_, 't> {
     fn form(&self, group: &raw::Group<'t>, outside: &Scope<'_>, needs: &mut Needs) -> Option<model::Form> {
         match group.form.as_ref()? {
             Form::ForEach { task, items } => {
-                let read = outside.items(items, group);
+                let read = items.and_then(|items| outside.items(items, group));
                 let name = task.as_ref()?.value;
                 let task = self.plan.tasks.get(name)?;
                 if let Some(when) = task.when {

@@ -87,6 +87,18 @@ fn explain(source: &str, error: &toml::de::Error) -> (String, Option<String>) {
         "string values must be quoted, expected literal string" => {
             ("a string needs quotes".to_owned(), Some(format!("write \"{found}\"")))
         }
+        message
+            if message.starts_with("invalid basic string, expected")
+                || message.starts_with("invalid literal string, expected") =>
+        {
+            (
+                "the string is not closed".to_owned(),
+                Some(
+                    "a string ends on its line, with the quote that it began with; \"\"\" spans lines"
+                        .to_owned(),
+                ),
+            )
+        }
         message => (format!("not valid TOML: {message}"), None),
     }
 }
@@ -156,7 +168,7 @@ mod tests {
     fn problems(source: &str) -> String {
         let findings = Findings::default();
         parse(source, &findings);
-        findings.into_problems("w".to_owned(), source.into()).map(|list| list.to_string()).unwrap_or_default()
+        findings.into_problems("w".to_owned(), source.into()).to_string()
     }
 
     #[test]

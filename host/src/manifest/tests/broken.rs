@@ -342,6 +342,7 @@ out = { value = "${a}", file = "up/out.json" }
 fn components_that_cannot_be_used() {
     let project = Project::new();
     project.write("garbage.wasm", b"\0asm\x01\0\0\0garbage");
+    project.write("text.txt", "not wasm at all");
     project.write("core.wasm", wat::parse_str("(module)").unwrap());
     project.write("cut.wasm", &component(TEXT)[..200]);
     project.write("fetching.wasm", component(FETCHING));
@@ -353,6 +354,7 @@ fn components_that_cannot_be_used() {
 missing = "mising.wasm"
 unbuilt = { path = "guest/text.wasm", build = "cargo build" }
 garbage = "garbage.wasm"
+text-file = "text.txt"
 core = "core.wasm"
 cut = "cut.wasm"
 folder = "data"
@@ -438,6 +440,7 @@ mode = { type = "text#mode", default = "quick" }
 other = { type = "txt#mode" }
 counts = { type = "text#count" }
 scale = { type = "f32" }
+late = { type = "string", default = "${a} ${inputs.book}" }
 bare = "x"
 [tasks.a]
 run = "text#split"
