@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::fields::{string, wrong_kind};
 use super::scope::{Given, Item, Meaning, Scope};
-use super::span::{Span, within};
+use super::span::{Inside, Span};
 use super::suggest;
 use super::template::{self, Piece};
 use super::tree::{Data, Entry, Tree};
@@ -67,9 +67,9 @@ impl Scope<'_> {
         match template::parse(text) {
             Ok(pieces) => Some(pieces),
             Err(errors) => {
+                let inside = Inside::new(self.source, span, text);
                 for error in errors {
-                    let span = within(self.source, span, text, error.range());
-                    self.findings.at_with_help(span, error.to_string(), template::HELP);
+                    self.findings.at_with_help(inside.at(&error.range()), error.to_string(), template::HELP);
                 }
                 None
             }
@@ -81,6 +81,7 @@ impl Scope<'_> {
         let mut parts: Vec<Part> = Vec::new();
         let mut plain = String::new();
         let mut whole = true;
+        let inside = Inside::new(self.source, span, text);
         for piece in pieces {
             let reference = match piece {
                 Piece::Text(text) => {
@@ -89,7 +90,7 @@ impl Scope<'_> {
                 }
                 Piece::Reference(reference) => reference,
             };
-            let span = self.span_of(span, text, &reference);
+            let span = inside.at(&reference.range);
             let part = match self.look_up(&reference, span) {
                 None => None,
                 Some(Meaning::Input(Given { value, ty, .. })) => match interface::to_text(&value, &ty) {

@@ -40,6 +40,9 @@ impl<'t> Fields<'t> {
             if keys.known.contains(&key.as_str()) {
                 continue;
             }
+            if findings.full() {
+                break;
+            }
             if keys.later.contains(&key.as_str()) {
                 findings.at_with_help(
                     *span,

@@ -42,6 +42,10 @@ fn read_type(text: At<&str>, components: &Components<'_>, findings: &Findings) -
                 unknown.set(true);
                 None
             }
+            None if findings.full() => {
+                unknown.set(true);
+                None
+            }
             None => {
                 let help =
                     suggest::or_list(alias, sorted(components.aliases.keys()), "the file has no components");

@@ -163,10 +163,13 @@ impl Scope<'_> {
         for entry in entries {
             let names = record.members.iter().map(|field| &*field.name);
             if !names.clone().any(|name| name == entry.key) {
+                whole = false;
+                if self.findings.full() {
+                    break;
+                }
                 let help = suggest::or_list(&entry.key, names, "it has no fields");
                 let message = format!("`{}` has no field `{}`", brief(ty), entry.key);
                 self.findings.at_with_help(entry.span, message, help);
-                whole = false;
             }
         }
         let fields = self.each(record.members.iter().map(|field| {
@@ -297,7 +300,7 @@ impl Scope<'_> {
         what: &str,
     ) -> Option<usize> {
         let position = names.clone().position(|known| known == name);
-        if position.is_none() {
+        if position.is_none() && !self.findings.full() {
             let help = suggest::or_list(name, names, "there is none");
             self.findings.at_with_help(span, format!("there is no {what} `{name}`"), help);
         }

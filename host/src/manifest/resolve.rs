@@ -2,7 +2,7 @@
 //! task's part is in `calls`.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::asks::Ask;
@@ -72,7 +72,8 @@ pub(super) fn plan<'f, 't>(
         for member in members {
             if tasks.contains_key(member.value) {
                 let groups = names.grouped.entry(member.value).or_default();
-                if !groups.contains(&group.name.value) {
+                // Groups come one after the other, so one that is there already is the last.
+                if groups.last() != Some(&group.name.value) {
                     groups.push(group.name.value);
                 }
             } else {
@@ -113,6 +114,9 @@ pub(super) fn plan<'f, 't>(
 
 fn unknown_member(member: At<&str>, file: &raw::File<'_>, findings: &super::diagnostics::Findings) {
     let name = member.value;
+    if findings.full() {
+        return;
+    }
     if file.groups.iter().any(|group| group.name.value == name) {
         findings.at_with_help(
             member.span,
@@ -177,6 +181,7 @@ impl<'f, 't> Plan<'f, 't> {
                 components,
                 protected,
                 asks: RefCell::default(),
+                grants: RefCell::default(),
             },
             overrides,
         };
@@ -191,7 +196,7 @@ impl<'f, 't> Plan<'f, 't> {
         let names: Vec<At<&str>> = self.nodes.iter().map(Planned::name).collect();
         graph::check(&names, &needs, scope.findings);
         let outputs = super::outputs::read(&self.file.outputs, scope, protected);
-        Resolved { nodes, outputs, asks: reader.calls.asks.into_inner() }
+        Resolved { nodes, outputs, asks: reader.calls.asks.into_inner().list }
     }
 }
 
@@ -279,8 +284,9 @@ impl<'t> Reader<'_, '_, 't> {
             Form::Tasks(members) => {
                 let mut all = Vec::with_capacity(members.len());
                 let mut whole = true;
-                for (at, member) in members.iter().enumerate() {
-                    if members.iter().take(at).any(|other| other.value == member.value) {
+                let mut seen = HashSet::new();
+                for member in members {
+                    if !seen.insert(member.value) {
                         let message =
                             format!("group `{}` names task `{}` twice", group.name.value, member.value);
                         let help = "name each task once: the group's value has one field for each";
