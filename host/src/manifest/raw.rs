@@ -127,7 +127,7 @@ pub(super) fn read<'t>(document: &'t [Entry], findings: &'t Findings) -> File<'t
         findings,
     );
     File {
-        name: file.string("name"),
+        name: file.string("name").filter(|name| titled(*name, findings)),
         seed: file.tree("seed").and_then(|tree| seed(tree, findings)).unwrap_or(0),
         inputs: section("inputs").filter_map(|entry| input(entry, findings)).collect(),
         components: section("components").filter_map(|entry| component(entry, findings)).collect(),
@@ -153,6 +153,18 @@ fn named(entry: &Entry, findings: &Findings) -> bool {
             format!("`{name}` cannot be a name"),
             "a name is a letter, then letters, digits, `-` and `_`, at most 100 in all",
         );
+    }
+    fit
+}
+
+/// Whether the workflow's own name can be shown on one line.
+fn titled(name: At<&str>, findings: &Findings) -> bool {
+    let fit = !name.value.trim().is_empty()
+        && name.value.len() <= LONGEST_NAME
+        && !name.value.contains(char::is_control);
+    if !fit {
+        let message = format!("`name` is 1 to {LONGEST_NAME} bytes of text on one line");
+        findings.at_with_help(name.span, message, "leave it out to use the file's own name");
     }
     fit
 }

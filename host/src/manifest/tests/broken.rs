@@ -69,6 +69,7 @@ fn w1_syntax() {
         ),
     );
     told("nothing-to-run", &project, &with(""));
+    told("title", &project, "name = \"a\\nb\"\nseed = -1\n");
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn w1_large_files_take_no_longer_than_they_have_to() {
         ),
         format!("{head}with = {{ text = \"{}\", parts = 1 }}\n", "${b}".repeat(5 * many)),
         format!("{head}{keys}"),
-        format!("{keys}"),
+        keys.clone(),
         format!("{head}with = {{ text = \"\", parts = 1 }}\n[groups.g]\ntasks = [{members}]\n"),
         format!("[components]\n{aliases}{strangers}"),
         format!("{head}{tasks}"),

@@ -10,6 +10,8 @@ use std::sync::LazyLock;
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{ManglingAndAbi, Resolve};
 
+use crate::digest::Digest;
+
 use super::{Loaded, Options, Problems, load};
 
 const TEXT: &str = "
@@ -127,7 +129,9 @@ impl Project {
     pub(super) fn shown(&self, problems: &Problems) -> String {
         let folder = self.folder.display().to_string();
         let outside = self.outside.path().canonicalize().unwrap().display().to_string();
-        problems.to_string().replace(&format!("{folder}/"), "").replace(&outside, "/home/me")
+        let digest = Digest::of(&component(TEXT)).to_string();
+        let shown = problems.to_string().replace(&digest, "sha256:DIGEST-OF-THE-FILE");
+        shown.replace(&format!("{folder}/"), "").replace(&outside, "/home/me")
     }
 
     pub(super) fn broken(&self, source: &str) -> String {
