@@ -53,7 +53,7 @@ impl Tree {
 const DEEPEST: u32 = 80;
 /// Of the thread that parses. The parser bounds inline tables and dotted keys each at 80, but not
 /// the two in each other, so a document may be 6,400 deep before it is looked at.
-const STACK: usize = 256 << 20;
+const STACK: usize = 64 << 20;
 
 /// Reads a document. None when its syntax is so broken that going on would find problems that are
 /// not there.
