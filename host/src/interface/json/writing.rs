@@ -108,7 +108,6 @@ fn decimal(value: f32) -> f64 {
         return exact;
     }
     let shortest: f64 = value.to_string().parse().unwrap_or(exact);
-    #[expect(clippy::cast_possible_truncation, reason = "this is the rounding that reading does")]
     let read = shortest as f32;
     if read.to_bits() == value.to_bits() { shortest } else { exact }
 }
