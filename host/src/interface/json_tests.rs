@@ -61,6 +61,8 @@ fn any_json() -> BoxedStrategy<Json> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
     #[test]
     fn every_value_survives_json((ty, value) in any_typed_value()) {
         let json = to_json(&value, &ty);
@@ -102,12 +104,11 @@ proptest! {
     }
 
     #[test]
-    fn skeletons_are_read_as_what_they_show(ty in any_type()) {
-        let json: Json = serde_json::from_str(&skeleton(&ty)).unwrap();
-        // Deep types are cut, and then the example is only an example.
-        if !skeleton(&ty).contains('…') {
-            prop_assert!(from_json(&json, &ty).is_ok() || skeleton(&ty).len() > 40, "{ty}: {json}");
-        }
+    fn a_skeleton_is_an_example(ty in any_type()) {
+        let text = skeleton(&ty);
+        let json: Json = serde_json::from_str(&text).unwrap();
+        // What is cut, and the empty string that stands for every string, show as an ellipsis.
+        prop_assert!(from_json(&json, &ty).is_ok() || text.contains('…') || text.len() > 40, "{ty}: {text}");
     }
 
     #[test]

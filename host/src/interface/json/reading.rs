@@ -13,7 +13,7 @@ use super::{ERR, INFINITY, JsonError, JsonProblem, NAN, NEGATIVE_INFINITY, OK, S
 use crate::interface::suggest::suggest;
 use crate::model::{Case, Field, Named, Type, Value};
 
-/// The value of type `ty` that `json` writes, by the table of this module.
+/// The value of type `ty` that `json` writes, by the table in [`crate::interface`].
 ///
 /// # Errors
 /// Fails when `json` writes no value of the type: with the place, what was expected and what was
