@@ -27,6 +27,25 @@ fn a_sound_file_is_summed_up_with_what_it_asks_for() {
 }
 
 #[test]
+fn a_secret_is_needed_to_run_and_not_to_check() {
+    let place = Place::new();
+    place.guest("echo").file(
+        "workflow.toml",
+        r#"
+        [components]
+        echo = "echo.wasm"
+        [tasks.one]
+        run = "echo#swallow"
+        with = { value = { env = "KEY_OF_MINE" } }
+        "#,
+    );
+    assert_eq!(place.flowhost(["check", "workflow.toml"]).code, 0);
+    let ended = place.run(["--progress", "none"]);
+    assert_eq!(ended.code, 2, "{ended}");
+    assert!(ended.stderr.contains("workflow.toml:6:") && ended.stderr.contains("KEY_OF_MINE"), "{ended}");
+}
+
+#[test]
 fn neither_check_nor_a_dry_run_compiles_or_runs_anything() {
     let place = Place::new();
     place.guest("echo").file(

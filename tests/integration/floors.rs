@@ -26,25 +26,30 @@ fn room(path: &Path) -> String {
 /// The rooms that a file's `crate::` paths lead to, `use crate::{a, b::c}` included.
 fn imports(source: &str) -> Vec<String> {
     let code: String = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let name = |text: &str| -> String {
+        text.trim_start().chars().take_while(|letter| letter.is_ascii_lowercase() || *letter == '_').collect()
+    };
     let mut rooms = Vec::new();
     for after in code.split("crate::").skip(1) {
-        let names: Vec<&str> = match after.strip_prefix('{') {
-            None => vec![after],
-            Some(group) => {
-                let mut depth = 0;
-                group
-                    .split(|letter: char| {
-                        depth += i32::from(letter == '{') - i32::from(letter == '}');
-                        depth == 0 && letter == ',' || depth < 0
-                    })
-                    .take_while(|part| !part.contains(';'))
-                    .collect()
-            }
+        let Some(group) = after.strip_prefix('{') else {
+            rooms.push(name(after));
+            continue;
         };
-        for name in names {
-            let name: String =
-                name.trim_start().chars().take_while(|l| l.is_ascii_lowercase() || *l == '_').collect();
-            rooms.push(name);
+        let mut depth = 0;
+        let mut start = 0;
+        for (at, letter) in group.char_indices() {
+            match letter {
+                '{' => depth += 1,
+                '}' if depth > 0 => depth -= 1,
+                ',' | '}' if depth == 0 => {
+                    rooms.push(name(&group[start..at]));
+                    start = at + 1;
+                    if letter == '}' {
+                        break;
+                    }
+                }
+                _ => {}
+            }
         }
     }
     rooms

@@ -14,7 +14,8 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn execute(self) -> Exit {
-        match self.source.load(None) {
+        // Secrets are wanted where the workflow runs, which may be elsewhere.
+        match self.source.load(None, &|_| Some(String::new())) {
             Ok(loaded) => match result(&summary(&loaded)) {
                 Ok(()) => Exit::Succeeded,
                 Err(failure) => stdout_failed(&failure),

@@ -42,7 +42,7 @@ pub(super) fn run(workflow: Workflow, style: Style) -> Result<(Ended, Exit), Hos
         let settings = Settings {
             executor: Arc::new(executor),
             reporters: style.reporters(),
-            environment: Arc::new(|name| std::env::var(name).ok()),
+            environment: Arc::new(environment),
             stops,
         };
         let ended = crate::run::run(Arc::new(workflow), settings).await?;
@@ -55,6 +55,11 @@ pub(super) fn run(workflow: Workflow, style: Style) -> Result<(Ended, Exit), Hos
         };
         Ok((ended, exit))
     })
+}
+
+/// flowhost's own environment.
+pub(super) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn components(workflow: &Workflow) -> Vec<(crate::digest::Digest, PathBuf)> {

@@ -7,6 +7,7 @@ use super::output::{error, result, say};
 use super::progress::Style;
 use super::{build, host};
 use crate::manifest::{self, Loaded};
+use crate::run::Environment;
 use crate::model::{Form, Group, Items, Kind, Workflow};
 
 /// What a workflow is loaded with, for `run` and `check` alike.
@@ -52,8 +53,8 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl Source {
-    /// Builds where asked, and loads. Problems are printed.
-    pub(super) fn load(&self, concurrency: Option<u32>) -> Result<Loaded, Exit> {
+    /// Builds where asked, and loads. Problems are printed. `environment` says which secrets there are.
+    pub(super) fn load(&self, concurrency: Option<u32>, environment: &Environment) -> Result<Loaded, Exit> {
         let usage = |problem: &dyn std::error::Error| {
             error(problem);
             Exit::Usage
@@ -76,7 +77,7 @@ impl Source {
             executors: executors.collect(),
             concurrency,
             current: std::env::current_dir().map_err(|failure| usage(&failure))?,
-            environment: &|name| std::env::var(name).ok(),
+            environment,
         };
         let loaded = manifest::load(&self.file, &options).map_err(problems)?;
         host::allowed(&loaded.workflow)?;
@@ -86,7 +87,7 @@ impl Source {
 
 impl Run {
     pub(super) fn execute(self) -> Exit {
-        let loaded = match self.source.load(self.concurrency) {
+        let loaded = match self.source.load(self.concurrency, &host::environment) {
             Ok(loaded) => loaded,
             Err(exit) => return exit,
         };

@@ -107,7 +107,7 @@ impl Scope<'_> {
                 let count = count.map_or_else(|| "more than 2^64".to_owned(), |count| count.to_string());
                 let help = match most {
                     crate::model::MAX_BRANCHES => {
-                        "let each branch do more of the work, so that there are fewer"
+                        "let each branch do more of the work, so that there are fewer; `max-branches` cannot be raised further"
                     }
                     _ => "raise `max-branches`, or let each branch do more of the work",
                 };

@@ -141,7 +141,7 @@ fn read(path: &Path, findings: &Findings) -> Option<String> {
     let too_large = |length: u64| length > LARGEST_FILE;
     if file.metadata().is_ok_and(|metadata| too_large(metadata.len())) {
         return problem(
-            format!("is larger than {LARGEST_FILE} bytes"),
+            format!("is larger than {} MiB", LARGEST_FILE >> 20),
             "put long lists into files of their own: { jsonl = \"items.jsonl\" }",
         );
     }
@@ -150,7 +150,7 @@ fn read(path: &Path, findings: &Findings) -> Option<String> {
     }
     if u64::try_from(bytes.len()).is_ok_and(too_large) {
         return problem(
-            format!("is larger than {LARGEST_FILE} bytes"),
+            format!("is larger than {} MiB", LARGEST_FILE >> 20),
             "put long lists into files of their own: { jsonl = \"items.jsonl\" }",
         );
     }

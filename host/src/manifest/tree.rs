@@ -86,7 +86,8 @@ fn parse_here(source: &str, findings: &Findings) -> Option<Vec<Entry>> {
         usable &= error.message() == "duplicate key";
         let place = match error.span() {
             Some(span) => Place::At(visible(source, span.into())),
-            None => Place::File,
+            // Of its own limit the parser says only that it was met.
+            None => too_deep_at(source).map_or(Place::File, Place::At),
         };
         let (message, help) = explain(source, &error);
         findings.add(place, message, help);
@@ -130,6 +131,20 @@ fn explain(source: &str, error: &toml::de::Error) -> (String, Option<String>) {
 
 fn too_deep() -> String {
     format!("the nesting is deeper than {DEEPEST} levels")
+}
+
+/// Where brackets are nested deeper than is allowed. Those in strings count, too: it only points.
+fn too_deep_at(source: &str) -> Option<Span> {
+    let mut depth = 0_u32;
+    let start = source.bytes().position(|byte| {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > DEEPEST
+    })?;
+    Some(Span { start, end: start + 1 })
 }
 
 fn entries(table: DeTable<'_>, depth: u32, findings: &Findings) -> Vec<Entry> {

@@ -128,8 +128,10 @@ impl State {
                 builder.envs(granted);
             }
             Some(command) => {
-                // Guests look a name up from the front: what the call says comes first.
+                // Programs expect their own name before their arguments. Guests look a variable up from
+                // the front: what the call says comes first.
                 builder
+                    .arg(&self.prepared.call.task)
                     .args(&command.args)
                     .envs(&command.env)
                     .envs(granted)
