@@ -62,6 +62,30 @@ async fn log_lines_are_told_and_cut() {
 }
 
 #[tokio::test]
+async fn g5_a_huge_string_to_the_host_names_the_limit() {
+    let bench = Bench::new(2);
+    let log = import(
+        "wasi:logging/logging@0.1.0-draft",
+        r#"(type $level' (enum "trace" "debug" "info" "warn" "error" "critical"))
+           (export "level" (type $level (eq $level')))"#,
+        "log",
+        r#"(param "level" $level) (param "context" string) (param "message" string)"#,
+    );
+    let core = r#"(import "host" "log" (func $log (param i32 i32 i32 i32 i32)))
+        (func (export "run")
+            (drop (memory.grow (i32.const 1600)))
+            (call $log (i32.const 5) (i32.const 0) (i32.const 0) (i32.const 4096) (i32.const 100000000)))"#;
+    let wasm = component(&log, &host(&["log"]), core, &run_export(""));
+    let attempted = bench.attempt(&wasm, call(&wasm, &[], Type::unit()), &[]).await;
+    assert!(
+        trapped(&attempted.outcome).starts_with("output limit of 64 MiB reached"),
+        "{:?}",
+        attempted.outcome
+    );
+    assert_eq!(attempted.heard.lines(), [""; 0]);
+}
+
+#[tokio::test]
 async fn progress_is_thinned_and_the_last_is_kept() {
     let bench = Bench::new(2);
     let report = import(
