@@ -1,7 +1,7 @@
 //! Everything that a person does with flowhost, done to the real command with components built from
 //! source.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
 
 use flowhost_tests as support;
 

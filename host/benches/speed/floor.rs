@@ -11,7 +11,7 @@ use wasmtime::{
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 /// The bare loop, ready to run.
-pub struct Floor {
+pub(crate) struct Floor {
     engine: Engine,
     instance: InstancePre<State>,
     noop: ComponentExportIndex,
@@ -44,7 +44,7 @@ impl WasiView for State {
 
 impl Floor {
     /// Compiles the component for as many tasks as there are cores.
-    pub fn new(cores: usize) -> Self {
+    pub(crate) fn new(cores: usize) -> Self {
         let mut pool = PoolingAllocationConfig::default();
         pool.pagemap_scan(Enabled::Auto).linear_memory_keep_resident(1 << 20);
         let mut config = Config::new();
@@ -63,7 +63,7 @@ impl Floor {
     }
 
     /// Makes so many calls, each in a fresh sandbox, and says how long that took.
-    pub fn run(&self, calls: u32) -> Duration {
+    pub(crate) fn run(&self, calls: u32) -> Duration {
         let each = calls / u32::try_from(self.tasks).unwrap();
         let began = Instant::now();
         let tasks: Vec<_> = (0..self.tasks)

@@ -60,7 +60,7 @@ pub(super) struct Call {
     #[arg(long, default_value_t = 0, env = "FLOWHOST_SEED")]
     seed: u64,
     /// How to show what happens
-    #[arg(long, value_enum, default_value_t = Style::Plain, env = "FLOWHOST_PROGRESS")]
+    #[arg(long, value_enum, default_value_t = Style::None, env = "FLOWHOST_PROGRESS")]
     progress: Style,
 }
 

@@ -77,6 +77,8 @@ pub struct NamedType {
     pub interface: Option<Arc<str>>,
     /// Its name.
     pub name: Arc<str>,
+    /// Whether the component exports it: it is then its author's, and not the host's.
+    pub exported: bool,
     /// What it is, or why no value can have it.
     pub ty: Result<Type, Unsupported>,
 }

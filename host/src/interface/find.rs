@@ -44,7 +44,6 @@ pub enum FindError {
         /// The function's full name.
         name: String,
         /// Why not.
-        #[source]
         reason: Unsupported,
     },
 }
@@ -76,7 +75,6 @@ pub enum FindTypeError {
         /// The type's full name.
         name: String,
         /// Why not.
-        #[source]
         reason: Unsupported,
     },
 }
@@ -130,7 +128,8 @@ impl Interface {
     }
 
     /// The type that `text` names, written as for [`Interface::find`]. Where several have that name,
-    /// they are one if their structure is.
+    /// they are one if their structure is, and those that the component exports come before those of
+    /// imported interfaces.
     ///
     /// # Errors
     /// Fails when no type, or more than one, has that name, and when no value can have it.
@@ -139,21 +138,24 @@ impl Interface {
         let mut matching: Vec<_> = self
             .types
             .iter()
-            .map(|ty| Candidate { interface: ty.interface.as_deref(), name: &ty.name, is: &ty.ty })
+            .map(|ty| Candidate { interface: ty.interface.as_deref(), name: &ty.name, is: ty })
             .filter(|one| name.matches(one))
             .collect();
         name.prefer_world(&mut matching);
+        if matching.iter().any(|one| one.is.exported) {
+            matching.retain(|one| one.is.exported);
+        }
         let Some(first) = matching.first() else {
             let known: Vec<_> =
                 self.types.iter().map(|ty| full_name(ty.interface.as_deref(), &ty.name)).collect();
             let suggestion = near(text, &known);
             return Err(FindTypeError::Unknown { name: text.to_owned(), known, suggestion });
         };
-        if matching.iter().any(|other| other.is != first.is) {
+        if matching.iter().any(|other| other.is.ty != first.is.ty) {
             let candidates = matching.iter().map(Candidate::full_name).collect();
             return Err(FindTypeError::Ambiguous { name: text.to_owned(), candidates });
         }
-        first.is.clone().map_err(|reason| FindTypeError::Unsupported { name: first.full_name(), reason })
+        first.is.ty.clone().map_err(|reason| FindTypeError::Unsupported { name: first.full_name(), reason })
     }
 }
 

@@ -93,8 +93,11 @@ pub fn read(bytes: &[u8]) -> Result<Interface, InterfaceError> {
     let mut reader =
         Reader { types, lift: Lift::new(types), interface: Interface::default(), named: Vec::new() };
     // Exports first: their names for types are those that the component's author sees.
-    for (name, item) in exports.iter().chain(&imports) {
-        reader.note_names(name, item);
+    for (name, item) in &exports {
+        reader.note_names(name, item, true);
+    }
+    for (name, item) in &imports {
+        reader.note_names(name, item, false);
     }
     for (name, item) in &exports {
         reader.export(name, item);
@@ -225,7 +228,15 @@ struct Reader<'a> {
     lift: Lift<'a>,
     interface: Interface,
     /// The types to list, found while their names were noted.
-    named: Vec<(Option<Arc<str>>, Arc<str>, ComponentAnyTypeId)>,
+    named: Vec<Noted>,
+}
+
+/// A type that the author named, before it is lifted.
+struct Noted {
+    interface: Option<Arc<str>>,
+    name: Arc<str>,
+    exported: bool,
+    id: ComponentAnyTypeId,
 }
 
 impl<'a> Reader<'a> {
@@ -239,13 +250,16 @@ impl<'a> Reader<'a> {
         Some(instance.exports.iter().map(|(name, item)| (name.as_str(), item)))
     }
 
-    fn note_names(&mut self, name: &Arc<str>, item: &ComponentItem) {
+    fn note_names(&mut self, name: &Arc<str>, item: &ComponentItem, exported: bool) {
         match item.ty {
-            ComponentEntityType::Type { created, .. } => self.note_name(None, Arc::clone(name), created),
+            ComponentEntityType::Type { created: id, .. } => {
+                self.note(Noted { interface: None, name: Arc::clone(name), exported, id });
+            }
             ComponentEntityType::Instance(_) => {
                 for (member, item) in self.members(item).into_iter().flatten() {
-                    if let ComponentEntityType::Type { created, .. } = item.ty {
-                        self.note_name(Some(Arc::clone(name)), Arc::from(member), created);
+                    if let ComponentEntityType::Type { created: id, .. } = item.ty {
+                        let (interface, name) = (Some(Arc::clone(name)), Arc::from(member));
+                        self.note(Noted { interface, name, exported, id });
                     }
                 }
             }
@@ -256,9 +270,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn note_name(&mut self, interface: Option<Arc<str>>, name: Arc<str>, id: ComponentAnyTypeId) {
-        self.lift.name(id, &name);
-        self.named.push((interface, name, id));
+    fn note(&mut self, noted: Noted) {
+        self.lift.name(noted.id, &noted.name);
+        self.named.push(noted);
     }
 
     fn export(&mut self, name: &Arc<str>, item: &ComponentItem) {
@@ -343,10 +357,10 @@ impl<'a> Reader<'a> {
     }
 
     fn finish(mut self) -> Result<Interface, TooManyTypes> {
-        for (interface, name, id) in std::mem::take(&mut self.named) {
+        for Noted { interface, name, exported, id } in std::mem::take(&mut self.named) {
             if let ComponentAnyTypeId::Defined(id) = id {
                 let ty = self.lift.named_type(id);
-                self.interface.types.push(NamedType { interface, name, ty });
+                self.interface.types.push(NamedType { interface, name, exported, ty });
             }
         }
         self.lift.finish()?;

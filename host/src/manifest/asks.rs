@@ -1,6 +1,7 @@
 //! What a file asks to reach, for people to look at before they run it. Knows grants, not why they
 //! are there.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ pub struct Ask {
 }
 
 /// What a task can be given.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Access {
     /// A directory to read; the path is relative to the root.
     Read(PathBuf),
@@ -48,27 +49,41 @@ impl fmt::Display for Ask {
     }
 }
 
-/// Adds what one task asks for.
-pub(super) fn add<'s>(
-    asks: &mut Vec<Ask>,
-    task: &Arc<str>,
-    grants: &Grants,
-    secrets: impl IntoIterator<Item = &'s Arc<str>>,
-) {
-    let directories = grants.directories.iter().map(|directory| match directory.write {
-        true => Access::Write(directory.path.clone()),
-        false => Access::Read(directory.path.clone()),
-    });
-    let environment = grants.environment.iter().map(|(name, value)| match value {
-        EnvironmentValue::Literal(_) => Access::Variable(Arc::clone(name)),
-        EnvironmentValue::Secret { name } => Access::Secret(Arc::clone(name)),
-    });
-    let secrets = secrets.into_iter().map(|name| Access::Secret(Arc::clone(name)));
-    for what in directories.chain(environment).chain(secrets) {
-        match asks.iter_mut().find(|ask| ask.what == what) {
-            Some(ask) if ask.tasks.contains(task) => {}
-            Some(ask) => ask.tasks.push(Arc::clone(task)),
-            None => asks.push(Ask { what, tasks: vec![Arc::clone(task)] }),
+/// Collects what tasks ask for.
+#[derive(Default)]
+pub(super) struct Asks {
+    pub(super) list: Vec<Ask>,
+    positions: HashMap<Access, usize>,
+    asked: HashSet<(usize, Arc<str>)>,
+}
+
+impl Asks {
+    /// Adds what one task asks for.
+    pub(super) fn add<'s>(
+        &mut self,
+        task: &Arc<str>,
+        grants: &Grants,
+        secrets: impl IntoIterator<Item = &'s Arc<str>>,
+    ) {
+        let directories = grants.directories.iter().map(|directory| match directory.write {
+            true => Access::Write(directory.path.clone()),
+            false => Access::Read(directory.path.clone()),
+        });
+        let environment = grants.environment.iter().map(|(name, value)| match value {
+            EnvironmentValue::Literal(_) => Access::Variable(Arc::clone(name)),
+            EnvironmentValue::Secret { name } => Access::Secret(Arc::clone(name)),
+        });
+        let secrets = secrets.into_iter().map(|name| Access::Secret(Arc::clone(name)));
+        for what in directories.chain(environment).chain(secrets) {
+            let position = *self.positions.entry(what.clone()).or_insert(self.list.len());
+            if position == self.list.len() {
+                self.list.push(Ask { what, tasks: Vec::new() });
+            }
+            if self.asked.insert((position, Arc::clone(task)))
+                && let Some(ask) = self.list.get_mut(position)
+            {
+                ask.tasks.push(Arc::clone(task));
+            }
         }
     }
 }

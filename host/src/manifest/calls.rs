@@ -2,11 +2,12 @@
 //! together. Knows one task at a time; who runs it is told.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::asks::{self, Ask};
+use super::asks::Asks;
 use super::components::Components;
 use super::diagnostics::Findings;
 use super::expr::utf8;
@@ -30,9 +31,11 @@ pub(super) struct Called {
 /// Follows `run`.
 pub(super) fn find(task: &raw::Task<'_>, components: &Components<'_>, findings: &Findings) -> Option<Called> {
     let run = task.run?;
-    let Some((alias, function)) = run.value.split_once('#') else {
-        let help = match components.aliases.contains_key(run.value) {
-            true => format!("name the function too: \"{}#function\"", run.value),
+    let parts = run.value.split_once('#').filter(|(_, function)| !function.is_empty());
+    let Some((alias, function)) = parts else {
+        let alias = run.value.trim_end_matches('#');
+        let help = match components.aliases.contains_key(alias) {
+            true => format!("name the function too: \"{alias}#function\""),
             false => "write \"component#function\"".to_owned(),
         };
         findings.at_with_help(
@@ -43,6 +46,9 @@ pub(super) fn find(task: &raw::Task<'_>, components: &Components<'_>, findings: 
         return None;
     };
     let Some(position) = components.aliases.get(alias) else {
+        if findings.full() {
+            return None;
+        }
         let mut names: Vec<&str> = components.aliases.keys().copied().collect();
         names.sort_unstable();
         let help = suggest::or_list(alias, names, "declare it: [components] NAME = \"path.wasm\"");
@@ -75,22 +81,17 @@ pub(super) fn find(task: &raw::Task<'_>, components: &Components<'_>, findings: 
             })
         }
         Err(FindError::Unknown { known, .. }) => {
-            let help = match known.is_empty() {
-                true => "it exports no function at all".to_owned(),
-                false => {
-                    let known: Vec<&str> = known.iter().map(String::as_str).collect();
-                    suggest::or_list(
-                        function,
-                        known.iter().copied().map(bare).chain(known.iter().copied()),
-                        "",
-                    )
-                }
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            let short = known.iter().copied().map(bare);
+            let help = match suggest::closest(function, short.clone().chain(known.iter().copied())) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => match suggest::list(short) {
+                    Some(list) => format!("it exports {list}"),
+                    None => "it exports no function at all".to_owned(),
+                },
             };
-            findings.at_with_help(
-                run.span,
-                format!("component `{alias}` exports no function `{function}`"),
-                help,
-            );
+            let message = format!("component `{alias}` exports no function `{function}`");
+            findings.at_with_help(run.span, message, help);
             None
         }
         Err(error) => {
@@ -110,7 +111,9 @@ pub(super) struct Reader<'r, 't> {
     pub(super) defaults: &'r Settings<'t>,
     pub(super) components: &'r Components<'t>,
     pub(super) protected: &'r Protected,
-    pub(super) asks: RefCell<Vec<Ask>>,
+    pub(super) asks: RefCell<Asks>,
+    /// What was read of `grants`, by where they start, since many tasks share the defaults'.
+    pub(super) grants: RefCell<HashMap<usize, Option<Grants>>>,
 }
 
 impl<'t> Reader<'_, 't> {
@@ -120,9 +123,14 @@ impl<'t> Reader<'_, 't> {
         let groups = file.groups.iter().map(|group| &group.settings);
         for settings in [&file.defaults].into_iter().chain(tasks).chain(groups) {
             if let Some(grants) = settings.grants {
-                scope.grants(grants, self.protected);
+                self.grants(grants, scope);
             }
         }
+    }
+
+    fn grants(&self, tree: &Tree, scope: &Scope<'_>) -> Option<Grants> {
+        let mut known = self.grants.borrow_mut();
+        known.entry(tree.span.start).or_insert_with(|| scope.grants(tree, self.protected)).clone()
     }
 
     /// The task as `group` runs it, or alone.
@@ -138,7 +146,7 @@ impl<'t> Reader<'_, 't> {
         let settings = group.map_or(settings.clone(), |group| settings.overlaid(&group.settings));
         let grants = match settings.grants {
             None => Some(Grants::default()),
-            Some(tree) => scope.grants(tree, self.protected),
+            Some(tree) => self.grants(tree, scope),
         };
         let deterministic = settings.deterministic.unwrap_or(false);
         if deterministic {
@@ -146,7 +154,7 @@ impl<'t> Reader<'_, 't> {
         }
         let (arguments, grants) = (arguments?, grants?);
         let name: Arc<str> = Arc::from(task.name.value);
-        asks::add(&mut self.asks.borrow_mut(), &name, &grants, scope.secrets.borrow().iter());
+        self.asks.borrow_mut().add(&name, &grants, scope.secrets.borrow().iter());
         Some(Task {
             name,
             component: called.component,
@@ -198,20 +206,22 @@ fn arguments(task: &raw::Task<'_>, called: &Called, scope: &Scope<'_>) -> Option
     let command = matches!(called.entry, Entry::Command { .. });
     let function = task.run.map_or("", |run| run.value);
     let mut whole = true;
+    let mut meant = Vec::new();
     for entry in task.with {
         let mut names = parameters.iter().map(|(name, _)| &**name);
         if !names.clone().any(|name| name == entry.key) {
+            whole = false;
+            if scope.findings.full() {
+                break;
+            }
             let message = match names.next() {
                 Some(_) => format!("`{function}` has no parameter `{}`", entry.key),
                 None => format!("`{function}` has no parameters"),
             };
             let names = parameters.iter().map(|(name, _)| &**name);
-            scope.findings.at_with_help(
-                entry.span,
-                message,
-                suggest::or_list(&entry.key, names, "leave `with` out"),
-            );
-            whole = false;
+            meant.extend(suggest::closest(&entry.key, names.clone()));
+            let help = suggest::or_list(&entry.key, names, "leave `with` out");
+            scope.findings.at_with_help(entry.span, message, help);
         }
     }
     let mut arguments = Vec::with_capacity(parameters.len());
@@ -225,6 +235,8 @@ fn arguments(task: &raw::Task<'_>, called: &Called, scope: &Scope<'_>) -> Option
                 true => Value::Bytes(Bytes::new()),
                 false => Value::List(Arc::new([])),
             })),
+            // It is there, under a name that was reported.
+            (None, _) if meant.contains(&&**name) => None,
             (None, _) => {
                 scope.findings.at_with_help(
                     task.name.span,

@@ -102,6 +102,24 @@ impl Findings {
         }
     }
 
+    /// Whether no more problems are kept. The one that asks is counted, and need not be put in words:
+    /// a guess at what was meant takes longer than finding the problem did.
+    pub(super) fn full(&self) -> bool {
+        let full = self.list.borrow().len() >= KEPT;
+        if full {
+            self.unlisted.set(self.unlisted.get() + 1);
+        }
+        full
+    }
+
+    /// Adds what was found elsewhere.
+    pub(super) fn absorb(&self, other: Self) {
+        for problem in other.list.into_inner() {
+            self.add(problem.place, problem.message, problem.help);
+        }
+        self.unlisted.set(self.unlisted.get() + other.unlisted.get());
+    }
+
     pub(super) fn at(&self, span: Span, message: impl Into<String>) {
         self.add(Place::At(span), message, None);
     }
@@ -114,8 +132,8 @@ impl Findings {
         self.list.borrow().is_empty()
     }
 
-    /// What was found; none where nothing was.
-    pub(super) fn into_problems(self, file: String, source: Arc<str>) -> Option<Problems> {
+    /// What was found.
+    pub(super) fn into_problems(self, file: String, source: Arc<str>) -> Problems {
         let mut list = self.list.into_inner();
         list.sort_by_key(|problem| match &problem.place {
             Place::CommandLine(_) => (0, Span::default()),
@@ -123,6 +141,6 @@ impl Findings {
             Place::At(span) => (2, *span),
         });
         let unlisted = self.unlisted.get();
-        (!list.is_empty()).then_some(Problems { file, source, list, unlisted })
+        Problems { file, source, list, unlisted }
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::fields::{string, wrong_kind};
 use super::scope::{Given, Item, Meaning, Scope};
-use super::span::{Span, within};
+use super::span::{Inside, Span};
 use super::suggest;
 use super::template::{self, Piece};
 use super::tree::{Data, Entry, Tree};
@@ -66,9 +66,11 @@ impl Scope<'_> {
     pub(super) fn pieces(&self, text: &str, span: Span) -> Option<Vec<Piece>> {
         match template::parse(text) {
             Ok(pieces) => Some(pieces),
-            Err(error) => {
-                let span = within(self.source, span, text, error.range());
-                self.findings.at_with_help(span, error.to_string(), template::HELP);
+            Err(errors) => {
+                let inside = Inside::new(self.source, span, text);
+                for error in errors {
+                    self.findings.at_with_help(inside.at(&error.range()), error.to_string(), template::HELP);
+                }
                 None
             }
         }
@@ -79,6 +81,7 @@ impl Scope<'_> {
         let mut parts: Vec<Part> = Vec::new();
         let mut plain = String::new();
         let mut whole = true;
+        let inside = Inside::new(self.source, span, text);
         for piece in pieces {
             let reference = match piece {
                 Piece::Text(text) => {
@@ -87,7 +90,7 @@ impl Scope<'_> {
                 }
                 Piece::Reference(reference) => reference,
             };
-            let span = self.span_of(span, text, &reference);
+            let span = inside.at(&reference.range);
             let part = match self.look_up(&reference, span) {
                 None => None,
                 Some(Meaning::Input(Given { value, ty, .. })) => match interface::to_text(&value, &ty) {
@@ -224,18 +227,23 @@ impl Scope<'_> {
         Some(Expr::File { path: Box::new(path), base, text })
     }
 
-    /// Whether the command line gave the path that `tree` is. It must be all of the path: what the
-    /// file adds to it could lead anywhere.
+    /// Whether the command line gave the path that `tree` is: all of it, or the folder that it begins
+    /// with, below which the rest stays. What else the file adds could lead anywhere.
     pub(super) fn is_given(&self, tree: &Tree) -> bool {
         let Data::String(text) = &tree.data else { return false };
         let Ok(pieces) = template::parse(text) else { return false };
-        let [Piece::Reference(reference)] = pieces.as_slice() else { return false };
-        match (reference.name.as_str(), reference.path.split_first()) {
+        let Some((Piece::Reference(first), rest)) = pieces.split_first() else { return false };
+        let stays_below = match rest {
+            [] => true,
+            [Piece::Text(rest)] => rest.starts_with('/') && !rest.split('/').any(|part| part == ".."),
+            _ => false,
+        };
+        match (first.name.as_str(), first.path.split_first()) {
             ("inputs", Some((name, _))) => {
                 let given = self.names.inputs.get(name.as_str()).and_then(Option::as_ref);
-                given.is_some_and(|given| given.on_command_line)
+                stays_below && given.is_some_and(|given| given.on_command_line)
             }
-            ("item", _) => matches!(self.item, Item::Typed { given: true, .. }),
+            ("item", _) => rest.is_empty() && matches!(self.item, Item::Typed { given: true, .. }),
             _ => false,
         }
     }
@@ -259,7 +267,7 @@ impl Scope<'_> {
             Err(error) => {
                 self.findings.at_with_help(
                     tree.span,
-                    format!("this is not base64: {}", error.to_string().to_lowercase()),
+                    format!("this is not base64: {}", error.to_string().to_lowercase().trim_end_matches('.')),
                     "base64 is A-Z, a-z, 0-9, + and /, padded with = to a multiple of four (RFC 4648)",
                 );
                 None

@@ -14,6 +14,8 @@ pub(super) struct Fields<'t> {
     what: String,
     /// Where to point for a key that is missing.
     span: Span,
+    /// The keys that unknown ones were most likely meant to be.
+    meant: Vec<&'static str>,
 }
 
 /// The keys that a table may have.
@@ -33,9 +35,13 @@ impl<'t> Fields<'t> {
         findings: &'t Findings,
     ) -> Self {
         let what = what.into();
+        let mut meant = Vec::new();
         for Entry { key, span, .. } in entries {
             if keys.known.contains(&key.as_str()) {
                 continue;
+            }
+            if findings.full() {
+                break;
             }
             if keys.later.contains(&key.as_str()) {
                 findings.at_with_help(
@@ -44,11 +50,12 @@ impl<'t> Fields<'t> {
                     "leave it out",
                 );
             } else {
+                meant.extend(suggest::closest(key, keys.known.iter().copied()));
                 let known = suggest::or_list(key, keys.known.iter().copied(), "it takes no keys");
                 findings.at_with_help(*span, format!("{what} has no key `{key}`"), known);
             }
         }
-        Self { entries, findings, what, span }
+        Self { entries, findings, what, span, meant }
     }
 
     /// The entry of `key`.
@@ -66,7 +73,16 @@ impl<'t> Fields<'t> {
         self.findings.at_with_help(self.span, message, help);
     }
 
+    /// Whether one of `keys` is there and misspelt, which was reported.
+    pub(super) fn meant(&self, keys: &[&str]) -> bool {
+        self.meant.iter().any(|meant| keys.contains(meant))
+    }
+
+    /// Reports that `key` is missing, unless it is there and misspelt, which was reported.
     pub(super) fn missing(&self, key: &str, help: impl Into<String>) {
+        if self.meant(&[key]) {
+            return;
+        }
         self.problem(format!("{} has no `{key}`", self.what), help);
     }
 
@@ -104,7 +120,6 @@ impl<'t> Fields<'t> {
         let tree = self.tree(key)?;
         let number = match &tree.data {
             Data::Float(number) => *number,
-            #[expect(clippy::cast_precision_loss, reason = "the bounds are small")]
             Data::Integer(number) => *number as f64,
             _ => return wrong_kind(tree, &format!("`{key}`"), "a number", self.findings),
         };

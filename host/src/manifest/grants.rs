@@ -11,6 +11,8 @@ use super::tree::{Data, Entry, Tree};
 use crate::model::{Directory, EnvironmentValue, Grants};
 
 const GRANTS: Keys = Keys { known: &["read", "write", "env"], later: &["net", "http"] };
+/// Each is opened once a run; more are a mistake.
+const MOST_DIRECTORIES: usize = 1000;
 const DIRECTORY: Keys = Keys { known: &["path", "as"], later: &[] };
 
 impl Scope<'_> {
@@ -27,6 +29,16 @@ impl Scope<'_> {
                 wrong_kind::<()>(tree, &format!("`{key}`"), "an array of directories", self.findings);
                 continue;
             };
+            if items.len() > MOST_DIRECTORIES {
+                let help = "grant a directory that holds them";
+                self.findings.at_with_help(
+                    tree.span,
+                    format!("`{key}` has more than {MOST_DIRECTORIES} directories"),
+                    help,
+                );
+                whole = false;
+                continue;
+            }
             for item in items {
                 let Some(directory) = self.directory(item, write, protected) else {
                     whole = false;

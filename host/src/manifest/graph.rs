@@ -98,7 +98,7 @@ mod tests {
         let findings = Findings::default();
         check(&names, &needs, &findings);
         let problems = findings.into_problems(String::new(), "".into());
-        problems.map(|found| found.list.into_iter().map(|one| one.message).collect()).unwrap_or_default()
+        problems.list.into_iter().map(|one| one.message).collect()
     }
 
     #[test]

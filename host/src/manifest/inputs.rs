@@ -9,6 +9,8 @@ use super::raw;
 use super::scope::{Given, Scope};
 use super::span::At;
 use super::suggest::{self, brief};
+use super::template::{self, Piece};
+use super::tree::{Data, Tree};
 use crate::interface::{self, TypeTextError};
 use crate::model::{Expr, Type, Value};
 
@@ -37,6 +39,10 @@ fn read_type(text: At<&str>, components: &Components<'_>, findings: &Findings) -
             },
             // What is wrong with the component was reported.
             Some(None) => {
+                unknown.set(true);
+                None
+            }
+            None if findings.full() => {
                 unknown.set(true);
                 None
             }
@@ -86,17 +92,18 @@ pub(super) fn values<'t>(
     let value = |input: &raw::Input<'t>| {
         let ty = types.get(input.name.value)?.as_ref()?;
         // A default is checked even where it is not used.
-        let default = input.default.map(|default| match scope.typed(default, ty) {
-            Some(Expr::Literal(value)) => Some(value),
-            Some(_) => {
-                findings.at_with_help(
-                    default.span,
-                    "a default is a value that stands in the file itself",
-                    "leave the default out, and give the input with --input",
-                );
-                None
+        let default = input.default.map(|default| {
+            if !refers(default)
+                && let Expr::Literal(value) = scope.typed(default, ty)?
+            {
+                return Some(value);
             }
-            None => None,
+            findings.at_with_help(
+                default.span,
+                "a default is a value that stands in the file itself",
+                "write the value; or leave `default` out, and give the input with --input",
+            );
+            None
         });
         let (value, on_command_line) = match (texts.get(input.name.value), default) {
             (Some(text), _) => (given_value(input.name.value, text, ty, findings), true),
@@ -118,6 +125,17 @@ pub(super) fn values<'t>(
         Some(Given { value: value?, ty: ty.clone(), on_command_line })
     };
     inputs.iter().map(|input| (input.name.value, value(input))).collect()
+}
+
+/// Whether there are references in `tree`.
+fn refers(tree: &Tree) -> bool {
+    match &tree.data {
+        Data::String(text) => template::parse(text)
+            .is_ok_and(|pieces| pieces.iter().any(|piece| matches!(piece, Piece::Reference(_)))),
+        Data::Array(items) => items.iter().any(refers),
+        Data::Table(entries) => entries.iter().any(|entry| refers(&entry.value)),
+        Data::Integer(_) | Data::Float(_) | Data::Bool(_) | Data::Refused => false,
+    }
 }
 
 fn example(ty: &Type) -> &'static str {

@@ -17,8 +17,11 @@ use crate::model::Type;
 pub(super) struct JsonItems {
     known: Known,
     /// Uses that were checked already, by path, so that a thousand equal ones cost as much as one.
-    checked: RefCell<HashMap<Vec<Arc<str>>, Vec<(Option<Type>, bool)>>>,
+    checked: RefCell<HashMap<Vec<Arc<str>>, Vec<Checked>>>,
 }
+
+/// A type that was wanted, none inside text, and whether the items fit it.
+type Checked = (Option<Type>, bool);
 
 /// What is known of the items.
 pub(super) enum Known {
@@ -143,7 +146,10 @@ impl Use<'_> {
         let (message, help) = match pick(item, path) {
             Err(Missing { segment, among }) => (
                 format!("this item has no `{segment}`, which `{reference}` names"),
-                suggest::or_list(&segment, among.iter().map(String::as_str), "it has no parts at all"),
+                match suggest::list(among.iter().map(String::as_str)) {
+                    Some(list) => format!("it has {list}"),
+                    None => "it has no parts at all".to_owned(),
+                },
             ),
             Ok(part) => match read(part, ty) {
                 Ok(()) => return true,

@@ -41,6 +41,9 @@ impl ItemKind {
 const FORMS: [&str; 5] = ["files", "lines", "jsonl", "range", "matrix"];
 const HELP: &str = "`for-each` takes \"${list}\", an array, or one of { files = … }, { lines = … }, { jsonl = … }, { range = [0, 10] }, { matrix = { … } }";
 
+/// 24 axes of two values each have more items than any group may.
+const MOST_AXES: usize = 100;
+
 impl Scope<'_> {
     /// Reads `for-each`.
     pub(super) fn items(&self, tree: &Tree, group: &Group<'_>) -> Option<Read> {
@@ -232,6 +235,11 @@ impl Scope<'_> {
                 return None;
             }
         };
+        if axes.len() > MOST_AXES {
+            let help = "what has only one value can stand in the task";
+            self.findings.at_with_help(tree.span, format!("the matrix has more than {MOST_AXES} axes"), help);
+            return None;
+        }
         let mut whole = true;
         let mut product = Some(1_u64);
         let mut read = Vec::with_capacity(axes.len());

@@ -54,7 +54,6 @@ impl Scope<'_> {
             Type::U32 => (number.try_into().ok().map(Value::U32), (0, u32::MAX.into())),
             Type::S64 => (Some(Value::S64(number)), (i64::MIN, i64::MAX as u64)),
             Type::U64 => (number.try_into().ok().map(Value::U64), (0, u64::MAX)),
-            #[expect(clippy::cast_precision_loss, reason = "checked by `float`")]
             Type::F32 | Type::F64 => return self.whole(number, number as f64, tree, ty),
             _ => return self.mismatch(tree, ty),
         };
@@ -86,7 +85,6 @@ impl Scope<'_> {
         if *ty == Type::F64 {
             return Some(Expr::Literal(Value::F64(number)));
         }
-        #[expect(clippy::cast_possible_truncation, reason = "rounding is what an f32 literal means")]
         let short = number as f32;
         if short.is_infinite() && number.is_finite() {
             self.findings.at(tree.span, format!("{number} is out of range: `f32` ends at {}", f32::MAX));
@@ -165,10 +163,13 @@ impl Scope<'_> {
         for entry in entries {
             let names = record.members.iter().map(|field| &*field.name);
             if !names.clone().any(|name| name == entry.key) {
+                whole = false;
+                if self.findings.full() {
+                    break;
+                }
                 let help = suggest::or_list(&entry.key, names, "it has no fields");
                 let message = format!("`{}` has no field `{}`", brief(ty), entry.key);
                 self.findings.at_with_help(entry.span, message, help);
-                whole = false;
             }
         }
         let fields = self.each(record.members.iter().map(|field| {
@@ -299,7 +300,7 @@ impl Scope<'_> {
         what: &str,
     ) -> Option<usize> {
         let position = names.clone().position(|known| known == name);
-        if position.is_none() {
+        if position.is_none() && !self.findings.full() {
             let help = suggest::or_list(name, names, "there is none");
             self.findings.at_with_help(span, format!("there is no {what} `{name}`"), help);
         }

@@ -26,7 +26,6 @@ mod template;
 mod tree;
 mod units;
 
-use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -114,21 +113,13 @@ fn finish<T>(
     findings: Findings,
     result: Option<T>,
 ) -> Result<T, Problems> {
-    if result.is_none() && findings.is_empty() {
+    match result {
+        Some(result) if findings.is_empty() => return Ok(result),
         // Whoever gives up says why; this keeps a slip there from looking like success.
-        findings.add(Place::File, "the file could not be understood", None);
+        None if findings.is_empty() => findings.add(Place::File, "could not be understood", None),
+        Some(_) | None => {}
     }
-    let source = Arc::from(source.unwrap_or_default());
-    match (findings.into_problems(path.display().to_string(), source), result) {
-        (None, Some(result)) => Ok(result),
-        (Some(problems), _) => Err(problems),
-        (None, None) => Err(Problems {
-            file: path.display().to_string(),
-            source: Arc::from(""),
-            list: Vec::new(),
-            unlisted: 0,
-        }),
-    }
+    Err(findings.into_problems(path.display().to_string(), Arc::from(source.unwrap_or_default())))
 }
 
 /// The file's text.
@@ -230,21 +221,24 @@ fn load_text(path: &Path, source: &str, options: &Options<'_>, findings: &Findin
         environment: options.environment,
         findings,
         source,
-        item: Item::Unknown,
+        item: Item::None("this is outside of all tasks"),
         needs: Default::default(),
         secrets: Default::default(),
     };
     let (plan, mut names) = resolve::plan(&file, &components, findings);
     let types = inputs::types(&file.inputs, &components, findings);
-    let mut values: HashMap<_, _> = inputs::values(&file.inputs, &types, &options.inputs, &scope(&nameless));
-    names.inputs = std::mem::take(&mut values);
+    names.inputs = inputs::values(&file.inputs, &types, &options.inputs, &scope(&nameless));
     if options.concurrency == Some(0) {
         let place = Place::CommandLine("--concurrency 0".to_owned());
         findings.add(place, "nothing could run", Some("give at least 1".to_owned()));
     }
     let overrides = Overrides { concurrency: options.concurrency };
     let resolved = plan.resolve(&scope(&names), &components, &protected, &overrides);
-    if !findings.is_empty() {
+    // What could not be read was reported, and a workflow without it is another workflow.
+    if !findings.is_empty()
+        || resolved.nodes.len() != plan.len()
+        || resolved.outputs.len() != file.outputs.len()
+    {
         return None;
     }
 
@@ -260,7 +254,7 @@ fn load_text(path: &Path, source: &str, options: &Options<'_>, findings: &Findin
         root: folders.root,
         folder: folders.workflow,
         seed: file.seed,
-        inputs: file.inputs.iter().filter_map(given).collect(),
+        inputs: file.inputs.iter().map(given).collect::<Option<_>>()?,
         components,
         nodes: resolved.nodes,
         outputs: resolved.outputs,

@@ -57,7 +57,11 @@ pub(super) struct Group<'t> {
 }
 
 pub(super) enum Form<'t> {
-    ForEach { task: Option<At<&'t str>>, items: &'t Tree },
+    /// Either is none where it is missing, which was reported.
+    ForEach {
+        task: Option<At<&'t str>>,
+        items: Option<&'t Tree>,
+    },
     Tasks(Vec<At<&'t str>>),
 }
 
@@ -123,7 +127,7 @@ pub(super) fn read<'t>(document: &'t [Entry], findings: &'t Findings) -> File<'t
         findings,
     );
     File {
-        name: file.string("name"),
+        name: file.string("name").filter(|name| titled(*name, findings)),
         seed: file.tree("seed").and_then(|tree| seed(tree, findings)).unwrap_or(0),
         inputs: section("inputs").filter_map(|entry| input(entry, findings)).collect(),
         components: section("components").filter_map(|entry| component(entry, findings)).collect(),
@@ -149,6 +153,18 @@ fn named(entry: &Entry, findings: &Findings) -> bool {
             format!("`{name}` cannot be a name"),
             "a name is a letter, then letters, digits, `-` and `_`, at most 100 in all",
         );
+    }
+    fit
+}
+
+/// Whether the workflow's own name can be shown on one line.
+fn titled(name: At<&str>, findings: &Findings) -> bool {
+    let fit = !name.value.trim().is_empty()
+        && name.value.len() <= LONGEST_NAME
+        && !name.value.contains(char::is_control);
+    if !fit {
+        let message = format!("`name` is 1 to {LONGEST_NAME} bytes of text on one line");
+        findings.at_with_help(name.span, message, "leave it out to use the file's own name");
     }
     fit
 }
@@ -272,6 +288,7 @@ fn form<'t>(fields: &Fields<'t>, name: &str) -> Option<Form<'t>> {
         );
     };
     match (fields.get("task"), fields.get("for-each"), fields.get("tasks")) {
+        (None, None, None) if fields.meant(&["task", "tasks", "for-each"]) => None,
         (None, None, None) => {
             fields.problem(
                 format!("group `{name}` runs nothing"),
@@ -291,14 +308,14 @@ fn form<'t>(fields: &Fields<'t>, name: &str) -> Option<Form<'t>> {
             if fields.get("task").is_none() {
                 fields.missing("task", "`task` names the task that runs once for each item");
             }
-            Some(Form::ForEach { task: fields.string("task"), items: &items.value })
+            Some(Form::ForEach { task: fields.string("task"), items: Some(&items.value) })
         }
         (Some(_), None, None) => {
             fields.missing(
                 "for-each",
                 "`for-each` says what the task runs over, such as \"${list}\" or { range = [0, 100] }",
             );
-            None
+            Some(Form::ForEach { task: fields.string("task"), items: None })
         }
         (None, None, Some(tasks)) => {
             let names = fields.strings("tasks");

@@ -2,7 +2,7 @@
 //! task's part is in `calls`.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::asks::Ask;
@@ -72,7 +72,8 @@ pub(super) fn plan<'f, 't>(
         for member in members {
             if tasks.contains_key(member.value) {
                 let groups = names.grouped.entry(member.value).or_default();
-                if !groups.contains(&group.name.value) {
+                // Groups come one after the other, so one that is there already is the last.
+                if groups.last() != Some(&group.name.value) {
                     groups.push(group.name.value);
                 }
             } else {
@@ -113,6 +114,9 @@ pub(super) fn plan<'f, 't>(
 
 fn unknown_member(member: At<&str>, file: &raw::File<'_>, findings: &super::diagnostics::Findings) {
     let name = member.value;
+    if findings.full() {
+        return;
+    }
     if file.groups.iter().any(|group| group.name.value == name) {
         findings.at_with_help(
             member.span,
@@ -129,6 +133,11 @@ fn unknown_member(member: At<&str>, file: &raw::File<'_>, findings: &super::diag
 }
 
 impl<'f, 't> Plan<'f, 't> {
+    /// How many nodes there are.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// The type of a task's value.
     fn task_value(&self, name: &str) -> Option<Type> {
         let called = self.calls.get(name)?.as_ref()?;
@@ -172,6 +181,7 @@ impl<'f, 't> Plan<'f, 't> {
                 components,
                 protected,
                 asks: RefCell::default(),
+                grants: RefCell::default(),
             },
             overrides,
         };
@@ -186,7 +196,7 @@ impl<'f, 't> Plan<'f, 't> {
         let names: Vec<At<&str>> = self.nodes.iter().map(Planned::name).collect();
         graph::check(&names, &needs, scope.findings);
         let outputs = super::outputs::read(&self.file.outputs, scope, protected);
-        Resolved { nodes, outputs, asks: reader.calls.asks.into_inner() }
+        Resolved { nodes, outputs, asks: reader.calls.asks.into_inner().list }
     }
 }
 
@@ -242,10 +252,6 @@ impl<'t> Reader<'_, '_, 't> {
     }
 
     /// The condition, if there is one; none where there was a problem.
-    #[expect(
-        clippy::option_option,
-        reason = "none is a problem that was reported, as everywhere on this floor"
-    )]
     fn when(&self, tree: Option<&Tree>, scope: &Scope<'_>) -> Option<Option<Expr>> {
         match tree {
             None => Some(None),
@@ -256,7 +262,7 @@ impl<'t> Reader<'_, '_, 't> {
     fn form(&self, group: &raw::Group<'t>, outside: &Scope<'_>, needs: &mut Needs) -> Option<model::Form> {
         match group.form.as_ref()? {
             Form::ForEach { task, items } => {
-                let read = outside.items(items, group);
+                let read = items.and_then(|items| outside.items(items, group));
                 let name = task.as_ref()?.value;
                 let task = self.plan.tasks.get(name)?;
                 if let Some(when) = task.when {
@@ -278,8 +284,9 @@ impl<'t> Reader<'_, '_, 't> {
             Form::Tasks(members) => {
                 let mut all = Vec::with_capacity(members.len());
                 let mut whole = true;
-                for (at, member) in members.iter().enumerate() {
-                    if members.iter().take(at).any(|other| other.value == member.value) {
+                let mut seen = HashSet::new();
+                for member in members {
+                    if !seen.insert(member.value) {
                         let message =
                             format!("group `{}` names task `{}` twice", group.name.value, member.value);
                         let help = "name each task once: the group's value has one field for each";

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::diagnostics::Findings;
 use super::item_uses::JsonItems;
 use super::paths::Folders;
-use super::span::{Span, within};
+use super::span::{Inside, Span};
 use super::suggest;
 use super::template::Reference;
 use crate::id::NodeId;
@@ -76,7 +76,7 @@ impl<'a> Scope<'a> {
 
     /// Where a reference stands in the file.
     pub(super) fn span_of(&self, string: Span, text: &str, reference: &Reference) -> Span {
-        within(self.source, string, text, reference.range.clone())
+        Inside::new(self.source, string, text).at(&reference.range)
     }
 
     /// What `reference` means. Problems are reported at `span`.
@@ -99,6 +99,9 @@ impl<'a> Scope<'a> {
             return None;
         };
         let Some(given) = self.names.inputs.get(name.as_str()) else {
+            if self.findings.full() {
+                return None;
+            }
             let names = self.names.inputs.keys().copied();
             let help = suggest::or_list(
                 name,
@@ -175,6 +178,9 @@ impl<'a> Scope<'a> {
                 format!("task `{name}` runs only as a branch, so it has no value of its own"),
                 format!("refer to the group that runs it: {groups}"),
             );
+            return None;
+        }
+        if self.findings.full() {
             return None;
         }
         let help = if self.names.inputs.contains_key(name) {

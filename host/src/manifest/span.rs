@@ -30,18 +30,33 @@ impl<T> At<T> {
     }
 }
 
-/// Where the stretch `range` of a string's text stands in the file, given the string's span. Falls
-/// back to the whole string where escapes keep the two from matching byte for byte.
-pub(super) fn within(source: &str, string: Span, text: &str, range: Range<usize>) -> Span {
-    let inside = || {
-        let written = source.get(string.start..string.end)?;
-        let delimiter = if written.starts_with("\"\"\"") || written.starts_with("'''") { 3 } else { 1 };
-        let end = written.len().checked_sub(delimiter)?;
-        let start = end.checked_sub(text.len())?;
-        (written.get(start..end)? == text).then_some(string.start + start)
-    };
-    match inside() {
-        Some(offset) => Span { start: offset + range.start, end: offset + range.end },
-        None => string,
+/// Where a string's text stands in the file.
+#[derive(Clone, Copy)]
+pub(super) struct Inside {
+    string: Span,
+    /// Where the text begins, where it stands in the file byte for byte: without escapes.
+    start: Option<usize>,
+}
+
+impl Inside {
+    /// Of the string at `string`, which reads as `text`.
+    pub(super) fn new(source: &str, string: Span, text: &str) -> Self {
+        let start = || {
+            let written = source.get(string.start..string.end)?;
+            let delimiter = if written.starts_with("\"\"\"") || written.starts_with("'''") { 3 } else { 1 };
+            let end = written.len().checked_sub(delimiter)?;
+            let start = end.checked_sub(text.len())?;
+            (written.get(start..end)? == text).then_some(string.start + start)
+        };
+        Self { string, start: start() }
+    }
+
+    /// Where a stretch of the text stands, given in bytes of the text. The whole string where escapes
+    /// keep that from being known.
+    pub(super) fn at(self, range: &Range<usize>) -> Span {
+        match self.start {
+            Some(start) => Span { start: start + range.start, end: start + range.end },
+            None => self.string,
+        }
     }
 }

@@ -39,32 +39,23 @@ where
         return format!("did you mean `{meant}`?");
     }
     match list(candidates) {
-        Some(list) => format!("there is {list}"),
+        Some(list) => format!("known: {list}"),
         None => nothing.to_owned(),
     }
 }
 
-/// "`a`, `b` and `c`", cut after twelve; none for nothing.
+/// "`a`, `b`, `c`", cut after twelve; none for nothing.
 pub(super) fn list<'c>(names: impl IntoIterator<Item = &'c str>) -> Option<String> {
     const SHOWN: usize = 12;
-    let mut names = names.into_iter().peekable();
-    names.peek()?;
-    let mut text = String::new();
-    let mut shown = 0;
-    while let Some(name) = names.next() {
-        let joint = match (shown, names.peek().is_some()) {
-            (0, _) => "",
-            (_, true) => ", ",
-            (_, false) => " and ",
-        };
-        let _ = write!(text, "{joint}`{name}`");
-        shown += 1;
-        if shown == SHOWN && names.peek().is_some() {
-            let _ = write!(text, " and {} more", names.count());
-            break;
-        }
+    let mut names = names.into_iter();
+    let shown: Vec<String> = names.by_ref().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let more = names.count();
+    let text = shown.join(", ");
+    match (shown.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(text),
+        (false, more) => Some(format!("{text} and {more} more")),
     }
-    Some(text)
 }
 
 #[cfg(test)]
@@ -79,11 +70,10 @@ mod tests {
     }
 
     #[test]
-    fn lists_read_like_a_sentence() {
+    fn lists_are_cut() {
         assert_eq!(list([]), None);
         assert_eq!(list(["a"]).unwrap(), "`a`");
-        assert_eq!(list(["a", "b"]).unwrap(), "`a` and `b`");
-        assert_eq!(list(["a", "b", "c"]).unwrap(), "`a`, `b` and `c`");
+        assert_eq!(list(["a", "b"]).unwrap(), "`a`, `b`");
         assert!(list(["x"; 20]).unwrap().ends_with("`x` and 8 more"));
     }
 }

@@ -40,8 +40,9 @@ impl TemplateError {
 pub(super) const HELP: &str = "a reference is `${name}` or `${name.field.0}`; write `$${` for a literal `${`";
 
 /// Splits a string at its references.
-pub(super) fn parse(text: &str) -> Result<Vec<Piece>, TemplateError> {
+pub(super) fn parse(text: &str) -> Result<Vec<Piece>, Vec<TemplateError>> {
     let mut pieces = Vec::new();
+    let mut errors = Vec::new();
     let mut plain = String::new();
     let mut at = 0;
     while let Some(found) = text.get(at..).and_then(|rest| rest.find("${")) {
@@ -55,13 +56,18 @@ pub(super) fn parse(text: &str) -> Result<Vec<Piece>, TemplateError> {
         }
         plain.push_str(before);
         let rest = text.get(open + 2..).unwrap_or_default();
-        let Some(length) = rest.find('}') else { return Err(TemplateError::Open(open..text.len())) };
+        let Some(length) = rest.find('}') else {
+            errors.push(TemplateError::Open(open..text.len()));
+            break;
+        };
         let inside = rest.get(..length).unwrap_or_default();
         let range = open..open + 2 + length + 1;
         let mut segments = inside.split('.').map(str::to_owned);
         if !inside.split('.').all(is_segment) {
             let text = text.get(range.clone()).unwrap_or_default().to_owned();
-            return Err(TemplateError::NoName { text, range });
+            at = range.end;
+            errors.push(TemplateError::NoName { text, range });
+            continue;
         }
         if !plain.is_empty() {
             pieces.push(Piece::Text(std::mem::take(&mut plain)));
@@ -69,6 +75,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<Piece>, TemplateError> {
         at = range.end;
         let name = segments.next().unwrap_or_default();
         pieces.push(Piece::Reference(Reference { name, path: segments.collect(), range }));
+    }
+    if !errors.is_empty() {
+        return Err(errors);
     }
     plain.push_str(text.get(at..).unwrap_or_default());
     if !plain.is_empty() || pieces.is_empty() {
@@ -103,8 +112,8 @@ mod tests {
             parse("é ${a.b-c.0}${d}!"),
             Ok(vec![
                 text("é "),
-                reference("a", &["b-c", "0"], 3..12),
-                reference("d", &[], 12..16),
+                reference("a", &["b-c", "0"], 3..13),
+                reference("d", &[], 13..17),
                 text("!")
             ])
         );
@@ -114,9 +123,11 @@ mod tests {
 
     #[test]
     fn says_where_it_is_broken() {
-        assert_eq!(parse("a ${b"), Err(TemplateError::Open(2..5)));
+        assert_eq!(parse("${} ${a} ${").unwrap_err().len(), 2);
+        assert_eq!(parse("a ${b"), Err(vec![TemplateError::Open(2..5)]));
         for broken in ["${}", "${ a }", "${a..b}", "${a[0]}", "${.}", "${${a}}"] {
-            assert!(matches!(parse(broken), Err(TemplateError::NoName { .. })), "{broken}");
+            let errors = parse(broken).unwrap_err();
+            assert!(matches!(errors.as_slice(), [TemplateError::NoName { .. }]), "{broken}");
         }
     }
 }

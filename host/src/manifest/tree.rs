@@ -49,9 +49,36 @@ impl Tree {
     }
 }
 
+/// Deeper than this is refused, so that whoever follows may recurse.
+const DEEPEST: u32 = 80;
+/// Of the thread that parses. The parser bounds inline tables and dotted keys each at 80, but not
+/// the two in each other, so a document may be 6,400 deep before it is looked at.
+const STACK: usize = 64 << 20;
+
 /// Reads a document. None when its syntax is so broken that going on would find problems that are
 /// not there.
 pub(super) fn parse(source: &str, findings: &Findings) -> Option<Vec<Entry>> {
+    let read = || {
+        let findings = Findings::default();
+        (parse_here(source, &findings), findings)
+    };
+    let read = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("toml".to_owned()).stack_size(STACK);
+        thread.spawn_scoped(scope, read).map(std::thread::ScopedJoinHandle::join)
+    });
+    let problem = match read {
+        Ok(Ok((document, found))) => {
+            findings.absorb(found);
+            return document;
+        }
+        Ok(Err(_)) => "the TOML parser gave up on it".to_owned(),
+        Err(error) => format!("no thread could be started to read it: {error}"),
+    };
+    findings.add(Place::File, problem, None);
+    None
+}
+
+fn parse_here(source: &str, findings: &Findings) -> Option<Vec<Entry>> {
     let (document, errors) = DeTable::parse_recoverable(source);
     let mut usable = true;
     for error in errors {
@@ -64,7 +91,7 @@ pub(super) fn parse(source: &str, findings: &Findings) -> Option<Vec<Entry>> {
         let (message, help) = explain(source, &error);
         findings.add(place, message, help);
     }
-    usable.then(|| entries(document.into_inner(), findings))
+    usable.then(|| entries(document.into_inner(), 0, findings))
 }
 
 /// At a line's end there is nothing to point at; what stands before it is what is incomplete.
@@ -81,29 +108,47 @@ fn explain(source: &str, error: &toml::de::Error) -> (String, Option<String>) {
         "duplicate key" => {
             (format!("`{found}` is set twice in the same table"), Some("keep one of the two".to_owned()))
         }
-        "recursion limit" | "cannot recurse further; max recursion depth met" => {
-            ("the nesting is deeper than 80 levels".to_owned(), None)
-        }
+        "recursion limit" | "cannot recurse further; max recursion depth met" => (too_deep(), None),
         "string values must be quoted, expected literal string" => {
             ("a string needs quotes".to_owned(), Some(format!("write \"{found}\"")))
+        }
+        message
+            if message.starts_with("invalid basic string, expected")
+                || message.starts_with("invalid literal string, expected") =>
+        {
+            (
+                "the string is not closed".to_owned(),
+                Some(
+                    "a string ends on its line, with the quote that it began with; \"\"\" spans lines"
+                        .to_owned(),
+                ),
+            )
         }
         message => (format!("not valid TOML: {message}"), None),
     }
 }
 
-fn entries(table: DeTable<'_>, findings: &Findings) -> Vec<Entry> {
+fn too_deep() -> String {
+    format!("the nesting is deeper than {DEEPEST} levels")
+}
+
+fn entries(table: DeTable<'_>, depth: u32, findings: &Findings) -> Vec<Entry> {
     table
         .into_iter()
         .map(|(key, value)| Entry {
             span: key.span().into(),
             key: key.into_inner().into_owned(),
-            value: tree(value, findings),
+            value: tree(value, depth + 1, findings),
         })
         .collect()
 }
 
-fn tree(value: Spanned<DeValue<'_>>, findings: &Findings) -> Tree {
+fn tree(value: Spanned<DeValue<'_>>, depth: u32, findings: &Findings) -> Tree {
     let span = Span::from(value.span());
+    if depth > DEEPEST {
+        findings.at(span, too_deep());
+        return Tree { span, data: Data::Refused };
+    }
     let data = match value.into_inner() {
         DeValue::String(text) => Data::String(text.into_owned()),
         DeValue::Integer(number) => integer(&number, span, findings),
@@ -117,8 +162,10 @@ fn tree(value: Spanned<DeValue<'_>>, findings: &Findings) -> Tree {
             );
             Data::Refused
         }
-        DeValue::Array(items) => Data::Array(items.into_iter().map(|item| tree(item, findings)).collect()),
-        DeValue::Table(table) => Data::Table(entries(table, findings)),
+        DeValue::Array(items) => {
+            Data::Array(items.into_iter().map(|item| tree(item, depth + 1, findings)).collect())
+        }
+        DeValue::Table(table) => Data::Table(entries(table, depth, findings)),
     };
     Tree { span, data }
 }
@@ -156,7 +203,7 @@ mod tests {
     fn problems(source: &str) -> String {
         let findings = Findings::default();
         parse(source, &findings);
-        findings.into_problems("w".to_owned(), source.into()).map(|list| list.to_string()).unwrap_or_default()
+        findings.into_problems("w".to_owned(), source.into()).to_string()
     }
 
     #[test]

@@ -80,12 +80,6 @@ pub fn size(text: &str) -> Result<u64, UnitError> {
     let part =
         if part.is_empty() { 0.0 } else { format!("0.{part}").parse::<f64>().map_err(|_| invalid())? };
     // The fraction of a unit is far below what a float holds exactly.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "between 0 and 2^30"
-    )]
     let part = (part * factor as f64) as u64;
     let bytes = whole.checked_mul(factor).and_then(|bytes| bytes.checked_add(part)).ok_or_else(too_large)?;
     if i64::try_from(bytes).is_err() { Err(too_large()) } else { Ok(bytes) }

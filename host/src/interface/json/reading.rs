@@ -13,7 +13,7 @@ use super::{ERR, INFINITY, JsonError, JsonProblem, NAN, NEGATIVE_INFINITY, OK, S
 use crate::interface::suggest::suggest;
 use crate::model::{Case, Field, Named, Type, Value};
 
-/// The value of type `ty` that `json` writes, by the table of this module.
+/// The value of type `ty` that `json` writes, by the table in [`crate::interface`].
 ///
 /// # Errors
 /// Fails when `json` writes no value of the type: with the place, what was expected and what was
@@ -131,11 +131,9 @@ fn float64(json: &Json, ty: &Type) -> Result<f64, JsonError> {
 fn float32(json: &Json, ty: &Type) -> Result<f32, JsonError> {
     let mismatch = || JsonError::mismatch(ty, json);
     match json {
-        #[expect(clippy::cast_possible_truncation, reason = "NaN and the infinities stay what they are")]
         Json::String(text) => special(text).map(|float| float as f32).ok_or_else(mismatch),
         Json::Number(number) => {
             let double = number.as_f64().ok_or_else(mismatch)?;
-            #[expect(clippy::cast_possible_truncation, reason = "rounds to the nearest, checked below")]
             let float = double as f32;
             if float.is_infinite() {
                 let nearest = if float > 0.0 { INFINITY } else { NEGATIVE_INFINITY }.to_owned();

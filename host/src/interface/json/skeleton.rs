@@ -7,21 +7,23 @@ use crate::model::Type;
 
 /// Deeper than this, `"…"` stands for what is there.
 const DEPTH: u32 = 4;
-/// More members than this are left out.
-const MEMBERS: usize = 16;
+/// So many parts are shown; `"…"` stands for the others, and members of records and tuples are left
+/// out.
+const PARTS: u32 = 24;
 
 /// An example of the JSON of a type, on one line, such as `{"word": "…", "count": 0}`. Short: what is
-/// nested deep, and the members of large types, are left out.
+/// nested deep, and the last members of large types, are left out.
 #[must_use]
 pub fn skeleton(ty: &Type) -> String {
     let mut text = String::new();
-    write(&mut text, &example(ty, DEPTH));
+    let mut parts = PARTS;
+    write(&mut text, &example(ty, DEPTH, &mut parts));
     text
 }
 
-fn example(ty: &Type, depth: u32) -> Json {
-    let Some(depth) = depth.checked_sub(1) else { return "…".into() };
-    let single = |key: &str, json| Json::Object(Map::from_iter([(key.to_owned(), json)]));
+fn example(ty: &Type, depth: u32, parts: &mut u32) -> Json {
+    let (Some(depth), Some(left)) = (depth.checked_sub(1), parts.checked_sub(1)) else { return "…".into() };
+    *parts = left;
     match ty {
         Type::Bool => false.into(),
         Type::S8 | Type::U8 | Type::S16 | Type::U16 | Type::S32 | Type::U32 | Type::S64 | Type::U64 => {
@@ -31,19 +33,32 @@ fn example(ty: &Type, depth: u32) -> Json {
         Type::Char => "c".into(),
         Type::String => "…".into(),
         Type::List(_) if ty.is_bytes() => "YmFzZTY0".into(),
-        Type::List(element) => Json::Array(vec![example(element, depth)]),
-        Type::Option(some) if is_nullable(some) => single(SOME, example(some, depth)),
-        Type::Option(some) => example(some, depth),
-        Type::Result { ok, .. } => single(OK, ok.as_ref().map_or(Json::Null, |ok| example(ok, depth))),
+        Type::List(element) => Json::Array(vec![example(element, depth, parts)]),
+        Type::Option(some) if is_nullable(some) => single(SOME, example(some, depth, parts)),
+        Type::Option(some) => example(some, depth, parts),
+        Type::Result { ok, .. } => single(OK, ok.as_ref().map_or(Json::Null, |ok| example(ok, depth, parts))),
         Type::Tuple(types) if types.is_empty() => Json::Null,
-        Type::Tuple(types) => types.iter().take(MEMBERS).map(|ty| example(ty, depth)).collect(),
+        Type::Tuple(types) => {
+            let mut elements = Vec::new();
+            for ty in types.iter() {
+                if *parts > 0 {
+                    elements.push(example(ty, depth, parts));
+                }
+            }
+            Json::Array(elements)
+        }
         Type::Record(record) => {
-            let fields = record.members.iter().take(MEMBERS);
-            Json::Object(fields.map(|field| (field.name.to_string(), example(&field.ty, depth))).collect())
+            let mut fields = Map::new();
+            for field in &record.members {
+                if *parts > 0 {
+                    fields.insert(field.name.to_string(), example(&field.ty, depth, parts));
+                }
+            }
+            Json::Object(fields)
         }
         Type::Variant(variant) => match variant.members.first() {
             Some(case) => match &case.ty {
-                Some(ty) => single(&case.name, example(ty, depth)),
+                Some(ty) => single(&case.name, example(ty, depth, parts)),
                 None => (*case.name).into(),
             },
             None => Json::Null,
@@ -51,6 +66,10 @@ fn example(ty: &Type, depth: u32) -> Json {
         Type::Enum(names) => names.members.first().map_or(Json::Null, |name| (**name).into()),
         Type::Flags(names) => names.members.iter().take(1).map(|name| &**name).collect(),
     }
+}
+
+fn single(key: &str, json: Json) -> Json {
+    Json::Object(Map::from_iter([(key.to_owned(), json)]))
 }
 
 /// On one line, with a space after each colon and comma.
@@ -98,6 +117,8 @@ mod tests {
         ]);
         assert_eq!(skeleton(&counts), r#"{"word": "…", "positions": [0], "note": {"some": "YmFzZTY0"}}"#);
         let deep = (0..60).fold(Type::U8, |ty, _| Type::Tuple([ty.clone(), ty].into()));
-        assert!(skeleton(&deep).len() < 100);
+        assert_eq!(skeleton(&deep).matches('…').count(), 16);
+        let wide = Type::Tuple(vec![Type::list(Type::Tuple(vec![Type::U8; 1000].into())); 1000].into());
+        assert!(skeleton(&wide).len() < 200);
     }
 }

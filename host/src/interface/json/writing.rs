@@ -9,7 +9,7 @@ use serde_json::{Map, Number, Value as Json};
 use super::{ERR, INFINITY, NAN, NEGATIVE_INFINITY, OK, SOME, is_nullable};
 use crate::model::{Type, Value};
 
-/// The JSON of a value of type `ty`, by the table of this module: the same JSON for the same value,
+/// The JSON of a value of type `ty`, by the table in [`crate::interface`]: the same JSON for the same value,
 /// fields and flags in the type's order. [`from_json`](super::from_json) reads it back.
 ///
 /// What in `value` is not of its type, which is a defect of the caller, becomes `null`.
@@ -108,7 +108,6 @@ fn decimal(value: f32) -> f64 {
         return exact;
     }
     let shortest: f64 = value.to_string().parse().unwrap_or(exact);
-    #[expect(clippy::cast_possible_truncation, reason = "this is the rounding that reading does")]
     let read = shortest as f32;
     if read.to_bits() == value.to_bits() { shortest } else { exact }
 }

@@ -1,0 +1,87 @@
+//! flowhost as an embedder uses it: a workflow file, an in-process executor, and no reporters.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use flowhost::executor::{InProcess, InProcessSettings};
+use flowhost::manifest::{self, Options};
+use flowhost::model::{Status, Workflow};
+use flowhost::run::{Settings, Stopper};
+use flowhost::runtime::{self, Runtime};
+
+/// The component that both floor and product run, built from source once.
+pub(crate) fn component() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests");
+        let status = Command::new("cargo")
+            .args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--package", "bench"])
+            .current_dir(&guests)
+            .env_remove("CARGO_TARGET_DIR")
+            .status();
+        assert!(status.unwrap().success());
+        guests.join("target/wasm32-wasip2/release/bench.wasm")
+    })
+}
+
+/// A workflow, checked, and what runs it.
+pub(crate) struct Product {
+    workflow: Arc<Workflow>,
+    runtime: Arc<Runtime>,
+    threads: tokio::runtime::Runtime,
+    _folder: tempfile::TempDir,
+}
+
+impl Product {
+    /// Checks a workflow over `bench.wasm`.
+    pub(crate) fn new(workflow: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(component(), folder.path().join("bench.wasm")).unwrap();
+        let file = folder.path().join("workflow.toml");
+        std::fs::write(&file, workflow).unwrap();
+        let options = Options {
+            root: None,
+            inputs: Vec::new(),
+            executors: Vec::new(),
+            concurrency: None,
+            current: folder.path().to_owned(),
+            environment: &|_| None,
+        };
+        let loaded = manifest::load(&file, &options).unwrap_or_else(|problems| panic!("{problems}"));
+        let settings = runtime::Settings {
+            program: Some(env!("CARGO_BIN_EXE_flowhost").into()),
+            cache_dir: Some(folder.path().join("code")),
+            ..runtime::Settings::default()
+        };
+        Self {
+            workflow: Arc::new(loaded.workflow),
+            runtime: Runtime::new(settings).unwrap(),
+            threads: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+            _folder: folder,
+        }
+    }
+
+    /// Runs the workflow, and says how long that took.
+    pub(crate) fn run(&self) -> Duration {
+        let workflow = &self.workflow;
+        let components = workflow.components.iter();
+        let executor = InProcess::new(InProcessSettings {
+            runtime: Arc::clone(&self.runtime),
+            root: workflow.root.clone(),
+            components: components.map(|component| (component.digest, component.path.clone())).collect(),
+        });
+        let settings = Settings {
+            executor: Arc::new(executor.unwrap()),
+            reporters: Vec::new(),
+            environment: Arc::new(|_| None),
+            stops: Stopper::new().1,
+        };
+        let began = Instant::now();
+        let ended = self.threads.block_on(flowhost::run::run(Arc::clone(workflow), settings)).unwrap();
+        let elapsed = began.elapsed();
+        assert_eq!(ended.status, Status::Succeeded);
+        elapsed
+    }
+}
