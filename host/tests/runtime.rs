@@ -1,5 +1,7 @@
 //! Compiling in a child process, with the real program as the child.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, and so may what tests share")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
 
+use self::lane::Lane;
 use self::queue::{Queue, Wake};
 use super::{BoxFuture, Capacity, Executor, Port, Report, Unreachable};
 use crate::digest::Digest;
@@ -51,7 +51,7 @@ struct Shared {
     handle: Handle,
     queue: Mutex<Queue>,
     /// One for each lane: something was put in the queue for it, or its attempt is cancelled.
-    lanes: Vec<Notify>,
+    lanes: Vec<Arc<Notify>>,
     /// Nothing executes and nothing waits.
     drained: Notify,
     cancelling: Arc<AtomicBool>,
@@ -79,7 +79,7 @@ impl InProcess {
             components: components.collect(),
             handle: threads.handle().clone(),
             queue: Mutex::new(Queue::new(slots, cores)),
-            lanes: std::iter::repeat_with(Notify::new).take(slots).collect(),
+            lanes: std::iter::repeat_with(Arc::default).take(slots).collect(),
             drained: Notify::new(),
             cancelling: Arc::default(),
             port: OnceLock::new(),
@@ -106,8 +106,10 @@ impl Executor for InProcess {
                 let reason = "it is in use by another run; make an executor for each run".to_owned();
                 return Err(Unreachable { executor: "in-process", reason });
             }
-            for me in 0..shared.lanes.len() {
-                drop(shared.handle.spawn(lane::lane(Arc::clone(shared), port.clone(), me)));
+            for (me, wake) in shared.lanes.iter().enumerate() {
+                let (shared, wake) = (Arc::clone(shared), Arc::clone(wake));
+                let lane = Lane { shared, port: port.clone(), me, wake };
+                drop(self.shared.handle.spawn(lane.run()));
             }
             Ok(Capacity { slots: shared.lanes.len(), ahead: AHEAD })
         })
@@ -158,19 +160,11 @@ impl Shared {
         }
     }
 
-    /// Waits until lane `me` is woken, or a permit is left from an attempt that ended first.
-    fn woken(&self, me: usize) -> Woken<'_> {
-        match self.lanes.get(me) {
-            Some(lane) => lane.notified(),
-            None => self.drained.notified(),
-        }
-    }
-
     /// Lane `me` rests until there is work for it.
-    async fn rest(&self, me: usize) {
+    async fn rest(&self, me: usize, wake: &Notify) {
         self.check_drained();
         loop {
-            self.woken(me).await;
+            wake.notified().await;
             if !self.queue().rests(me) {
                 return;
             }
@@ -215,5 +209,3 @@ impl Shared {
         prepared.map(Arc::new).map_err(|error| error.to_string().into())
     }
 }
-
-type Woken<'a> = Notified<'a>;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use super::code_cache::{CacheError, CodeCache};
@@ -79,6 +79,8 @@ type Loading = Arc<OnceCell<InstancePre<State>>>;
 /// All components of a runtime.
 pub(super) struct Components {
     compiler: Compiler,
+    /// Compilers use all cores and much memory: one at a time.
+    compiling: Semaphore,
     cache_dir: Option<PathBuf>,
     cache: OnceCell<CodeCache>,
     slots: usize,
@@ -100,6 +102,7 @@ impl Components {
     pub(super) fn new(compiler: Compiler, cache_dir: Option<PathBuf>, slots: usize, ticker: Ticker) -> Self {
         Self {
             compiler,
+            compiling: Semaphore::new(1),
             cache_dir,
             cache: OnceCell::new(),
             slots,
@@ -140,6 +143,7 @@ impl Components {
         if let Some(loaded) = self.link_cached(&host, digest).await? {
             return Ok(loaded);
         }
+        let _turn = self.compiling.acquire().await.map_err(|_| LoadError::Shutdown)?;
         let draft = cache.draft()?;
         let writer = draft.writer().map_err(CompileError::Io)?;
         self.compiler.compile(&wasm, flavour, writer).await?;

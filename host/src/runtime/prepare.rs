@@ -14,7 +14,7 @@ use super::engine::Flavour;
 use super::sandbox::State;
 use super::typed::{self, Shape};
 use super::values;
-use crate::model::{Call, Entry, MIB, Signature};
+use crate::model::{Call, Entry, MIB, Signature, Type};
 
 /// What wasmtime's dynamic values take for one element of a list, in bytes.
 pub(super) const DYNAMIC_COST: u64 = 40;
@@ -93,8 +93,10 @@ impl Prepared {
             Entry::Function { .. } => typed::shape(&call.signature).map_or(Way::Dynamic, Way::Typed),
         };
         let fuel = match way {
-            Way::Typed(_) | Way::Command => call.limits.output.max(MIB),
-            Way::Dynamic => call.limits.output.saturating_mul(DYNAMIC_COST).clamp(MIB, DYNAMIC_LIMIT),
+            Way::Dynamic if expands(&call.signature.result) => {
+                call.limits.output.saturating_mul(DYNAMIC_COST).clamp(MIB, DYNAMIC_LIMIT)
+            }
+            Way::Typed(_) | Way::Command | Way::Dynamic => call.limits.output.max(MIB),
         };
         Ok(Self {
             flavour: Flavour::of(&call),
@@ -105,6 +107,20 @@ impl Prepared {
             way,
             call,
         })
+    }
+}
+
+/// Whether a value of type `ty` can take many times its size in wasmtime's dynamic form.
+fn expands(ty: &Type) -> bool {
+    match ty {
+        Type::List(_) => true,
+        Type::Option(some) => expands(some),
+        Type::Result { ok, err } => [ok, err].into_iter().flatten().any(|ty| expands(ty)),
+        Type::Tuple(types) => types.iter().any(expands),
+        Type::Record(record) => record.members.iter().any(|field| expands(&field.ty)),
+        Type::Variant(variant) => variant.members.iter().filter_map(|case| case.ty.as_ref()).any(expands),
+        Type::Enum(_) | Type::Flags(_) => false,
+        scalar => !scalar.is_scalar(),
     }
 }
 
@@ -158,7 +174,7 @@ fn fits(signature: &Signature, function: &types::ComponentFunc) -> Result<(), St
     }
     let mut results = function.results();
     let same = match results.next() {
-        None => signature.result == crate::model::Type::unit(),
+        None => signature.result == Type::unit(),
         Some(theirs) => values::same(&signature.result, &theirs) && results.next().is_none(),
     };
     if same { Ok(()) } else { Err(format!("it does not return {}", signature.result)) }

@@ -50,15 +50,17 @@ fn returning<P: Parameters + 'static>(result: &Type) -> Option<Arc<dyn Shape>> {
         Type::String => typed::<P, String>(),
         Type::U32 => typed::<P, u32>(),
         Type::U64 => typed::<P, u64>(),
-        Type::Result { ok: Some(ok), err: Some(err) } if **err == Type::String => match &**ok {
-            ok if ok.is_bytes() => typed::<P, Result<Vec<u8>, String>>(),
-            Type::String => typed::<P, Result<String, String>>(),
-            _ => return None,
+        Type::Result { ok, err: Some(err) } if **err == Type::String => match ok.as_deref() {
+            None => typed::<P, Result<(), String>>(),
+            Some(ok) if ok.is_bytes() => typed::<P, Result<Vec<u8>, String>>(),
+            Some(Type::String) => typed::<P, Result<String, String>>(),
+            Some(_) => return None,
         },
-        Type::Result { ok: Some(ok), err: Some(err) } if err.is_failure() => match &**ok {
-            ok if ok.is_bytes() => typed::<P, Result<Vec<u8>, Failure>>(),
-            Type::String => typed::<P, Result<String, Failure>>(),
-            _ => return None,
+        Type::Result { ok, err: Some(err) } if err.is_failure() => match ok.as_deref() {
+            None => typed::<P, Result<(), Failure>>(),
+            Some(ok) if ok.is_bytes() => typed::<P, Result<Vec<u8>, Failure>>(),
+            Some(Type::String) => typed::<P, Result<String, Failure>>(),
+            Some(_) => return None,
         },
         _ => return None,
     })
@@ -198,6 +200,22 @@ impl<P: Parameter, Q: Parameter> Parameters for (P, Q) {
 /// What a function returns.
 trait Returned: Lift + ComponentType + Send + Sync + 'static {
     fn into_value(self) -> Value;
+
+    /// As the payload of a `result`.
+    fn into_payload(self) -> Option<Arc<Value>> {
+        Some(Arc::new(self.into_value()))
+    }
+}
+
+/// No payload.
+impl Returned for () {
+    fn into_value(self) -> Value {
+        Value::unit()
+    }
+
+    fn into_payload(self) -> Option<Arc<Value>> {
+        None
+    }
 }
 
 impl Returned for Vec<u8> {
@@ -247,8 +265,8 @@ impl Returned for Failure {
 impl<T: Returned, E: Returned> Returned for Result<T, E> {
     fn into_value(self) -> Value {
         Value::Result(match self {
-            Ok(value) => Ok(Some(Arc::new(value.into_value()))),
-            Err(error) => Err(Some(Arc::new(error.into_value()))),
+            Ok(value) => Ok(value.into_payload()),
+            Err(error) => Err(error.into_payload()),
         })
     }
 }

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::Shared;
 use super::queue::Next;
 use crate::executor::{Port, Report};
@@ -32,107 +34,117 @@ enum End {
     Panicked(String),
 }
 
-/// Executes attempts until the executor is gone.
-pub(super) async fn lane(shared: Arc<Shared>, port: Port, me: usize) {
-    let teller = Arc::new(Teller::new(port.clone(), Arc::clone(&shared.cancelling)));
-    let observer: Arc<dyn Observer> = teller.clone();
-    let starts = port.interest().starts;
-    let mut last: Option<Arc<Prepared>> = None;
-    let mut turn = Duration::ZERO;
-    shared.rest(me).await;
-    loop {
-        let next = shared.queue().next(me, last.as_ref().map(|last| last.call()));
-        let (attempt, prepared) = match next {
-            Next::Rest => {
-                port.flush();
-                shared.rest(me).await;
-                turn = Duration::ZERO;
-                continue;
-            }
-            Next::Prepare(call) => {
-                shared.prepare(call, &port);
-                continue;
-            }
-            Next::Refuse(attempt, reason) => {
-                let outcome = Outcome::Rejected { reason: reason.to_string() };
-                port.report([Report::Finished { id: attempt.id, outcome, usage: Usage::default() }]);
-                continue;
-            }
-            Next::Again(attempt) => (attempt, None),
-            Next::Run(attempt, prepared) => (attempt, Some(prepared)),
-        };
-        let prepared = match (prepared, &mut last) {
-            (None, Some(last)) => &*last,
-            // A copy of its own: counters that two threads share cost more than the rest of a call.
-            (Some(prepared), last) => &*last.insert(Arc::new(Prepared::clone(&prepared))),
-            (None, None) => continue,
-        };
-        let id = attempt.id;
-        if starts {
-            port.report([Report::Started { id }]);
-        }
-        let end = execute(&shared, &port, me, prepared, &attempt, &observer, &mut turn).await;
-        let (outcome, usage) = match end {
-            End::Ended(outcome, usage) => (outcome, usage),
-            End::Cancelled(cause) => (Outcome::Cancelled { cause }, Usage::default()),
-            End::Panicked(reason) => (Outcome::Lost { reason }, Usage::default()),
-        };
-        teller.end(matches!(outcome, Outcome::Succeeded(_)));
-        turn += usage.wall;
-        port.report([Report::Finished { id, outcome, usage }]);
-        if turn >= TURN {
-            turn = Duration::ZERO;
-            tokio::task::yield_now().await;
-        }
-    }
+/// One lane.
+pub(super) struct Lane {
+    pub(super) shared: Arc<Shared>,
+    pub(super) port: Port,
+    /// Its position.
+    pub(super) me: usize,
+    /// Wakes it when it rests, or when its attempt is cancelled.
+    pub(super) wake: Arc<Notify>,
 }
 
-/// Executes one attempt until it ends or is cancelled.
-async fn execute(
-    shared: &Shared,
-    port: &Port,
-    me: usize,
-    prepared: &Arc<Prepared>,
-    attempt: &Attempt,
-    observer: &Arc<dyn Observer>,
-    turn: &mut Duration,
-) -> End {
-    let attempted = shared.runtime.attempt(prepared, attempt.id, &attempt.arguments, observer);
-    let mut attempted = pin!(Some(attempted));
-    let mut woken = pin!(shared.woken(me));
-    let mut waited = false;
-    let end = poll_fn(|context| {
-        let polled =
-            catch_unwind(AssertUnwindSafe(|| attempted.as_mut().as_pin_mut().map(|it| it.poll(context))));
-        match polled {
-            Ok(Some(Poll::Ready((outcome, usage)))) => return Poll::Ready(End::Ended(outcome, usage)),
-            Ok(Some(Poll::Pending)) => {}
-            Ok(None) => return Poll::Ready(End::Panicked("the attempt was gone".to_owned())),
-            Err(panic) => return Poll::Ready(End::Panicked(panicked(&*panic))),
-        }
-        if !waited {
-            waited = true;
-            shared.pend();
-            port.flush();
-        }
-        while woken.as_mut().poll(context).is_ready() {
-            if let Some(cause) = shared.queue().cancelled(me) {
-                return Poll::Ready(End::Cancelled(cause));
+impl Lane {
+    /// Executes attempts until the executor is gone.
+    pub(super) async fn run(self) {
+        let Self { shared, port, me, wake } = &self;
+        let teller = Arc::new(Teller::new(port.clone(), Arc::clone(&shared.cancelling)));
+        let observer: Arc<dyn Observer> = teller.clone();
+        let starts = port.interest().starts;
+        let mut last: Option<Arc<Prepared>> = None;
+        let mut turn = Duration::ZERO;
+        shared.rest(*me, wake).await;
+        loop {
+            let next = shared.queue().next(*me, last.as_ref().map(|last| last.call()));
+            let (attempt, prepared) = match (next, last.take()) {
+                (Next::Again(attempt), Some(last)) => (attempt, last),
+                // A copy of its own: counters that two threads share cost more than the rest of a call.
+                (Next::Run(attempt, prepared), _) => (attempt, Arc::new(Prepared::clone(&prepared))),
+                (Next::Prepare(call), before) => {
+                    last = before;
+                    shared.prepare(call, port);
+                    continue;
+                }
+                (Next::Refuse(attempt, reason), before) => {
+                    last = before;
+                    let outcome = Outcome::Rejected { reason: reason.to_string() };
+                    port.report([Report::Finished { id: attempt.id, outcome, usage: Usage::default() }]);
+                    continue;
+                }
+                (Next::Rest | Next::Again(_), before) => {
+                    last = before;
+                    port.flush();
+                    shared.rest(*me, wake).await;
+                    turn = Duration::ZERO;
+                    continue;
+                }
+            };
+            let id = attempt.id;
+            if starts {
+                port.report([Report::Started { id }]);
             }
-            woken.set(shared.woken(me));
+            let (end, waited) = self.execute(&prepared, &attempt, &observer).await;
+            last = Some(prepared);
+            let (outcome, usage) = match end {
+                End::Ended(outcome, usage) => (outcome, usage),
+                End::Cancelled(cause) => (Outcome::Cancelled { cause }, Usage::default()),
+                End::Panicked(reason) => (Outcome::Lost { reason }, Usage::default()),
+            };
+            teller.end(matches!(outcome, Outcome::Succeeded(_)));
+            turn = if waited { Duration::ZERO } else { turn.saturating_add(usage.wall) };
+            port.report([Report::Finished { id, outcome, usage }]);
+            if turn >= TURN {
+                turn = Duration::ZERO;
+                tokio::task::yield_now().await;
+            }
         }
-        Poll::Pending
-    })
-    .await;
-    // The guest is gone before its end is told, with all that it held.
-    let dropped = catch_unwind(AssertUnwindSafe(|| attempted.set(None)));
-    if waited {
-        *turn = Duration::ZERO;
-        shared.queue().resume();
     }
-    match dropped {
-        Ok(()) => end,
-        Err(panic) => End::Panicked(panicked(&*panic)),
+
+    /// Executes one attempt until it ends or is cancelled. Says whether it gave its thread away
+    /// meanwhile.
+    async fn execute(
+        &self,
+        prepared: &Arc<Prepared>,
+        attempt: &Attempt,
+        observer: &Arc<dyn Observer>,
+    ) -> (End, bool) {
+        let shared = &self.shared;
+        let attempted = shared.runtime.attempt(prepared, attempt.id, &attempt.arguments, observer);
+        let mut attempted = pin!(Some(attempted));
+        let mut woken = pin!(self.wake.notified());
+        let mut waited = false;
+        let end = poll_fn(|context| {
+            let poll = || attempted.as_mut().as_pin_mut().map(|attempted| attempted.poll(context));
+            match catch_unwind(AssertUnwindSafe(poll)) {
+                Ok(Some(Poll::Ready((outcome, usage)))) => return Poll::Ready(End::Ended(outcome, usage)),
+                Ok(Some(Poll::Pending)) => {}
+                Ok(None) => return Poll::Ready(End::Panicked(broken("the attempt was gone"))),
+                Err(panic) => return Poll::Ready(End::Panicked(panicked(&*panic))),
+            }
+            if !waited {
+                waited = true;
+                shared.pend();
+                self.port.flush();
+            }
+            while woken.as_mut().poll(context).is_ready() {
+                if let Some(cause) = shared.queue().cancelled(self.me) {
+                    return Poll::Ready(End::Cancelled(cause));
+                }
+                // Meant for an attempt that ended first.
+                woken.set(self.wake.notified());
+            }
+            Poll::Pending
+        })
+        .await;
+        // The guest is gone before its end is told, with all that it held.
+        let dropped = catch_unwind(AssertUnwindSafe(|| attempted.set(None)));
+        if waited {
+            shared.queue().resume();
+        }
+        match dropped {
+            Ok(()) => (end, waited),
+            Err(panic) => (End::Panicked(panicked(&*panic)), waited),
+        }
     }
 }
 
@@ -142,7 +154,11 @@ fn panicked(panic: &(dyn Any + Send)) -> String {
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no message");
-    format!("flowhost itself failed while it executed the attempt, please report it: {said}")
+    broken(said)
+}
+
+fn broken(what: &str) -> String {
+    format!("flowhost itself failed while it executed the attempt, please report it: {what}")
 }
 
 /// Passes on what the lane's guest says.

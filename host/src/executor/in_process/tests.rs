@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::*;
 use crate::model::{Outcome, Type, Value};
 use crate::report::Interest;
-use crate::runtime::testing::{Bench, attempt_id, call, component, echo, function, run_export, spin};
+use crate::runtime::testing::{Bench, Heard, attempt_id, call, component, echo, function, run_export, spin};
 
 const ALL: Interest = Interest { starts: true, successes: true, logs: true, progress: true };
 
@@ -62,7 +62,8 @@ impl Running {
     }
 
     async fn ends(&self, count: usize) -> Vec<Report> {
-        self.until(|reports| outcomes(reports).len() == count).await
+        let is_end = |it: &&Report| matches!(it, Report::Finished { .. } | Report::Returned { .. });
+        self.until(|reports| reports.len() >= count && reports.iter().filter(is_end).count() >= count).await
     }
 }
 
@@ -293,4 +294,44 @@ async fn attempts_that_are_submitted_before_it_opens_are_executed() {
     let mut all = Vec::new();
     reports.take(&mut all);
     assert_eq!(outcomes(&all).len(), 5);
+}
+
+/// A guard against lanes that cost more than the attempts: the same attempts without lanes, in the
+/// same build, by turns. The ratio to a bare engine loop is `cargo bench`'s to measure.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lanes_cost_less_than_the_attempts() {
+    const COUNT: u32 = 2_000;
+    let wasm = echo();
+    let call = Arc::new(call(&wasm, &[Type::bytes()], Type::bytes()));
+    let running = Running::new(16, Interest::default(), &[(&wasm, &call)]).await;
+    let runtime = Arc::clone(&running.executor.shared.runtime);
+    let source = Source::Bytes(wasm.clone().into());
+    let prepared = runtime.prepare(Arc::clone(&call), &source, &running.executor.shared.root).await.unwrap();
+    running.submit(&call, 0..1, &[payload()]);
+    running.ends(1).await;
+
+    let mut best = f64::INFINITY;
+    for _ in 0..5 {
+        let began = Instant::now();
+        let halves: Vec<_> = (0..2)
+            .map(|_| {
+                let (runtime, prepared) = (Arc::clone(&runtime), Arc::new(prepared.clone()));
+                tokio::spawn(async move {
+                    let observer: Arc<dyn crate::runtime::Observer> = Arc::new(Heard::default());
+                    for index in 0..COUNT / 2 {
+                        runtime.attempt(&prepared, attempt_id(index), &[payload()], &observer).await;
+                    }
+                })
+            })
+            .collect();
+        for half in halves {
+            half.await.unwrap();
+        }
+        let alone = began.elapsed();
+        let began = Instant::now();
+        running.submit(&call, 0..COUNT, &[payload()]);
+        running.ends(COUNT as usize).await;
+        best = best.min(began.elapsed().as_secs_f64() / alone.as_secs_f64());
+    }
+    assert!(best < 2.0, "through lanes it takes {best:.2} times as long");
 }
