@@ -88,8 +88,20 @@ for-eech = 1
     refused(
         &ended,
         &[
-            "workflow.toml:1:1", "`nmae`", "`name`", "workflow.toml:2:", "gone.wasm", "`echo-string`", "256",
-            "`four`", "`value2`", "`ehco`", "`for-eech`", "`for-each`", "six", "seven",
+            "workflow.toml:1:1",
+            "`nmae`",
+            "`name`",
+            "workflow.toml:2:",
+            "gone.wasm",
+            "`echo-string`",
+            "256",
+            "`four`",
+            "`value2`",
+            "`ehco`",
+            "`for-eech`",
+            "`for-each`",
+            "six",
+            "seven",
         ],
     );
 }
@@ -104,7 +116,9 @@ fn w1_duplicates_wrong_types_and_cycles_are_named() {
     refused(&check(&place, "tasks = 5"), &["workflow.toml:1:", "tasks"]);
     refused(&check(&place, "[tasks]\na = 5"), &["workflow.toml:2:"]);
     let cycle = |a: &str, b: &str| {
-        format!("{head}[tasks.a]\nrun = \"echo#nothing\"\nafter = [\"{a}\"]\n[tasks.b]\nrun = \"echo#nothing\"\nafter = [\"{b}\"]\n")
+        format!(
+            "{head}[tasks.a]\nrun = \"echo#nothing\"\nafter = [\"{a}\"]\n[tasks.b]\nrun = \"echo#nothing\"\nafter = [\"{b}\"]\n"
+        )
     };
     refused(&check(&place, cycle("b", "a")), &["cycle", "a", "b"]);
     refused(&check(&place, cycle("a", "a")), &["a"]);
@@ -121,12 +135,17 @@ fn w2_ranges_and_products_above_the_bound_are_refused_by_check() {
         )
     };
     refused(&check(&place, group("{ range = [0, 1000000000] }")), &["1000000000", "max-branches"]);
-    refused(&check(&place, group("{ range = [-9223372036854775808, 9223372036854775807] }")), &["max-branches"]);
+    refused(
+        &check(&place, group("{ range = [-9223372036854775808, 9223372036854775807] }")),
+        &["max-branches"],
+    );
     refused(&check(&place, group("{ range = [3, 1] }")), &["workflow.toml:7:"]);
     let axis = format!("[{}]", "1,".repeat(5000));
     let matrix = format!("{{ matrix = {{ a = {axis}, b = {axis} }} }}");
     refused(&check(&place, group(&matrix)), &["25000000", "max-branches"]);
-    let huge = format!("{{ matrix = {{ a = {axis}, b = {axis}, c = {axis}, d = {axis}, e = {axis}, f = {axis} }} }}");
+    let huge = format!(
+        "{{ matrix = {{ a = {axis}, b = {axis}, c = {axis}, d = {axis}, e = {axis}, f = {axis} }} }}"
+    );
     refused(&check(&place, group(&huge)), &["max-branches"]);
     refused(&check(&place, format!("{}max-branches = 10", group("{ range = [0, 11] }"))), &["max-branches"]);
 }
@@ -162,7 +181,10 @@ fn w3_paths_that_lead_out_are_refused() {
     let files = task("\"${item.path}\"", "[groups.g]\ntask = \"a\"\nfor-each = { files = \"../*.txt\" }\n");
     refused(&run(files), &["root"]);
     for path in ["../out.txt", "/tmp/out.txt", "up/out.txt"] {
-        refused(&run(task("\"x\"", &format!("[outputs]\na = {{ value = \"${{a}}\", file = \"{path}\" }}\n"))), &["root"]);
+        refused(
+            &run(task("\"x\"", &format!("[outputs]\na = {{ value = \"${{a}}\", file = \"{path}\" }}\n"))),
+            &["root"],
+        );
     }
     // What --input names is allowed, and --root moves the bound.
     let input = format!(
@@ -180,15 +202,18 @@ fn w3_paths_that_lead_out_are_refused() {
 #[test]
 fn components_that_cannot_run_are_named_with_the_next_step() {
     let place = Place::new();
-    place.guest("echo").file("empty.wasm", "").file("text.wasm", "not wasm").file("core.wasm", b"\0asm\x01\0\0\0");
+    place
+        .guest("echo")
+        .file("empty.wasm", "")
+        .file("text.wasm", "not wasm")
+        .file("core.wasm", b"\0asm\x01\0\0\0");
     let whole = std::fs::read(place.path().join("echo.wasm")).unwrap();
     place.file("cut.wasm", &whole[..whole.len() / 2]);
     let mut flipped = whole.clone();
     flipped[whole.len() / 3] ^= 0xff;
     place.file("flipped.wasm", flipped);
-    let with = |component: &str, run: &str| {
-        format!("[components]\nc = {component}\n[tasks.a]\nrun = \"c#{run}\"\n")
-    };
+    let with =
+        |component: &str, run: &str| format!("[components]\nc = {component}\n[tasks.a]\nrun = \"c#{run}\"\n");
     for name in ["empty", "text", "cut", "flipped"] {
         refused(&check(&place, with(&format!("\"{name}.wasm\""), "answer")), &[name, "workflow.toml:2:"]);
         refused(&place.flowhost(["inspect", &format!("{name}.wasm")]), &[name]);
@@ -206,4 +231,3 @@ fn components_that_cannot_run_are_named_with_the_next_step() {
     place.file("foreign.wasm", wat::parse_str(wat).unwrap());
     refused(&check(&place, with("\"foreign.wasm\"", "answer")), &["acme:database/query"]);
 }
-

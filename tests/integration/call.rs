@@ -8,7 +8,8 @@ use crate::support::{Place, repository};
 fn every_value_type_goes_in_and_comes_out() {
     let place = Place::new();
     place.guest("echo");
-    let person = json!({ "full-name": "Ada", "age": 36, "home": { "x": 1, "y": -1 }, "nicknames": ["a", "b"] });
+    let person =
+        json!({ "full-name": "Ada", "age": 36, "home": { "x": 1, "y": -1 }, "nicknames": ["a", "b"] });
     let cases = [
         ("bool", json!(true)),
         ("s8", json!(-128)),
@@ -49,7 +50,14 @@ fn every_value_type_goes_in_and_comes_out() {
     ];
     for (name, value) in cases {
         place.file("in.json", json!({ "value": value }).to_string());
-        let ended = place.flowhost(["call", &format!("echo.wasm#echo-{name}"), "--input", "in.json", "--progress", "none"]);
+        let ended = place.flowhost([
+            "call",
+            &format!("echo.wasm#echo-{name}"),
+            "--input",
+            "in.json",
+            "--progress",
+            "none",
+        ]);
         assert_eq!(ended.code, 0, "{name}: {ended}");
         assert_eq!(ended.json(), value, "{name}");
     }

@@ -66,7 +66,9 @@ fn neither_check_nor_a_dry_run_compiles_or_runs_anything() {
 fn executors_that_are_not_there_or_not_allowed_are_errors() {
     let place = Place::new();
     let workflow = |executor: &str| {
-        format!("[components]\necho = \"echo.wasm\"\n[tasks.one]\nrun = \"echo#answer\"\nexecutor = \"{executor}\"\n")
+        format!(
+            "[components]\necho = \"echo.wasm\"\n[tasks.one]\nrun = \"echo#answer\"\nexecutor = \"{executor}\"\n"
+        )
     };
     for (executor, says) in [("ssh", "ssh"), ("in-proces", "`in-process`"), ("kubernetes", "kubernetes")] {
         place.guest("echo").file("workflow.toml", workflow(executor));

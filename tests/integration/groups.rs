@@ -34,14 +34,9 @@ fn every_form_of_for_each_yields_its_items_in_order() {
         (r#"["b", "a", "c"]"#, "echo-string", text, json!(["b", "a", "c"])),
         ("{ range = [-1, 3] }", "echo-s8", text, json!([-1, 0, 1, 2])),
         ("{ range = [5, 5] }", "echo-u64", text, json!([])),
-        (r#"{ lines = "lines.txt" }"#, "echo-string", text, json!(["one", "two", ""," four"])),
+        (r#"{ lines = "lines.txt" }"#, "echo-string", text, json!(["one", "two", "", " four"])),
         (r#"{ jsonl = "lines.jsonl" }"#, "echo-point", text, json!([{"x": 1, "y": 2}, {"x": 3, "y": -4}])),
-        (
-            r#"{ jsonl = "lines.jsonl" }"#,
-            "add",
-            r#"{ a = "${item.x}", b = 10 }"#,
-            json!([11, 13]),
-        ),
+        (r#"{ jsonl = "lines.jsonl" }"#, "add", r#"{ a = "${item.x}", b = 10 }"#, json!([11, 13])),
         (
             r#"{ matrix = { size = [1, 2], color = ["r", "g"] } }"#,
             "echo-string",
@@ -230,9 +225,8 @@ fn failures_are_shown_with_branch_attempt_cause_and_the_guests_last_lines() {
     for part in ["speakers[0]", "speak", "attempt 2", "unreachable"] {
         assert!(ended.stderr.contains(part), "`{part}` is not in: {ended}");
     }
-    let guest = std::fs::read_to_string(
-        crate::support::repository().join("tests/guests/talkative/src/lib.rs"),
-    );
+    let guest =
+        std::fs::read_to_string(crate::support::repository().join("tests/guests/talkative/src/lib.rs"));
     assert!(guest.unwrap().contains("last_words"), "the guest speaks before it ends");
     assert!(ended.stderr.contains("panicked"), "the guest's own words are shown: {ended}");
 }
@@ -269,7 +263,10 @@ fn retries_go_on_until_success_and_permanent_failures_end_at_once() {
     let attempts = |task: &str| {
         events.iter().filter(|event| event["event"] == "attempt-ended" && event["task"] == task).count()
     };
-    assert_eq!((attempts("flaky"), attempts("permanent"), attempts("always"), attempts("trap")), (3, 1, 5, 1));
+    assert_eq!(
+        (attempts("flaky"), attempts("permanent"), attempts("always"), attempts("trap")),
+        (3, 1, 5, 1)
+    );
     let retried = events.iter().filter(|event| event["retry-in"].is_number()).count();
     assert_eq!(retried, 2 + 4);
 }
@@ -318,5 +315,9 @@ fn concurrency_bounds_what_is_handed_over_and_one_keeps_the_order() {
 
 /// The events of `--progress json`.
 pub(crate) fn events(stderr: &str) -> Vec<serde_json::Value> {
-    stderr.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).unwrap()).collect()
+    stderr
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }

@@ -40,7 +40,8 @@ fn a_python_guest_runs_as_tasks() {
     assert!(greetings[1].as_str().unwrap().contains("Grace"), "{value}");
     assert_eq!(value.get("nobody"), None);
     let inspected = place.flowhost(["inspect", "python.wasm", "--json"]).json();
-    let tasks: Vec<_> = inspected["tasks"].as_array().unwrap().iter().map(|task| task["name"].clone()).collect();
+    let tasks: Vec<_> =
+        inspected["tasks"].as_array().unwrap().iter().map(|task| task["name"].clone()).collect();
     assert_eq!(tasks, [json!("count"), json!("greet")], "the runtime's own exports are no tasks");
 }
 

@@ -115,7 +115,8 @@ fn inputs_are_read_by_their_types() {
     let ended = place.run(["--progress", "none", "--input", who]);
     let expected = json!({ "text": "beside the workflow", "sum": 3, "point": { "x": 7, "y": 8 } });
     assert_eq!(ended.json(), expected, "{ended}");
-    let given = ["--progress", "none", "--input", who, "--input", "file=elsewhere/data.txt", "--input", "sizes=[5]"];
+    let given =
+        ["--progress", "none", "--input", who, "--input", "file=elsewhere/data.txt", "--input", "sizes=[5]"];
     let ended = place.run(given);
     assert_eq!(ended.json(), json!({ "text": "given", "sum": 5, "point": { "x": 7, "y": 8 } }), "{ended}");
     let ended = place.run(["--progress", "none"]);

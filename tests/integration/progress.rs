@@ -10,11 +10,17 @@ struct Terminal(String);
 
 impl Terminal {
     fn start(place: &Place, command: &str) -> Self {
-        let name = format!("flowhost-{}", place.path().file_name().unwrap().to_string_lossy().trim_start_matches('.'));
+        let name = format!(
+            "flowhost-{}",
+            place.path().file_name().unwrap().to_string_lossy().trim_start_matches('.')
+        );
         let cache = std::env::temp_dir();
         let status = Command::new("tmux")
             .args(["-L", &name, "-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", "-s", "run"])
-            .arg(format!("XDG_CACHE_HOME={} {command}; echo exit code $?; exec cat", cache.join("flowhost-terminal").display()))
+            .arg(format!(
+                "XDG_CACHE_HOME={} {command}; echo exit code $?; exec cat",
+                cache.join("flowhost-terminal").display()
+            ))
             .current_dir(place.path())
             .status()
             .unwrap();
@@ -23,7 +29,8 @@ impl Terminal {
     }
 
     fn screen(&self) -> String {
-        let output = Command::new("tmux").args(["-L", &self.0, "capture-pane", "-p", "-t", "run"]).output().unwrap();
+        let output =
+            Command::new("tmux").args(["-L", &self.0, "capture-pane", "-p", "-t", "run"]).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -73,7 +80,9 @@ fn a_terminal_shows_a_bar_for_each_group() {
     let command = format!("{} run workflow.toml", program().display());
     let terminal = Terminal::start(&place, &command);
     let moving = terminal.until("a bar", |screen| {
-        screen.lines().any(|line| line.contains("waiting") && line.contains("/100") && !line.contains("0/100"))
+        screen
+            .lines()
+            .any(|line| line.contains("waiting") && line.contains("/100") && !line.contains("0/100"))
     });
     assert!(moving.contains("others"), "{moving}");
     let ended = terminal.until("the end", |screen| screen.contains("exit code 0"));

@@ -34,7 +34,8 @@ fn no_file_holds_a_machines_paths_or_what_was_built() {
 fn every_dependency_has_a_reason() {
     let reasons = std::fs::read_to_string(repository().join("docs/architecture.md")).unwrap();
     let mut missing = Vec::new();
-    for manifest in tracked().iter().filter(|path| path.ends_with("Cargo.toml") && !path.contains("guests/")) {
+    for manifest in tracked().iter().filter(|path| path.ends_with("Cargo.toml") && !path.contains("guests/"))
+    {
         let text = std::fs::read_to_string(repository().join(manifest)).unwrap();
         let mut in_dependencies = false;
         for line in text.lines() {
@@ -42,7 +43,11 @@ fn every_dependency_has_a_reason() {
                 in_dependencies = line.ends_with("dependencies]");
             } else if in_dependencies && let Some(end) = line.find([' ', '.', '=']) {
                 let name = &line[..end];
-                if !name.is_empty() && name != "flowhost" && !name.starts_with('#') && !reasons.contains(&format!("`{name}`")) {
+                if !name.is_empty()
+                    && name != "flowhost"
+                    && !name.starts_with('#')
+                    && !reasons.contains(&format!("`{name}`"))
+                {
                     missing.push(format!("{name} ({manifest})"));
                 }
             }

@@ -91,9 +91,7 @@ async fn call(engine: &Engine, instance: &InstancePre<State>, noop: &ComponentEx
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.limiter);
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|_| {
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
-    });
+    store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
     let instance = instance.instantiate_async(&mut store).await.unwrap();
     let noop: TypedFunc<(&[u8],), (Vec<u8>,)> = instance.get_typed_func(&mut store, noop).unwrap();
     let (value,) = noop.call_async(&mut store, (&[b'x'; 64],)).await.unwrap();

@@ -3,7 +3,13 @@
 //! A ratio is the median over rounds in which floor and product take turns, because the machine's
 //! own speed moves more within a minute than the two differ.
 
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark may panic, and prints its figures")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a benchmark may panic, and prints its figures"
+)]
 
 mod floor;
 mod product;

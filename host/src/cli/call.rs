@@ -14,8 +14,8 @@ use crate::id::NodeId;
 use crate::interface;
 use crate::manifest::{duration, size};
 use crate::model::{
-    Component, Directory, Entry, EnvironmentValue, Expr, Grants, Kind, Limits, Node, Output, Policy, Signature,
-    Source, Task, Type, Value, Workflow,
+    Component, Directory, Entry, EnvironmentValue, Expr, Grants, Kind, Limits, Node, Output, Policy,
+    Signature, Source, Task, Type, Value, Workflow,
 };
 
 #[derive(clap::Args, Debug)]
@@ -118,9 +118,8 @@ impl Call {
         let bytes = std::fs::read(&path).map_err(|source| CallError::File { path: path.clone(), source })?;
         let interface =
             interface::read(&bytes).map_err(|source| CallError::Component { path: path.clone(), source })?;
-        let found = interface
-            .find(function)
-            .map_err(|source| CallError::Find { path: path.clone(), source })?;
+        let found =
+            interface.find(function).map_err(|source| CallError::Find { path: path.clone(), source })?;
         if let Some(unprovided) = interface.unprovided().into_iter().next() {
             return Err(CallError::Import { path, import: unprovided.name });
         }

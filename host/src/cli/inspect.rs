@@ -38,7 +38,8 @@ impl Inspect {
             }
         };
         let digest = Digest::of(&bytes);
-        let shown = if self.json { as_json(digest, &interface).to_string() } else { as_text(digest, &interface) };
+        let shown =
+            if self.json { as_json(digest, &interface).to_string() } else { as_text(digest, &interface) };
         match result(&shown) {
             Ok(()) => Exit::Succeeded,
             Err(failure) => stdout_failed(&failure),
@@ -50,7 +51,8 @@ impl Inspect {
 fn function_text(name: &str, signature: &Signature) -> String {
     let parameters: Vec<String> =
         signature.parameters.iter().map(|(name, ty)| format!("{name}: {ty}")).collect();
-    let result = if signature.result == Type::unit() { String::new() } else { format!(" -> {}", signature.result) };
+    let result =
+        if signature.result == Type::unit() { String::new() } else { format!(" -> {}", signature.result) };
     format!("{name}: func({}){result}", parameters.join(", "))
 }
 

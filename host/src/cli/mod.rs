@@ -58,7 +58,11 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // A closed stream leaves nobody to tell.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { Exit::Succeeded as u8 });
+            return ExitCode::from(if error.use_stderr() {
+                Exit::Usage as u8
+            } else {
+                Exit::Succeeded as u8
+            });
         }
     };
     match cli.command {

@@ -7,8 +7,8 @@ use super::output::{error, result, say};
 use super::progress::Style;
 use super::{build, host};
 use crate::manifest::{self, Loaded};
-use crate::run::Environment;
 use crate::model::{Form, Group, Items, Kind, Workflow};
+use crate::run::Environment;
 
 /// What a workflow is loaded with, for `run` and `check` alike.
 #[derive(clap::Args, Debug)]

@@ -106,7 +106,10 @@ impl Announcer {
                 Fact::Progress { done, total, message: maybe(message) }
             }
             Fact::Warning { kind, message } => Fact::Warning { kind, message: text(message) },
-            Fact::RunStarted(_) | Fact::GroupStarted { .. } | Fact::AttemptStarted | Fact::RunEnded { .. } => fact,
+            Fact::RunStarted(_)
+            | Fact::GroupStarted { .. }
+            | Fact::AttemptStarted
+            | Fact::RunEnded { .. } => fact,
         }
     }
 }

@@ -16,8 +16,8 @@ use super::{Ended, Outputs, RunError, Settings, Stop, Stops, new_id};
 use crate::executor::{Executor, Port, Report, Reports};
 use crate::id::{AttemptId, BranchId, NodeId, RunId};
 use crate::model::{
-    Attempt, Cause, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Outcome, Place,
-    RunStarted, Source, Status, Usage, Value, Warning, Workflow,
+    Attempt, Cause, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Outcome, Place, RunStarted, Source,
+    Status, Usage, Value, Warning, Workflow,
 };
 use crate::schedule::{Action, Input, Plan, Scheduler};
 
@@ -72,7 +72,8 @@ impl Dispatcher {
         let announcer = Announcer::new(reporters, secrets.clone());
         let (port, reports) = Port::new(announcer.interest());
         let capacity = executor.open(port).await?;
-        let scheduler = Scheduler::new(Plan::from(&*workflow), workflow.seed, capacity.slots + capacity.ahead);
+        let scheduler =
+            Scheduler::new(Plan::from(&*workflow), workflow.seed, capacity.slots + capacity.ahead);
         let nodes = workflow.nodes.len();
         Ok(Self {
             run: new_id()?,
@@ -154,8 +155,7 @@ impl Dispatcher {
 
     fn end(mut self, status: Status, counts: Counts) -> Result<Ended, RunError> {
         let has_value = |node: &NodeId| self.scope.values.get(node.index()).is_some_and(Option::is_some);
-        let outputs =
-            Outputs::make(&self.workflow, &self.scope, |output| output.needs.iter().all(has_value));
+        let outputs = Outputs::make(&self.workflow, &self.scope, |output| output.needs.iter().all(has_value));
         let status = if outputs.is_err() { Status::Failed } else { status };
         let elapsed = self.began.elapsed();
         self.announcer.announce(None, Fact::RunEnded { status, counts, elapsed });
@@ -179,11 +179,13 @@ impl Dispatcher {
     fn aside(&mut self, aside: Aside) {
         match aside {
             Aside::Items(node, items) => self.items(node, items),
-            Aside::Arguments(id, arguments) => match self.flights.get_mut(&id).map(|flight| flight.preparing.take()) {
-                Some(Some(false)) => self.submit_with(id, arguments),
-                Some(Some(true)) => self.returned(id),
-                Some(None) | None => {}
-            },
+            Aside::Arguments(id, arguments) => {
+                match self.flights.get_mut(&id).map(|flight| flight.preparing.take()) {
+                    Some(Some(false)) => self.submit_with(id, arguments),
+                    Some(Some(true)) => self.returned(id),
+                    Some(None) | None => {}
+                }
+            }
         }
     }
 
@@ -205,7 +207,9 @@ impl Dispatcher {
             }
             Report::Returned { id } => self.returned(id),
             Report::Finished { id, outcome, usage } => self.finished(id, outcome, usage),
-            Report::Warning { kind, message } => self.announcer.announce(None, Fact::Warning { kind, message }),
+            Report::Warning { kind, message } => {
+                self.announcer.announce(None, Fact::Warning { kind, message })
+            }
         }
     }
 
@@ -271,7 +275,9 @@ impl Dispatcher {
                         }
                     }
                 }
-                Action::Closed { node, status, counts, because } => self.closed(node, status, counts, because),
+                Action::Closed { node, status, counts, because } => {
+                    self.closed(node, status, counts, because)
+                }
                 Action::Over { status, counts } => self.over = Some((status, counts)),
             }
         }
@@ -348,7 +354,8 @@ impl Dispatcher {
 
     fn opened(&mut self, id: NodeId, count: u32, left_out: Vec<u32>) {
         let workflow = Arc::clone(&self.workflow);
-        let (Some(node), Some(branches)) = (workflow.nodes.get(id.index()), self.branches.get_mut(id.index()))
+        let (Some(node), Some(branches)) =
+            (workflow.nodes.get(id.index()), self.branches.get_mut(id.index()))
         else {
             return;
         };
@@ -446,7 +453,8 @@ impl Dispatcher {
 
     fn closed(&mut self, id: NodeId, status: Status, counts: Counts, because: Option<NodeId>) {
         let workflow = Arc::clone(&self.workflow);
-        let (Some(node), Some(branches)) = (workflow.nodes.get(id.index()), self.branches.get_mut(id.index()))
+        let (Some(node), Some(branches)) =
+            (workflow.nodes.get(id.index()), self.branches.get_mut(id.index()))
         else {
             return;
         };

@@ -152,10 +152,12 @@ impl Scope {
 /// The field or element at `position`.
 fn part(value: &Value, position: u32) -> Result<&Value, EvaluateError> {
     match value {
-        Value::Record(parts) | Value::Tuple(parts) => parts.get(position as usize).ok_or(EvaluateError::Shape),
-        Value::List(parts) => parts
-            .get(position as usize)
-            .ok_or(EvaluateError::OutOfBounds { position, length: parts.len() }),
+        Value::Record(parts) | Value::Tuple(parts) => {
+            parts.get(position as usize).ok_or(EvaluateError::Shape)
+        }
+        Value::List(parts) => {
+            parts.get(position as usize).ok_or(EvaluateError::OutOfBounds { position, length: parts.len() })
+        }
         Value::Bytes(bytes) => Err(EvaluateError::OutOfBounds { position, length: bytes.len() }),
         _ => Err(EvaluateError::Shape),
     }

@@ -29,7 +29,8 @@ pub(crate) fn matching(root: &Root, pattern: &str, base: Base) -> Result<Vec<Pat
     let glob = GlobBuilder::new(rest).literal_separator(true).build()?.compile_matcher();
     let depth = if rest.contains("**") { usize::MAX } else { rest.split('/').count() };
     let mut found = Vec::new();
-    let mut pending: Vec<_> = root.folder(fixed, base)?.map(|start| (start, PathBuf::new())).into_iter().collect();
+    let mut pending: Vec<_> =
+        root.folder(fixed, base)?.map(|start| (start, PathBuf::new())).into_iter().collect();
     while let Some((folder, below)) = pending.pop() {
         let failed = |source| FilesError::Folder { path: fixed.join(&below), source };
         for entry in folder.entries().map_err(failed)? {
@@ -93,7 +94,8 @@ mod tests {
     fn patterns_match_below_the_root_in_name_order() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().canonicalize().unwrap();
-        for name in ["flow/b.md", "flow/a.md", "flow/deep/er/c.md", "flow/a.txt", "top.md", "flow/.hidden.md"] {
+        for name in ["flow/b.md", "flow/a.md", "flow/deep/er/c.md", "flow/a.txt", "top.md", "flow/.hidden.md"]
+        {
             let file = path.join(name);
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(file, name).unwrap();

@@ -91,7 +91,9 @@ pub enum RunError {
     #[error(transparent)]
     Unreachable(#[from] Unreachable),
     /// A secret is not in flowhost's environment.
-    #[error("the environment variable `{0}`, which the workflow names as a secret, is not set or is not UTF-8")]
+    #[error(
+        "the environment variable `{0}`, which the workflow names as a secret, is not set or is not UTF-8"
+    )]
     Secret(Arc<str>),
     /// The root folder cannot be opened.
     #[error("the root `{path}`: {source}")]
