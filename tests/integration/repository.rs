@@ -40,7 +40,7 @@ fn every_dependency_has_a_reason() {
         let mut in_dependencies = false;
         for line in text.lines() {
             if line.starts_with('[') {
-                in_dependencies = line.ends_with("dependencies]");
+                in_dependencies = line.ends_with("dependencies]") && !line.contains("metadata");
             } else if in_dependencies && let Some(end) = line.find([' ', '.', '=']) {
                 let name = &line[..end];
                 if !name.is_empty()

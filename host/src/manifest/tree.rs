@@ -133,16 +133,19 @@ fn too_deep() -> String {
     format!("the nesting is deeper than {DEEPEST} levels")
 }
 
-/// Where brackets are nested deeper than is allowed. Those in strings count, too: it only points.
+/// Where brackets or dotted keys are nested deeper than is allowed. Those in strings count, too: it
+/// only points.
 fn too_deep_at(source: &str) -> Option<Span> {
-    let mut depth = 0_u32;
+    let (mut depth, mut dots) = (0_u32, 0_u32);
     let start = source.bytes().position(|byte| {
         match byte {
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.saturating_sub(1),
+            b'.' => dots += 1,
+            b'=' | b'\n' => dots = 0,
             _ => {}
         }
-        depth > DEEPEST
+        depth + dots > DEEPEST
     })?;
     Some(Span { start, end: start + 1 })
 }
