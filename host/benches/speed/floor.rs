@@ -46,12 +46,23 @@ impl Floor {
     /// Compiles the component for as many tasks as there are cores.
     pub(crate) fn new(cores: usize) -> Self {
         let mut pool = PoolingAllocationConfig::default();
-        pool.pagemap_scan(Enabled::Auto).linear_memory_keep_resident(1 << 20);
+        pool.pagemap_scan(Enabled::Auto)
+            .linear_memory_keep_resident(1 << 20)
+            .table_keep_resident(1 << 20)
+            .total_core_instances(64)
+            .total_component_instances(16)
+            .total_memories(16)
+            .total_tables(64)
+            .total_stacks(16);
         let mut config = Config::new();
         config
             .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
             .concurrency_support(false)
-            .epoch_interruption(true);
+            .epoch_interruption(true)
+            .wasm_gc(false)
+            .wasm_exceptions(false)
+            .wasm_function_references(false)
+            .wasm_threads(false);
         let engine = Engine::new(&config).unwrap();
         let component = Component::from_file(&engine, super::product::component()).unwrap();
         let noop = component.get_export_index(None, "noop").unwrap();

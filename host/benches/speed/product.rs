@@ -17,7 +17,7 @@ pub(crate) fn component() -> &'static Path {
     BUILT.get_or_init(|| {
         let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests");
         let status = Command::new("cargo")
-            .args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--package", "bench"])
+            .args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--package", "guest-bench"])
             .current_dir(&guests)
             .env_remove("CARGO_TARGET_DIR")
             .status();
