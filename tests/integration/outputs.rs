@@ -49,6 +49,33 @@ fn an_output_that_cannot_be_written_is_named_and_leaves_nothing_half() {
 }
 
 #[test]
+fn a_file_without_outputs_yields_what_nothing_else_uses() {
+    let place = Place::new();
+    let workflow = r#"
+        [components]
+        echo = "echo.wasm"
+        [tasks.three]
+        run = "echo#count-to"
+        with = { end = 3 }
+        [tasks.twice]
+        run = "echo#add"
+        with = { a = "${item}", b = "${item}" }
+        [groups.doubled]
+        task = "twice"
+        for-each = "${three}"
+        [tasks.answer]
+        run = "echo#answer"
+        [tasks.nothing]
+        run = "echo#nothing"
+        "#;
+    place.guest("echo").file("workflow.toml", workflow);
+    let ended = place.run(["--progress", "none"]);
+    assert_eq!(ended.json(), json!({ "doubled": [0, 2, 4], "answer": 42 }), "{ended}");
+    place.file("workflow.toml", format!("{workflow}\n[outputs]\n"));
+    assert_eq!(place.run(["--progress", "none"]).json(), json!({}));
+}
+
+#[test]
 fn a_closed_standard_output_is_an_error_and_no_panic() {
     let place = three_outputs();
     let mut command = place.command(["run", "workflow.toml", "--progress", "none"]);

@@ -58,6 +58,7 @@ fn no_op(cores: usize) {
         [groups.many]
         task = "noop"
         for-each = {{ range = [0, {BRANCHES}] }}
+        [outputs]
         "#,
         "x".repeat(64)
     ));

@@ -8,7 +8,7 @@ use super::output::{error, say};
 use super::progress::Style;
 use super::signals::Signals;
 use crate::executor::{InProcess, InProcessSettings};
-use crate::model::{Status, Workflow};
+use crate::model::{Node, Status, Workflow};
 use crate::run::{Ended, RunError, Settings, Stopper};
 use crate::runtime::{Runtime, RuntimeError};
 
@@ -84,7 +84,7 @@ pub(super) fn failed(failure: &HostError) -> Exit {
 pub(super) fn allowed(workflow: &Workflow) -> Result<(), Exit> {
     let Ok(allowed) = std::env::var("FLOWHOST_ALLOW_EXECUTORS") else { return Ok(()) };
     let allowed: Vec<&str> = allowed.split(',').map(str::trim).collect();
-    for task in workflow.nodes.iter().flat_map(crate::run::tasks) {
+    for task in workflow.nodes.iter().flat_map(Node::tasks) {
         let executor = task.policy.executor.name();
         if !allowed.contains(&executor) {
             say(&format!(

@@ -9,7 +9,8 @@ use super::raw;
 use super::scope::{Item, Meaning, Scope};
 use super::template::Piece;
 use super::tree::{Data, Tree};
-use crate::model::{Expr, Output, Type, Value};
+use crate::id::NodeId;
+use crate::model::{Expr, Node, Output, Source, Type, Value, Workflow};
 
 /// Reads all outputs.
 pub(super) fn read(outputs: &[raw::Output<'_>], scope: &Scope<'_>, protected: &Protected) -> Vec<Output> {
@@ -39,6 +40,23 @@ pub(super) fn read(outputs: &[raw::Output<'_>], scope: &Scope<'_>, protected: &P
         }
     }
     all
+}
+
+/// The outputs of a file that names none: every value that no other task or group uses, but for
+/// those that say nothing.
+pub(super) fn unused(nodes: &[Node]) -> Vec<Output> {
+    let used = Workflow::used(nodes.len(), nodes.iter().flat_map(Node::expressions));
+    let silent = [Type::unit(), Type::list(Type::unit())];
+    let unused = (0_u32..).map(NodeId).zip(nodes).zip(used).filter(|(_, used)| !used);
+    let told = unused.map(|(node, _)| node).filter(|(_, node)| !silent.contains(&node.value));
+    told.map(|(id, node)| Output {
+        name: Arc::clone(&node.name),
+        value: Expr::Reference { source: Source::Node(id), path: Vec::new() },
+        ty: node.value.clone(),
+        needs: [id].into(),
+        file: None,
+    })
+    .collect()
 }
 
 impl Scope<'_> {

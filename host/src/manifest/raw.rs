@@ -17,7 +17,8 @@ pub(super) struct File<'t> {
     pub(super) defaults: Settings<'t>,
     pub(super) tasks: Vec<Task<'t>>,
     pub(super) groups: Vec<Group<'t>>,
-    pub(super) outputs: Vec<Output<'t>>,
+    /// None where the file has no such section.
+    pub(super) outputs: Option<Vec<Output<'t>>>,
 }
 
 pub(super) struct Input<'t> {
@@ -134,7 +135,9 @@ pub(super) fn read<'t>(document: &'t [Entry], findings: &'t Findings) -> File<'t
         defaults: Settings::read(&defaults, findings),
         tasks: section("tasks").filter_map(|entry| task(entry, findings)).collect(),
         groups: section("groups").filter_map(|entry| group(entry, findings)).collect(),
-        outputs: section("outputs").filter_map(|entry| output(entry, findings)).collect(),
+        outputs: file
+            .get("outputs")
+            .map(|_| section("outputs").filter_map(|entry| output(entry, findings)).collect()),
     }
 }
 

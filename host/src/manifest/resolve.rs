@@ -195,7 +195,10 @@ impl<'f, 't> Plan<'f, 't> {
         }
         let names: Vec<At<&str>> = self.nodes.iter().map(Planned::name).collect();
         graph::check(&names, &needs, scope.findings);
-        let outputs = super::outputs::read(&self.file.outputs, scope, protected);
+        let outputs = match &self.file.outputs {
+            Some(outputs) => super::outputs::read(outputs, scope, protected),
+            None => super::outputs::unused(&nodes),
+        };
         Resolved { nodes, outputs, asks: reader.calls.asks.into_inner().list }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Expr, Group, Task, Type, Value};
+use super::{Expr, Form, Group, Items, Member, Source, Task, Type, Value};
 use crate::digest::Digest;
 use crate::id::NodeId;
 
@@ -29,6 +29,23 @@ pub struct Workflow {
     pub nodes: Vec<Node>,
     /// What the run yields, in the file's order.
     pub outputs: Vec<Output>,
+}
+
+impl Workflow {
+    /// Which nodes' values some of `exprs` use, by position.
+    pub fn used<'a>(nodes: usize, exprs: impl Iterator<Item = &'a Expr>) -> Vec<bool> {
+        let mut used = vec![false; nodes];
+        for expr in exprs {
+            expr.walk(&mut |expr| {
+                if let Expr::Reference { source: Source::Node(node), .. } = expr
+                    && let Some(used) = used.get_mut(node.index())
+                {
+                    *used = true;
+                }
+            });
+        }
+        used
+    }
 }
 
 /// A value that is set from outside.
@@ -66,6 +83,50 @@ pub struct Node {
     pub kind: Kind,
     /// The type of its value.
     pub value: Type,
+}
+
+impl Node {
+    /// Its tasks: one, or one a member.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        let (one, members): (Option<&Task>, &[Member]) = match &self.kind {
+            Kind::Task(task) => (Some(task), &[]),
+            Kind::Group(Group { form: Form::ForEach { task, .. }, .. }) => (Some(&**task), &[]),
+            Kind::Group(Group { form: Form::Tasks(members), .. }) => (None, members),
+        };
+        one.into_iter().chain(members.iter().map(|member| &member.task))
+    }
+
+    /// The task that the branch `index` calls.
+    #[must_use]
+    pub fn task(&self, index: u32) -> Option<&Task> {
+        match &self.kind {
+            Kind::Task(task) => Some(task),
+            Kind::Group(Group { form: Form::ForEach { task, .. }, .. }) => Some(task),
+            Kind::Group(Group { form: Form::Tasks(members), .. }) => {
+                members.get(index as usize).map(|member| &member.task)
+            }
+        }
+    }
+
+    /// Every expression in it, without those inside them.
+    pub fn expressions(&self) -> impl Iterator<Item = &Expr> {
+        let (members, items): (&[Member], Option<&Items>) = match &self.kind {
+            Kind::Task(_) => (&[], None),
+            Kind::Group(Group { form: Form::ForEach { items, .. }, .. }) => (&[], Some(items)),
+            Kind::Group(Group { form: Form::Tasks(members), .. }) => (members, None),
+        };
+        let list = items.and_then(|items| match items {
+            Items::List(expr) => Some(expr),
+            Items::Files { .. }
+            | Items::Lines { .. }
+            | Items::Jsonl { .. }
+            | Items::Range { .. }
+            | Items::Literal(_)
+            | Items::Matrix(_) => None,
+        });
+        let whens = self.when.iter().chain(members.iter().filter_map(|member| member.when.as_ref()));
+        self.tasks().flat_map(|task| &task.arguments).chain(list).chain(whens)
+    }
 }
 
 /// What a node runs.

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use super::items::OpenItems;
 use super::secrets::Secrets;
 use crate::id::RunId;
-use crate::model::{
-    Call, Component, EnvironmentValue, Expr, Form, Group, Kind, Member, Merge, Node, Task, Value,
-};
+use crate::model::{Call, Component, EnvironmentValue, Expr, Form, Group, Kind, Merge, Node, Task, Value};
 
 /// One node while it runs.
 #[derive(Debug, Default)]
@@ -48,7 +46,7 @@ impl Branches {
             let call = Arc::new(making.call(task, group, count)?);
             Some((call, task.arguments.iter().any(Expr::reads_files)))
         };
-        self.calls = tasks(node).filter_map(prepared).collect();
+        self.calls = node.tasks().filter_map(prepared).collect();
         self.results = if keep { vec![None; count as usize] } else { Vec::new() };
         self.opened = Some(Instant::now());
     }
@@ -118,43 +116,6 @@ impl Making<'_> {
             count: u64::from(count),
         })
     }
-}
-
-/// The tasks of a node: one, or one a member.
-pub(crate) fn tasks(node: &Node) -> impl Iterator<Item = &Task> {
-    let (one, members): (Option<&Task>, &[Member]) = match &node.kind {
-        Kind::Task(task) => (Some(task), &[]),
-        Kind::Group(Group { form: Form::ForEach { task, .. }, .. }) => (Some(&**task), &[]),
-        Kind::Group(Group { form: Form::Tasks(members), .. }) => (None, members),
-    };
-    one.into_iter().chain(members.iter().map(|member| &member.task))
-}
-
-/// The task that the branch `index` of a node calls.
-pub(crate) fn task(node: &Node, index: u32) -> Option<&Task> {
-    match &node.kind {
-        Kind::Task(task) => Some(task),
-        Kind::Group(Group { form: Form::ForEach { task, .. }, .. }) => Some(task),
-        Kind::Group(Group { form: Form::Tasks(members), .. }) => {
-            members.get(index as usize).map(|member| &member.task)
-        }
-    }
-}
-
-/// Every expression of a node.
-pub(crate) fn expressions(node: &Node) -> impl Iterator<Item = &Expr> {
-    let (whens, list): (Vec<&Expr>, Option<&Expr>) = match &node.kind {
-        Kind::Task(_) => (Vec::new(), None),
-        Kind::Group(Group { form: Form::ForEach { items, .. }, .. }) => match items {
-            crate::model::Items::List(expr) => (Vec::new(), Some(expr)),
-            _ => (Vec::new(), None),
-        },
-        Kind::Group(Group { form: Form::Tasks(members), .. }) => {
-            (members.iter().filter_map(|member| member.when.as_ref()).collect(), None)
-        }
-    };
-    let arguments = tasks(node).flat_map(|task| &task.arguments);
-    arguments.chain(node.when.as_ref()).chain(list).chain(whens)
 }
 
 #[cfg(test)]

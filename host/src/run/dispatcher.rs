@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::announce::Announcer;
-use super::branches::{Branches, Making, expressions, task};
+use super::branches::{Branches, Making};
 use super::evaluate::{EvaluateError, Scope};
 use super::items::{ItemsError, OpenItems};
 use super::root::Root;
@@ -16,7 +16,7 @@ use super::{Ended, Outputs, RunError, Settings, Stop, Stops, new_id};
 use crate::executor::{Executor, Port, Report, Reports};
 use crate::id::{AttemptId, BranchId, NodeId, RunId};
 use crate::model::{
-    Attempt, Cause, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Outcome, Place, RunStarted, Source,
+    Attempt, Cause, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Node, Outcome, Place, RunStarted,
     Status, Usage, Value, Warning, Workflow,
 };
 use crate::schedule::{Action, Input, Plan, Scheduler};
@@ -75,6 +75,8 @@ impl Dispatcher {
         let scheduler =
             Scheduler::new(Plan::from(&*workflow), workflow.seed, capacity.slots + capacity.ahead);
         let nodes = workflow.nodes.len();
+        let outputs = workflow.outputs.iter().map(|output| &output.value);
+        let wanted = Workflow::used(nodes, workflow.nodes.iter().flat_map(Node::expressions).chain(outputs));
         Ok(Self {
             run: new_id()?,
             executor,
@@ -91,7 +93,7 @@ impl Dispatcher {
                 secrets,
             },
             branches: std::iter::repeat_with(Branches::default).take(nodes).collect(),
-            wanted: wanted(&workflow),
+            wanted,
             flights: HashMap::default(),
             submitting: Vec::new(),
             began: Instant::now(),
@@ -130,6 +132,8 @@ impl Dispatcher {
             self.reports.take(&mut reports);
             for report in reports.drain(..) {
                 self.report(report);
+                // One after the other, so that a branch's end is told right after its attempt's.
+                self.perform();
             }
         };
         self.executor.drain().await;
@@ -392,7 +396,7 @@ impl Dispatcher {
     fn submit(&mut self, id: AttemptId) {
         let BranchId { node, index } = id.branch;
         let workflow = Arc::clone(&self.workflow);
-        let Some(task) = workflow.nodes.get(node.index()).and_then(|node| task(node, index)) else { return };
+        let Some(task) = workflow.nodes.get(node.index()).and_then(|node| node.task(index)) else { return };
         let Some(branches) = self.branches.get(node.index()) else { return };
         let aside = branches.call(index).is_some_and(|(_, may_block)| *may_block);
         self.flights.insert(id, Flight { since: Instant::now(), preparing: aside.then_some(false) });
@@ -480,7 +484,7 @@ impl Dispatcher {
             return None;
         }
         let node = self.workflow.nodes.get(id.branch.node.index())?;
-        let task = task(node, id.branch.index)?;
+        let task = node.task(id.branch.index)?;
         let group = match node.kind {
             Kind::Task(_) => None,
             Kind::Group(_) => Some(Arc::clone(&node.name)),
@@ -497,7 +501,7 @@ impl Dispatcher {
     fn node_place(&self, id: NodeId) -> Option<Place> {
         let node = self.workflow.nodes.get(id.index())?;
         let name = Some(Arc::clone(&node.name));
-        let executor = super::branches::tasks(node).next().map(|task| task.policy.executor.name());
+        let executor = node.tasks().next().map(|task| task.policy.executor.name());
         Some(match node.kind {
             Kind::Task(_) => Place { task: name, executor, ..Place::default() },
             Kind::Group(_) => Place { group: name, executor, ..Place::default() },
@@ -510,20 +514,4 @@ async fn sleep_until(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
-}
-
-/// Which nodes' values anything refers to.
-fn wanted(workflow: &Workflow) -> Vec<bool> {
-    let mut wanted = vec![false; workflow.nodes.len()];
-    let outputs = workflow.outputs.iter().map(|output| &output.value);
-    for expr in workflow.nodes.iter().flat_map(expressions).chain(outputs) {
-        expr.walk(&mut |expr| {
-            if let Expr::Reference { source: Source::Node(node), .. } = expr
-                && let Some(wanted) = wanted.get_mut(node.index())
-            {
-                *wanted = true;
-            }
-        });
-    }
-    wanted
 }

@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-pub(crate) use branches::tasks;
 pub use outputs::Outputs;
 pub use root::RootError;
 

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use super::branches::{expressions, tasks};
 use super::{Environment, RunError};
 use crate::model::{EnvironmentValue, Expr, Workflow};
 
@@ -26,14 +25,14 @@ impl Secrets {
     pub(crate) fn read(workflow: &Workflow, environment: &Environment) -> Result<Self, RunError> {
         let mut names: Vec<Arc<str>> = Vec::new();
         for node in &workflow.nodes {
-            for expr in expressions(node) {
+            for expr in node.expressions() {
                 expr.walk(&mut |expr| {
                     if let Expr::Secret { name } = expr {
                         names.push(Arc::clone(name));
                     }
                 });
             }
-            for (_, value) in tasks(node).flat_map(|task| &task.policy.grants.environment) {
+            for (_, value) in node.tasks().flat_map(|task| &task.policy.grants.environment) {
                 match value {
                     EnvironmentValue::Literal(_) => {}
                     EnvironmentValue::Secret { name } => names.push(Arc::clone(name)),

@@ -15,7 +15,7 @@ fn w1_64_mib_are_refused_at_once() {
     let start = Instant::now();
     let problems = load(&project.path(), &project.options()).unwrap_err();
     assert!(start.elapsed() < Duration::from_secs(1));
-    assert!(problems.to_string().contains("is larger than 8388608 bytes"), "{problems}");
+    assert!(problems.to_string().contains("is larger than 8 MiB"), "{problems}");
     assert_eq!(builds(&project.path()).unwrap_err(), problems);
 }
 
