@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::Notify;
 
 use self::lane::Lane;
-use self::queue::{Queue, Wake};
+use self::queue::{Gave, Queue, Wake};
 use super::{BoxFuture, Capacity, Executor, Port, Report, Unreachable};
 use crate::digest::Digest;
 use crate::id::AttemptId;
@@ -171,9 +171,9 @@ impl Shared {
         }
     }
 
-    /// A lane waits within its attempt.
-    fn pend(&self) {
-        let wake = self.queue().pend();
+    /// A lane gives its thread away within its attempt.
+    fn give(&self, gave: Gave) {
+        let wake = self.queue().give(gave);
         self.wake(&wake);
     }
 
