@@ -146,7 +146,7 @@ impl Components {
         let _turn = self.compiling.acquire().await.map_err(|_| LoadError::Shutdown)?;
         let draft = cache.draft()?;
         let writer = draft.writer().map_err(CompileError::Io)?;
-        self.compiler.compile(&wasm, flavour, writer).await?;
+        self.compiler.compile(&wasm, flavour, host.engines.space, writer).await?;
         // A moment of disk work, once for each component: not worth a thread.
         cache.keep(draft, &digest, &host.engines.on_demand)?;
         self.link_cached(&host, digest).await?.ok_or(LoadError::Unusable)
