@@ -1,9 +1,12 @@
 //! Machines that ration address space: runs succeed there, slower, and say so.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+
 use serde_json::json;
 
 use crate::groups::events;
-use crate::support::{Place, ended, guest, python_guest};
+use crate::support::{Place, ended, python_guest};
 
 /// A place with a group of small tasks, one of which needs 40 MiB, and what it yields.
 fn place() -> Place {
@@ -79,8 +82,41 @@ fn a_python_guest_is_compiled_and_runs_in_two_gibibytes() {
     assert_eq!((ended.code, ended.stdout.trim()), (0, "\"Hello, Ada!\""), "{ended}");
 }
 
+/// A line of `/proc/PID/status`, in KiB.
+fn status(process: &Child, name: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
 #[test]
-fn a_run_of_small_tasks_takes_little_memory() {
+fn a_small_run_fits_a_host_of_two_gibibytes() {
     let place = Place::new();
-    std::fs::copy(guest("echo"), place.path().join("echo.wasm")).unwrap();
+    place.guest("failing").file(
+        "workflow.toml",
+        r#"
+        [components]
+        failing = "failing.wasm"
+        [tasks.sleep]
+        run = "failing#sleep"
+        with = { ms = 3600000 }
+        [groups.sleepers]
+        task = "sleep"
+        for-each = { range = [0, 16] }
+        "#,
+    );
+    // Compiled beforehand: the compiler is another process.
+    assert_eq!(place.flowhost(["call", "failing.wasm#sleep", "--with", "ms=0"]).code, 0);
+    let mut run = place.command(["run", "--progress", "json", "workflow.toml"]);
+    let mut run = run.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(run.stderr.take().unwrap()).lines();
+    let started =
+        lines.map(Result::unwrap).filter(|line| line.contains("\"attempt-started\"")).take(16).count();
+    let (peak, writable) = (status(&run, "VmHWM"), status(&run, "VmData"));
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert_eq!(started, 16);
+    assert!(peak < 64 << 10, "{peak} KiB were used");
+    // A system that never overcommits counts what is writable, used or not, and by default allows for half of its memory.
+    assert!(writable < 1 << 20, "{writable} KiB are writable");
 }

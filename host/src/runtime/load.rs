@@ -17,6 +17,7 @@ use super::epoch::Ticker;
 use super::sandbox::State;
 use super::{host, lock};
 use crate::digest::Digest;
+use crate::interface;
 use crate::model::Warning;
 
 /// Why a component does not load.
@@ -211,7 +212,7 @@ impl Components {
 fn read(source: &Source, digest: Digest) -> Result<Bytes, LoadError> {
     let wasm = match source {
         Source::Bytes(bytes) => bytes.clone(),
-        Source::File(path) => std::fs::read(path)
+        Source::File(path) => interface::read_file(path)
             .map(Bytes::from)
             .map_err(|source| LoadError::Read { path: path.clone(), source })?,
     };
