@@ -12,6 +12,7 @@ mod limiter;
 mod load;
 mod prepare;
 mod sandbox;
+mod space;
 mod stdio;
 #[cfg(test)]
 pub(crate) mod testing;
