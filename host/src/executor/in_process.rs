@@ -22,8 +22,9 @@ use crate::id::AttemptId;
 use crate::model::{Attempt, Call, Cause};
 use crate::runtime::{Prepared, Runtime, RuntimeError, Source};
 
-/// Attempts handed over beforehand: enough to bridge the time until the dispatcher brings more.
-const AHEAD: usize = 64;
+/// Attempts handed over beforehand: enough to bridge the time until the dispatcher brings more, with
+/// several of the port's batches in hand.
+const AHEAD: usize = 256;
 
 /// What an in-process executor needs.
 #[derive(Clone)]
