@@ -1,5 +1,6 @@
 //! Measures that need a process of their own, because a peak of memory is the process's. The
-//! benchmark starts itself again and reads the child's figures from its standard output.
+//! benchmark starts itself again and reads the child's figures from its standard output. And what the
+//! system says that a process used.
 
 use std::process::Command;
 
@@ -32,4 +33,14 @@ pub(crate) fn memory(peak: bool) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() * 1024.0
+}
+
+/// Processor time that this process used so far, all threads together, in seconds. Unlike the clock on
+/// the wall it does not care what else the machine does.
+pub(crate) fn processor() -> f64 {
+    // utime and stime of proc(5), in ticks of which Linux counts 100 a second on every platform.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, after_name) = stat.rsplit_once(')').unwrap();
+    let ticks = after_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<f64>().unwrap());
+    ticks.sum::<f64>() / 100.0
 }

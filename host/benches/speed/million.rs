@@ -32,5 +32,5 @@ pub(crate) fn measure(table: &Table) {
     }
     table.row("a million branches over a range: memory, a branch", bytes, "bytes", Bound::AtMost(200.0));
     table.row("a million branches over a range: time, a branch", times, "µs", Bound::None);
-    table.row("a million branches: against the bare loop", ratios, "times", Bound::AtMost(1.2));
+    table.row("a million branches over a range: against the bare loop", ratios, "times", Bound::AtMost(1.2));
 }
