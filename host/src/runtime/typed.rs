@@ -31,8 +31,8 @@ pub(super) fn shape(signature: &Signature) -> Option<Arc<dyn Shape>> {
         [] => returning::<()>(result),
         [Kind::Bytes] => returning::<(B,)>(result),
         [Kind::Text] => returning::<(S,)>(result),
-        [Kind::Byteses] => returning::<(Many<B>,)>(result),
-        [Kind::Texts] => returning::<(Many<S>,)>(result),
+        [Kind::ManyBytes] => returning::<(Many<B>,)>(result),
+        [Kind::ManyTexts] => returning::<(Many<S>,)>(result),
         [Kind::U32] => returning::<(u32,)>(result),
         [Kind::U64] => returning::<(u64,)>(result),
         [Kind::Bytes, Kind::Bytes] => returning::<(B, B)>(result),
@@ -91,8 +91,8 @@ enum Kind {
     Bytes,
     Text,
     /// What a group of tasks that return bytes is collected to.
-    Byteses,
-    Texts,
+    ManyBytes,
+    ManyTexts,
     U32,
     U64,
 }
@@ -102,8 +102,8 @@ impl Kind {
         match ty {
             ty if ty.is_bytes() => Some(Self::Bytes),
             Type::String => Some(Self::Text),
-            Type::List(element) if element.is_bytes() => Some(Self::Byteses),
-            Type::List(element) if **element == Type::String => Some(Self::Texts),
+            Type::List(element) if element.is_bytes() => Some(Self::ManyBytes),
+            Type::List(element) if **element == Type::String => Some(Self::ManyTexts),
             Type::U32 => Some(Self::U32),
             Type::U64 => Some(Self::U64),
             _ => None,
