@@ -209,13 +209,31 @@ impl Queue {
     /// the lanes of the latter.
     pub(super) fn cancel(&mut self, ids: &[AttemptId], cause: Cause) -> (Vec<AttemptId>, Wake) {
         let ids: HashSet<&AttemptId> = ids.iter().collect();
-        let mut returned = Vec::new();
-        let mut keep = |attempt: &Attempt| {
-            let cancelled = ids.contains(&attempt.id);
-            if cancelled {
-                returned.push(attempt.id);
+        let returned = self.remove(|id| ids.contains(id));
+        let mut lanes = Vec::new();
+        for (at, lane) in self.lanes.iter_mut().enumerate() {
+            if lane.running.is_some_and(|running| ids.contains(&running)) {
+                lane.cancelled = Some(cause);
+                lanes.push(at);
             }
-            !cancelled
+        }
+        (returned, lanes)
+    }
+
+    /// Removes all that did not begin.
+    pub(super) fn take_waiting(&mut self) -> Vec<AttemptId> {
+        self.remove(|_| true)
+    }
+
+    /// Removes those that did not begin and are `meant`.
+    fn remove(&mut self, meant: impl Fn(&AttemptId) -> bool) -> Vec<AttemptId> {
+        let mut removed = Vec::new();
+        let mut keep = |attempt: &Attempt| {
+            let meant = meant(&attempt.id);
+            if meant {
+                removed.push(attempt.id);
+            }
+            !meant
         };
         self.ready.retain(&mut keep);
         for entry in self.calls.values_mut() {
@@ -225,14 +243,7 @@ impl Queue {
                 self.parked = self.parked.saturating_sub(before - waiting.len());
             }
         }
-        let mut lanes = Vec::new();
-        for (at, lane) in self.lanes.iter_mut().enumerate() {
-            if lane.running.is_some_and(|running| ids.contains(&running)) {
-                lane.cancelled = Some(cause);
-                lanes.push(at);
-            }
-        }
-        (returned, lanes)
+        removed
     }
 
     /// Why `lane`'s attempt is to end now, if it is.
