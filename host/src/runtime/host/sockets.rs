@@ -13,8 +13,12 @@ use crate::model::{AddressRange, Level};
 /// Lets sockets reach `net`. What is denied is said on the attempt's log, since the guest only sees
 /// that permission is denied.
 pub(in super::super) fn grant(builder: &mut WasiCtxBuilder, net: &Arc<[AddressRange]>, speech: &Speech) {
+    // Without a grant there are no sockets at all.
+    if net.is_empty() {
+        return;
+    }
     let (net, speech) = (Arc::clone(net), speech.clone());
-    builder.socket_addr_check(move |address, purpose| {
+    builder.allow_tcp(true).allow_udp(true).socket_addr_check(move |address, purpose| {
         let may = may(&net, address, purpose);
         if !may && let Some(denied) = denied(address, purpose) {
             speech.say(Level::Warn, &denied);
@@ -31,7 +35,7 @@ fn may(net: &[AddressRange], address: SocketAddr, purpose: SocketAddrUse) -> boo
         }
         // Sockets are bound before they send or connect: to any port, chosen by the system.
         SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => {
-            !net.is_empty() && address.ip().is_unspecified() && address.port() == 0
+            address.ip().is_unspecified() && address.port() == 0
         }
         SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
     }
@@ -43,11 +47,6 @@ fn denied(address: SocketAddr, purpose: SocketAddrUse) -> Option<String> {
         SocketAddrUse::TcpConnect | SocketAddrUse::UdpSend => {
             let address = SocketAddr::new(address.ip().to_canonical(), address.port());
             Some(format!("denied: the task's `net` grant does not cover {address}"))
-        }
-        SocketAddrUse::TcpBind | SocketAddrUse::UdpBind
-            if address.port() == 0 && address.ip().is_unspecified() =>
-        {
-            Some("denied: the task has no `net` grant, so it has no sockets".to_owned())
         }
         SocketAddrUse::TcpBind | SocketAddrUse::UdpBind | SocketAddrUse::TcpListen => {
             Some(format!("denied: a task cannot listen, as on {address}"))
@@ -82,6 +81,5 @@ mod tests {
         for purpose in [SocketAddrUse::TcpListen, SocketAddrUse::TcpAccept] {
             assert!(!may("10.1.2.3:5432", purpose) && !may("0.0.0.0:0", purpose));
         }
-        assert!(!super::may(&[], "0.0.0.0:0".parse().unwrap(), SocketAddrUse::UdpBind));
     }
 }
