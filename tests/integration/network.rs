@@ -234,6 +234,10 @@ fn g4_requests_that_are_never_sent_cost_the_host_little() {
 fn deterministic_calls_have_no_network() {
     let place = Place::new();
     place.guest("fetch");
+    // How long a denial takes would be randomness.
+    let url = "http://127.0.0.1/";
+    assert_eq!(fetch(&place, "refused-at-once", url, &["--deterministic"]).json(), true);
+    failed(&fetch(&place, "get", url, &["--deterministic"]), "HttpRequestDenied");
     for flag in ["--net=127.0.0.1:80", "--http=http://127.0.0.1"] {
         let ended = fetch(&place, "get", "http://127.0.0.1/", &["--deterministic", flag]);
         assert_eq!(ended.code, 2, "{ended}");

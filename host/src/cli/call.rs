@@ -169,7 +169,7 @@ impl Call {
                 needs: [NodeId(0)].into(),
                 file: self.output.as_deref().map(absolute).transpose()?,
             }],
-            nodes: vec![Node { name, after: [].into(), when: None, kind: Kind::Task(task), value }],
+            nodes: vec![Node { name, after: [].into(), when: None, kind: Kind::Task(Box::new(task)), value }],
         })
     }
 

@@ -26,6 +26,7 @@ pub(super) fn linker(engine: &Engine, flavour: Flavour) -> wasmtime::Result<Link
     logging::add_to_linker(&mut linker)?;
     if flavour == Flavour::Deterministic {
         deterministic::add_to_linker(&mut linker)?;
+        http::deny(&mut linker)?;
     }
     linker.allow_shadowing(false);
     Ok(linker)

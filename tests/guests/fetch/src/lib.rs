@@ -22,6 +22,11 @@ impl Guest for Component {
         answered(&send(request(&url, Method::Get), None)?)
     }
 
+    fn refused_at_once(url: String) -> bool {
+        let options = RequestOptions::new();
+        handle(request(&url, Method::Get), Some(options)).is_err()
+    }
+
     fn request(method: String, url: String) -> Result<Answer, String> {
         answered(&send(request(&url, Method::Other(method)), None)?)
     }

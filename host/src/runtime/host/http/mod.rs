@@ -14,8 +14,10 @@ use std::sync::Arc;
 
 use hyper::Request;
 use tokio::sync::Semaphore;
-use wasmtime::component::Linker;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
 use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
@@ -31,11 +33,31 @@ const CONNECTIONS: usize = 32;
 /// Bytes of all header fields of one message, with what each costs in memory.
 const FIELDS: usize = 16 << 10;
 
-/// Bytes of a request's body that wait in the host, times two. A guest may make thousands of bodies.
-const CHUNK: usize = 16 << 10;
+/// Bytes of a request's body that wait in the host, times two. As much as guests may write at once
+/// without asking; and they may make thousands of bodies.
+const CHUNK: usize = 4 << 10;
 
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+}
+
+/// Denies requests at once. What [`add_to_linker`] gives answers a moment later, and how long that
+/// takes is no business of a deterministic task.
+pub(super) fn deny(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    type Parameters = (Resource<HostOutgoingRequest>, Option<Resource<RequestOptions>>);
+    linker.instance("wasi:http/outgoing-handler@0.2.12")?.func_wrap(
+        "handle",
+        |mut store: StoreContextMut<'_, State>, (request, options): Parameters| {
+            let table = &mut store.data_mut().table;
+            table.delete(request)?;
+            if let Some(options) = options {
+                table.delete(options)?;
+            }
+            let denied: Result<Resource<HostFutureIncomingResponse>, ErrorCode> =
+                Err(ErrorCode::HttpRequestDenied);
+            Ok((denied,))
+        },
+    )
 }
 
 /// One attempt's HTTP.
