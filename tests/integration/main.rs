@@ -9,6 +9,7 @@ mod bad_input;
 mod call;
 mod check;
 mod examples;
+mod faults;
 mod floors;
 mod groups;
 mod guests;

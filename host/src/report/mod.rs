@@ -9,7 +9,7 @@ mod paint;
 mod plain;
 mod progress;
 mod summary;
-pub(crate) mod text;
+mod text;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +20,7 @@ pub use json_lines::JsonLines;
 pub use plain::Plain;
 pub use progress::Progress;
 pub use summary::Summary;
+pub(crate) use text::harmless;
 
 use crate::model::Event;
 
