@@ -17,6 +17,7 @@ mod tests;
 use std::io;
 
 pub use json_lines::JsonLines;
+pub(crate) use json_lines::harmless_json;
 pub use plain::Plain;
 pub use progress::Progress;
 pub use summary::Summary;

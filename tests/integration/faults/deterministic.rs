@@ -24,7 +24,7 @@ const NANS: &str = r#"(component
             (i32.const 16)))
     (core instance $m (instantiate $M))
     (func (export "run") (param "x" f64) (result (list u8))
-        (canon lift (core func $m "run") (memory $m "memory"))))"#;
+        (canon lift (core func $m "run") (memory (core memory $m "memory")))))"#;
 
 const WORKFLOW: &str = r#"
     seed = 7
@@ -56,7 +56,7 @@ const WORKFLOW: &str = r#"
     run = "reach#nan-bits"
     [tasks.nans]
     run = "nans#run"
-    with = { x = "nan" }
+    with = { x = nan }
     [tasks.place]
     run = "failing#place"
     [tasks.left]

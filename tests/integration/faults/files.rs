@@ -137,7 +137,7 @@ fn g11_a_full_disk_is_the_guests_error_only() {
     let events = crate::groups::events(&ended.stderr);
     let fill = events.iter().find(|event| event["event"] == "task-ended" && event["task"] == "fill").unwrap();
     assert_eq!(fill["outcome"], "failed", "{fill}");
-    assert!(fill["error"].as_str().unwrap().contains("InsufficientSpace"), "{fill}");
+    assert!(fill["error"].as_str().unwrap().contains("insufficient-space"), "{fill}");
     let value = ended.json();
     assert_eq!(value["naps"].as_array().unwrap().len(), 4, "{ended}");
     assert_eq!(place.read("elsewhere/file"), "there is room here");
@@ -169,7 +169,7 @@ fn g12_fifos_devices_and_sockets_are_refused() {
         let attack = attack(&place, "hostile = \"hostile.wasm\"", &tasks);
         for name in names {
             for write in [true, false] {
-                attack.ended_so(&format!("{name}-{write}"), "failed", "ErrorCode::NotPermitted");
+                attack.ended_so(&format!("{name}-{write}"), "failed", "not-permitted");
             }
         }
         attack.naps_on_time()

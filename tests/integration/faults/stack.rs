@@ -20,7 +20,7 @@ fn g7_endless_recursion_traps_and_the_host_goes_on() {
                 (func (export "run") (param i32 i32)))
             (core instance $m (instantiate $M))
             (func (export "run") (param "text" string)
-                (canon lift (core func $m "run") (memory $m "memory") (realloc (func $m "realloc")))))"#,
+                (canon lift (core func $m "run") (memory (core memory $m "memory")) (realloc (core func $m "realloc")))))"#,
     );
     punctual(|| {
         let attack = attack(

@@ -47,8 +47,9 @@ pub(crate) fn escape(outside: &str) -> Vec<String> {
         "./.././canary/file".to_owned(),
         "made-0/file".to_owned(),
         "made-1/file".to_owned(),
-        "made-1".to_owned(),
-        "made-2".to_owned(),
+        "planted".to_owned(),
+        "planted-up".to_owned(),
+        "made-2/file".to_owned(),
         "made-3/canary/file".to_owned(),
         "planted/file".to_owned(),
         "planted-file".to_owned(),
@@ -60,7 +61,9 @@ pub(crate) fn escape(outside: &str) -> Vec<String> {
         "..\0canary".to_owned(),
         "planted-proc/cwd".to_owned(),
     ];
-    paths.extend(paths.clone().iter().map(|path| format!("inner/../{path}")));
+    let relative = paths.iter().filter(|path| !path.starts_with('/'));
+    let detours: Vec<String> = relative.map(|path| format!("inner/../{path}")).collect();
+    paths.extend(detours);
     for path in &paths {
         for follow in [PathFlags::empty(), PathFlags::SYMLINK_FOLLOW] {
             for (flags, rights) in [
