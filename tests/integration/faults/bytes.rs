@@ -166,9 +166,10 @@ fn g9_flipped_bits_are_refused_or_run_and_never_fatal() {
     .unwrap();
     let mut state = 9;
     let mut valid = Vec::new();
-    for round in 0..4 {
+    // A check shows no more than a hundred problems.
+    for round in 0..16 {
         let mut workflow = "[components]\n".to_owned();
-        for at in 0..200 {
+        for at in 0..50 {
             let mut bytes = good.clone();
             for _ in 0..=next(&mut state) % 3 {
                 let bit = usize::try_from(next(&mut state)).unwrap() % (bytes.len() * 8);
@@ -177,13 +178,13 @@ fn g9_flipped_bits_are_refused_or_run_and_never_fatal() {
             place.file(&format!("{round}/c{at}.wasm"), &bytes);
             writeln!(workflow, "c{at} = \"{round}/c{at}.wasm\"").unwrap();
         }
-        for at in 0..200 {
+        for at in 0..50 {
             writeln!(workflow, "[tasks.t{at}]\nrun = \"c{at}#run\"\nwith = {{ text = \"x\" }}").unwrap();
         }
         place.file("workflow.toml", workflow);
         let ended = place.flowhost(["check", "workflow.toml"]);
         assert_eq!(ended.code, 2, "{ended}");
-        for at in 0..200 {
+        for at in 0..50 {
             let told = [format!("component `c{at}`"), format!("`c{at}#run`"), format!("= \"c{at}#run\"")];
             if !told.iter().any(|told| ended.stderr.contains(told)) {
                 valid.push(format!("{round}/c{at}.wasm"));

@@ -1,6 +1,6 @@
 //! Runs of many branches.
 
-use super::beside::measured;
+use super::beside::{Measured, measured};
 use crate::support::Place;
 
 /// The most memory of a run of so many branches, in bytes.
@@ -17,10 +17,15 @@ fn peak(branches: u64) -> u64 {
             [groups.all]
             task = "one"
             for-each = {{ range = [0, {branches}] }}
+            [tasks.last]
+            run = "echo#answer"
+            after = ["all"]
+            [outputs]
+            last = "${{last}}"
             "#
         ),
     );
-    let (ended, peak) = measured(&mut place.command(["run", "workflow.toml", "--progress", "plain"]));
+    let Measured { ended, peak, .. } = measured(&mut place.command(["run", "workflow.toml", "--progress", "plain"]));
     assert_eq!(ended.code, 0, "{ended}");
     peak
 }
