@@ -10,6 +10,7 @@ mod bad_input;
 mod call;
 mod check;
 mod examples;
+mod faults;
 mod floors;
 mod groups;
 mod guests;

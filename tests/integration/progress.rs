@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::support::{Place, program};
 
 /// A terminal of its own, from tmux.
-struct Terminal(String);
+pub(crate) struct Terminal(String);
 
 impl Terminal {
-    fn start(place: &Place, command: &str) -> Self {
+    pub(crate) fn start(place: &Place, command: &str) -> Self {
         let name = format!(
             "flowhost-{}",
             place.path().file_name().unwrap().to_string_lossy().trim_start_matches('.')
@@ -35,7 +35,7 @@ impl Terminal {
     }
 
     /// Looks at the screen until it shows what is wanted.
-    fn until(&self, what: &str, shows: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn until(&self, what: &str, shows: impl Fn(&str) -> bool) -> String {
         let began = Instant::now();
         loop {
             let screen = self.screen();

@@ -65,6 +65,8 @@ pub(super) struct Call {
     /// The seed of deterministic randomness
     #[arg(long, default_value_t = 0, env = "FLOWHOST_SEED")]
     seed: u64,
+    #[command(flatten)]
+    compiling: host::Compiling,
     /// How to show what happens
     #[arg(long, value_enum, default_value_t = Style::None, env = "FLOWHOST_PROGRESS")]
     progress: Style,
@@ -118,7 +120,7 @@ impl Call {
                 return Exit::Usage;
             }
         };
-        let (mut ended, exit) = match host::run(workflow, self.progress) {
+        let (mut ended, exit) = match host::run(workflow, self.progress, &self.compiling) {
             Ok(ended) => ended,
             Err(failure) => return host::failed(&failure),
         };

@@ -1,13 +1,15 @@
 //! What `run` and `call` share: an in-process executor, a run with signals, and its exit code.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::exit::Exit;
 use super::output::{error, say};
 use super::progress::Style;
 use super::signals::Signals;
 use crate::executor::{InProcess, InProcessSettings};
+use crate::manifest::duration;
 use crate::model::{Node, Status, Workflow};
 use crate::run::{Ended, RunError, Settings, Stopper};
 use crate::runtime::{Runtime, RuntimeError};
@@ -25,11 +27,21 @@ pub(super) enum HostError {
     Threads(std::io::Error),
 }
 
+/// What components are compiled with, for `run` and `call` alike.
+#[derive(clap::Args, Debug)]
+pub(super) struct Compiling {
+    /// The most time that one component may take to compile
+    #[arg(long, value_name = "DURATION", default_value = "2m", env = "FLOWHOST_COMPILE_TIMEOUT", value_parser = duration)]
+    compile_timeout: Duration,
+}
+
 /// Runs a workflow in this process to its end.
-pub(super) fn run(workflow: Workflow, style: Style) -> Result<(Ended, Exit), HostError> {
+pub(super) fn run(workflow: Workflow, style: Style, compiling: &Compiling) -> Result<(Ended, Exit), HostError> {
     let executor = InProcess::new(InProcessSettings {
         runtime: Runtime::new(crate::runtime::Settings {
             program: std::env::current_exe().ok(),
+            others: others(&workflow),
+            compile_timeout: compiling.compile_timeout,
             ..crate::runtime::Settings::default()
         })?,
         root: workflow.root.clone(),
@@ -55,6 +67,16 @@ pub(super) fn run(workflow: Workflow, style: Style) -> Result<(Ended, Exit), Hos
         };
         Ok((ended, exit))
     })
+}
+
+/// Folders in which no compiled code may lie: the workflow file's own, and those that tasks write to.
+fn others(workflow: &Workflow) -> Vec<PathBuf> {
+    let tasks = workflow.nodes.iter().flat_map(Node::tasks);
+    let granted = tasks.flat_map(|task| &task.policy.grants.directories);
+    let written = granted.filter(|directory| directory.write).map(|directory| workflow.root.join(&directory.path));
+    // A call from the command line has the current folder and no file that came from others.
+    let own = (workflow.root != Path::new("/")).then(|| workflow.folder.clone());
+    own.into_iter().chain(written).collect()
 }
 
 /// flowhost's own environment.

@@ -10,6 +10,7 @@ use super::run::stdout_failed;
 use crate::digest::Digest;
 use crate::interface::{self, Interface};
 use crate::model::{Signature, Type, imports};
+use crate::report::{harmless, harmless_json};
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Inspect {
@@ -39,7 +40,7 @@ impl Inspect {
         };
         let digest = Digest::of(&bytes);
         let shown =
-            if self.json { as_json(digest, &interface).to_string() } else { as_text(digest, &interface) };
+            if self.json { harmless_json(&as_json(digest, &interface)) } else { harmless(&as_text(digest, &interface)).into_owned() };
         match result(&shown) {
             Ok(()) => Exit::Succeeded,
             Err(failure) => stdout_failed(&failure),

@@ -3,6 +3,8 @@
 
 use std::io::{self, Write};
 
+use crate::report::harmless;
+
 /// Writes a result to standard output.
 pub(super) fn result(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
@@ -11,9 +13,11 @@ pub(super) fn result(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Says something on standard error. Nobody can be told when that is closed.
+/// Says something on standard error, in a form that no terminal obeys: names and reasons may come
+/// from others. Nobody can be told when it is closed.
 pub(super) fn say(text: &str) {
     let mut err = io::stderr().lock();
+    let text = harmless(text);
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.write_all(b"\n"));
 }
 

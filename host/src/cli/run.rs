@@ -56,6 +56,8 @@ pub(super) struct Run {
     /// At most so many attempts at once in each group
     #[arg(long, value_name = "N", env = "FLOWHOST_CONCURRENCY", value_parser = clap::value_parser!(u32).range(1..))]
     concurrency: Option<u32>,
+    #[command(flatten)]
+    compiling: host::Compiling,
     /// How to show what happens
     #[arg(long, value_enum, default_value_t = Style::Auto, env = "FLOWHOST_PROGRESS")]
     progress: Style,
@@ -128,7 +130,7 @@ impl Run {
                 Err(failure) => stdout_failed(&failure),
             };
         }
-        let (ended, exit) = match host::run(loaded.workflow, self.progress) {
+        let (ended, exit) = match host::run(loaded.workflow, self.progress, &self.compiling) {
             Ok(ended) => ended,
             Err(failure) => return host::failed(&failure),
         };

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::Notify;
@@ -25,6 +26,17 @@ use crate::runtime::{Prepared, Runtime, RuntimeError, Source};
 /// Attempts handed over beforehand: enough to bridge the time until the dispatcher brings more, with
 /// several of the port's batches in hand.
 const AHEAD: usize = 256;
+
+/// For so many slots there is one lane more, kept for calls that hold few: without them one group whose
+/// attempts never end would hold every lane, and its neighbours would wait for its timeouts.
+const KEPT: usize = 4;
+
+/// Turns of a guests' thread between two looks at timers and sockets. A turn takes up to a tick
+/// while guests compute, and tokio's own 61 turns would be most of a second.
+const EVENT_INTERVAL: u32 = 2;
+
+/// How often the guests' threads are nudged.
+const NUDGE: Duration = Duration::from_millis(10);
 
 /// What an in-process executor needs.
 #[derive(Clone)]
@@ -53,6 +65,8 @@ struct Shared {
     queue: Mutex<Queue>,
     /// One for each lane: something was put in the queue for it, or its attempt is cancelled.
     lanes: Vec<Arc<Notify>>,
+    /// Attempts that execute at once, but for those in the lanes that are kept.
+    slots: usize,
     /// Nothing executes and nothing waits.
     drained: Notify,
     cancelling: Arc<AtomicBool>,
@@ -70,23 +84,45 @@ impl InProcess {
         let threads = Builder::new_multi_thread()
             .worker_threads(cores)
             .thread_name("flowhost-guest")
+            .event_interval(EVENT_INTERVAL)
             .enable_all()
             .build()?;
         let slots = runtime.slots();
+        let kept = slots.div_ceil(KEPT);
         let components = components.into_iter().map(|(digest, path)| (digest, Source::File(path)));
         let shared = Shared {
             runtime,
             root,
             components: components.collect(),
             handle: threads.handle().clone(),
-            queue: Mutex::new(Queue::new(slots, cores)),
-            lanes: std::iter::repeat_with(Arc::default).take(slots).collect(),
+            queue: Mutex::new(Queue::new(slots.saturating_add(kept), cores, kept)),
+            lanes: std::iter::repeat_with(Arc::default).take(slots.saturating_add(kept)).collect(),
+            slots,
             drained: Notify::new(),
             cancelling: Arc::default(),
             port: OnceLock::new(),
         };
-        Ok(Self { shared: Arc::new(shared), threads: Some(threads) })
+        let shared = Arc::new(shared);
+        nudge(&shared)?;
+        Ok(Self { shared, threads: Some(threads) })
     }
+}
+
+/// Wakes an idle thread of the guests now and then while attempts execute, for as long as the
+/// executor lives. A thread that leaves the timers for a long piece of work, such as a large value's
+/// conversion, does not hand them over: the timers would stand still while other threads rest.
+fn nudge(shared: &Arc<Shared>) -> std::io::Result<()> {
+    let shared = Arc::downgrade(shared);
+    let work = move || {
+        while let Some(shared) = shared.upgrade() {
+            if !shared.queue().is_empty() {
+                drop(shared.handle.spawn(std::future::ready(())));
+            }
+            drop(shared);
+            std::thread::sleep(NUDGE);
+        }
+    };
+    std::thread::Builder::new().name("flowhost-nudge".to_owned()).spawn(work).map(drop)
 }
 
 impl Drop for InProcess {
@@ -112,7 +148,7 @@ impl Executor for InProcess {
                 let lane = Lane { shared, port: port.clone(), me, wake };
                 drop(self.shared.handle.spawn(lane.run()));
             }
-            Ok(Capacity { slots: shared.lanes.len(), ahead: AHEAD })
+            Ok(Capacity { slots: shared.slots, ahead: AHEAD })
         })
     }
 

@@ -244,6 +244,17 @@ fn write_nodes<S: Serializer>(run: &&RunStarted, to: S) -> Result<S::Ok, S::Erro
     to.collect_seq(run.nodes.iter().map(|name| &**name))
 }
 
+/// `value` as JSON on one line, in which no terminal takes anything for more than text.
+pub(crate) fn harmless_json(value: &serde_json::Value) -> String {
+    let mut out = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, Harmless);
+    match value.serialize(&mut serializer) {
+        Ok(()) => String::from_utf8_lossy(&out).into_owned(),
+        // A value in memory always serialises.
+        Err(_) => String::new(),
+    }
+}
+
 /// Writes JSON whose strings no terminal takes for anything but text.
 struct Harmless;
 

@@ -9,7 +9,7 @@ mod paint;
 mod plain;
 mod progress;
 mod summary;
-pub(crate) mod text;
+mod text;
 
 #[cfg(test)]
 mod tests;
@@ -17,9 +17,11 @@ mod tests;
 use std::io;
 
 pub use json_lines::JsonLines;
+pub(crate) use json_lines::harmless_json;
 pub use plain::Plain;
 pub use progress::Progress;
 pub use summary::Summary;
+pub(crate) use text::harmless;
 
 use crate::model::Event;
 

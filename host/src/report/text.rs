@@ -33,6 +33,24 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// A text of any length as it stands, but for what a terminal would obey: that is shown as in
+/// [`line()`]. Line ends stay.
+pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
+    let keeps = |char: char| char == '\n' || is_harmless(char);
+    if text.chars().all(keeps) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 32);
+    for char in text.chars() {
+        if keeps(char) {
+            shown.push(char);
+        } else {
+            let _infallible = write!(shown, "\\u{{{:x}}}", u32::from(char));
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// A text line by line, each as [`line()`] shows it. Beyond the bound one line says how many more there
 /// are. A text without lines is one empty line.
 pub(crate) fn lines(text: &str) -> impl Iterator<Item = Cow<'_, str>> {

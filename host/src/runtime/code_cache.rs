@@ -5,7 +5,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::fs::OFlags;
 use tempfile::NamedTempFile;
@@ -14,8 +14,9 @@ use wasmtime::component::Component;
 
 use crate::digest::Digest;
 
-/// Bytes of the digest at the end of each entry. Compiled code carries no checksum of its own, and
-/// a flipped bit in it is a program that nobody wrote.
+/// Bytes of the seal at the end of each entry: a digest over the entry's name and its code. Compiled
+/// code carries no checksum of its own, and a flipped bit in it is a program that nobody wrote. Under
+/// another name it is the code of another component.
 const TRAILER: u64 = 32;
 
 /// Why there is no code cache.
@@ -44,6 +45,15 @@ pub enum CacheError {
     },
 }
 
+/// Where compiled code is kept, and where it must not be.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    /// The folder. None is `flowhost/code` in the user's cache folder.
+    pub(super) cache_dir: Option<PathBuf>,
+    /// Folders that others may fill.
+    pub(super) others: Vec<PathBuf>,
+}
+
 /// An entry that is still being written. Dropped before it is kept, it leaves nothing behind.
 pub(super) struct Draft(NamedTempFile);
 
@@ -62,13 +72,14 @@ pub(super) struct CodeCache {
 }
 
 impl CodeCache {
-    /// Opens `folder`, or else `flowhost/code` in the user's cache folder, and makes it if need be.
+    /// Opens the folder of `place`, and makes it if need be.
     ///
     /// # Errors
-    /// Fails when it cannot be made or opened, and when another user owns it or can write to it.
-    pub(super) fn open(folder: Option<&Path>) -> Result<Self, CacheError> {
-        let path = match folder {
-            Some(folder) => folder.to_owned(),
+    /// Fails when it cannot be made or opened, when another user owns it or can write to it, and when
+    /// it lies where others may write.
+    pub(super) fn open(place: &Place) -> Result<Self, CacheError> {
+        let path = match &place.cache_dir {
+            Some(folder) => folder.clone(),
             None => user_cache().ok_or(CacheError::Nowhere)?.join("flowhost").join("code"),
         };
         let failed = |source| CacheError::Io { path: path.clone(), source };
@@ -94,16 +105,29 @@ impl CodeCache {
                 path,
             });
         }
+        // Links are resolved on both sides: the descriptor knows where it really is.
+        let real = fs::read_link(by_descriptor(&folder)).map_err(failed)?;
+        let inside = |other: &&PathBuf| other.canonicalize().is_ok_and(|other| real.starts_with(other));
+        if let Some(other) = place.others.iter().find(inside) {
+            return Err(CacheError::Unsafe {
+                reason: format!("it lies in `{}`, which holds what others wrote", other.display()),
+                fix: "name a folder elsewhere with XDG_CACHE_HOME or `cache_dir`, or give the workflow a folder of its own",
+                path,
+            });
+        }
         Ok(Self { path, folder })
     }
 
     /// The entry for `digest` under `engine`'s settings, if there is a sound one. One that is damaged
     /// or not ours is removed.
     pub(super) fn find(&self, digest: &Digest, engine: &Engine) -> Option<Entry> {
-        let path = self.entry(digest, engine);
-        let mut file =
-            OpenOptions::new().read(true).custom_flags(flags(OFlags::NOFOLLOW)).open(&path).ok()?;
-        if check(&mut file).is_err() {
+        let name = name(digest, engine);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
+            .open(self.descriptor().join(&name))
+            .ok()?;
+        if check(&mut file, &name).is_err() {
             self.remove(digest, engine);
             return None;
         }
@@ -127,7 +151,7 @@ impl CodeCache {
         let keep = || {
             let mut file = draft.0.as_file();
             file.seek(SeekFrom::Start(0))?;
-            let seal = Digest::of_reader(file)?;
+            let seal = seal(&name(digest, engine), file)?;
             file.seek(SeekFrom::End(0))?;
             file.write_all(seal.as_bytes())?;
             file.sync_all()?;
@@ -137,7 +161,7 @@ impl CodeCache {
     }
 
     fn entry(&self, digest: &Digest, engine: &Engine) -> PathBuf {
-        self.descriptor().join(format!("{}-{}", digest.hex(), settings(engine)))
+        self.descriptor().join(name(digest, engine))
     }
 
     fn descriptor(&self) -> PathBuf {
@@ -158,8 +182,18 @@ impl Entry {
     }
 }
 
-/// Whether `file` is ours, and the bytes are those that were kept.
-fn check(file: &mut File) -> wasmtime::Result<()> {
+/// The name of the entry for `digest` under `engine`'s settings.
+fn name(digest: &Digest, engine: &Engine) -> String {
+    format!("{}-{}", digest.hex(), settings(engine))
+}
+
+/// What binds `code` to the name that it is kept under.
+fn seal(name: &str, code: impl Read) -> io::Result<Digest> {
+    Digest::of_reader(name.as_bytes().chain(code))
+}
+
+/// Whether `file` is ours, and the bytes are those that were kept under `name`.
+fn check(file: &mut File, name: &str) -> wasmtime::Result<()> {
     let metadata = file.metadata()?;
     let ours = metadata.is_file()
         && metadata.uid() == rustix::process::geteuid().as_raw()
@@ -167,10 +201,10 @@ fn check(file: &mut File) -> wasmtime::Result<()> {
     wasmtime::ensure!(ours, "others can write to it");
     let code = metadata.len().checked_sub(TRAILER);
     let code = code.ok_or_else(|| wasmtime::Error::msg("too short"))?;
-    let computed = Digest::of_reader(Read::by_ref(file).take(code))?;
-    let mut seal = Vec::new();
-    file.read_to_end(&mut seal)?;
-    wasmtime::ensure!(seal == computed.as_bytes(), "damaged");
+    let computed = seal(name, Read::by_ref(file).take(code))?;
+    let mut kept = Vec::new();
+    file.take(TRAILER + 1).read_to_end(&mut kept)?;
+    wasmtime::ensure!(kept == computed.as_bytes(), "damaged");
     Ok(())
 }
 
@@ -201,11 +235,16 @@ fn user_cache() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
 
     use super::*;
 
+    fn at(folder: &Path) -> Place {
+        Place { cache_dir: Some(folder.to_owned()), others: Vec::new() }
+    }
+
     fn cached(folder: &Path) -> (CodeCache, Engine, Digest) {
-        let cache = CodeCache::open(Some(folder)).unwrap();
+        let cache = CodeCache::open(&at(folder)).unwrap();
         let engine = Engine::default();
         let wasm = wat::parse_str("(component)").unwrap();
         let draft = cache.draft().unwrap();
@@ -251,12 +290,12 @@ mod tests {
         let open = folder.path().join("open");
         fs::create_dir(&open).unwrap();
         fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
-        let Err(error) = CodeCache::open(Some(&open)) else { panic!("accepted") };
+        let Err(error) = CodeCache::open(&at(&open)) else { panic!("accepted") };
         assert!(matches!(error, CacheError::Unsafe { .. }), "{error}");
 
         let planted = folder.path().join("planted");
         symlink(&open, &planted).unwrap();
-        assert!(matches!(CodeCache::open(Some(&planted)), Err(CacheError::Io { .. })));
+        assert!(matches!(CodeCache::open(&at(&planted)), Err(CacheError::Io { .. })));
 
         let (cache, engine, digest) = cached(&folder.path().join("code"));
         let path = cache.entry(&digest, &engine);
@@ -265,9 +304,33 @@ mod tests {
     }
 
     #[test]
+    fn h6_refuses_a_folder_that_others_fill() {
+        let folder = tempfile::tempdir().unwrap();
+        let workflow = folder.path().join("workflow");
+        fs::create_dir(&workflow).unwrap();
+        symlink(&workflow, folder.path().join("link")).unwrap();
+        for below in [workflow.clone(), workflow.join("code"), folder.path().join("link/code")] {
+            let place = Place { cache_dir: Some(below), others: vec![workflow.clone()] };
+            let Err(error) = CodeCache::open(&place) else { panic!("accepted") };
+            assert!(error.to_string().contains("what others wrote"), "{error}");
+        }
+        let beside = folder.path().join("workflow-code");
+        CodeCache::open(&Place { cache_dir: Some(beside), others: vec![workflow] }).unwrap();
+    }
+
+    #[test]
+    fn p3_refuses_code_under_another_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, engine, digest) = cached(folder.path());
+        let other = Digest::of(b"another");
+        fs::rename(cache.entry(&digest, &engine), cache.entry(&other, &engine)).unwrap();
+        assert!(cache.find(&other, &engine).is_none());
+    }
+
+    #[test]
     fn a_draft_that_is_not_kept_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = CodeCache::open(Some(folder.path())).unwrap();
+        let cache = CodeCache::open(&at(folder.path())).unwrap();
         cache.draft().unwrap().writer().unwrap().write_all(b"half").unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }

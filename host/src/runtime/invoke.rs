@@ -19,6 +19,11 @@ use crate::model::{Entry, Outcome, Type, Usage, Value};
 /// The pool has no room: the attempt did not take place.
 pub(super) struct Full;
 
+/// The guest computed past its deadline.
+#[derive(Debug, thiserror::Error)]
+#[error("the deadline is past")]
+struct Late;
+
 /// How a guest ended, before anything is made of it.
 enum Ended {
     /// The function returned.
@@ -42,6 +47,10 @@ pub(super) async fn attempt(
     // Start functions are the guest as well: all of this comes before instantiation.
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|store| {
+        // Where many guests compute, the turn of the timer may come late: each looks at the clock itself.
+        if store.data().deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(Late.into());
+        }
         store.data().observer.turn();
         // A plain yield would come back at once and starve what waits for a thread.
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
@@ -60,14 +69,22 @@ pub(super) async fn attempt(
         None => Some(guest(&mut store, prepared, arguments).await),
         Some(timeout) => {
             store.data_mut().deadline = began.checked_add(timeout);
-            // Epochs do not stop a guest that sleeps in the host: the timer does.
-            tokio::time::timeout(timeout, guest(&mut store, prepared, arguments)).await.ok()
+            // Epochs do not stop a guest that sleeps in the host: the timer does. It is asked first, or else
+            // a guest that is late would get another turn.
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep(timeout) => None,
+                ended = guest(&mut store, prepared, arguments) => Some(ended),
+            }
         }
     };
     let usage = usage(&store, began.elapsed(), fuel);
     let outcome = match ended {
         None => Outcome::TimedOut { after: limits.timeout.unwrap_or_default() },
         Some(Err(error)) if error.is::<PoolConcurrencyLimitError>() => return Err(Full),
+        Some(Err(error)) if error.is::<Late>() => {
+            Outcome::TimedOut { after: limits.timeout.unwrap_or_default() }
+        }
         Some(Err(error)) => failed(&error, &mut store, prepared),
         Some(Ok(ended)) => outcome(ended, &mut store, prepared),
     };

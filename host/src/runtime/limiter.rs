@@ -6,9 +6,9 @@ use wasmtime::ResourceLimiter;
 /// Table elements of one attempt, all tables together.
 const TABLE_ELEMENTS: usize = 1 << 20;
 /// Core instances, tables and memories of one attempt. Python components have dozens.
-const INSTANCES: usize = 1_000;
-const TABLES: usize = 1_000;
-const MEMORIES: usize = 64;
+pub(super) const INSTANCES: usize = 1_000;
+pub(super) const TABLES: usize = 1_000;
+pub(super) const MEMORIES: usize = 64;
 
 /// What was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,7 +16,9 @@ pub(super) enum Refusal {
     /// Bytes of memory that there would have been.
     Memory(u64),
     /// Table elements that there would have been.
-    Table(usize),
+    Tables(usize),
+    /// Elements that one table would have had, and may have.
+    Table(usize, usize),
 }
 
 /// One attempt's account.
@@ -47,8 +49,11 @@ impl Limiter {
             Refusal::Memory(asked) => {
                 format!("memory limit of {} reached (asked for {})", bytes(self.memory_limit), bytes(asked))
             }
-            Refusal::Table(asked) => {
+            Refusal::Tables(asked) => {
                 format!("table limit of {TABLE_ELEMENTS} elements reached (asked for {asked})")
+            }
+            Refusal::Table(asked, most) => {
+                format!("table limit of {most} elements in one table reached (asked for {asked})")
             }
         })
     }
@@ -82,12 +87,17 @@ impl ResourceLimiter for Limiter {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        if let Some(most) = maximum.filter(|most| desired > *most) {
+            // It fails after this, whatever is said here: by the pool's bound or the table's own.
+            self.refusal = Some(Refusal::Table(desired, most));
+            return Ok(false);
+        }
         let more = desired.saturating_sub(current);
         let total = self.elements.saturating_add(more);
         if total > TABLE_ELEMENTS {
-            self.refusal = Some(Refusal::Table(total));
+            self.refusal = Some(Refusal::Tables(total));
             return Ok(false);
         }
         self.elements = total;

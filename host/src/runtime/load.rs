@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{OnceCell, Semaphore};
 use wasmtime::component::{Component, InstancePre, Linker};
 
-use super::code_cache::{CacheError, CodeCache};
+use super::code_cache::{CacheError, CodeCache, Place};
 use super::compile::{CompileError, Compiler};
 use super::engine::{Engines, Flavour};
 use super::epoch::Ticker;
@@ -82,7 +82,7 @@ pub(super) struct Components {
     compiler: Compiler,
     /// Compilers use all cores and much memory: one at a time.
     compiling: Semaphore,
-    cache_dir: Option<PathBuf>,
+    place: Place,
     cache: OnceCell<CodeCache>,
     slots: usize,
     ticker: Ticker,
@@ -100,11 +100,11 @@ struct Host {
 
 impl Components {
     /// Of which `slots` execute at once.
-    pub(super) fn new(compiler: Compiler, cache_dir: Option<PathBuf>, slots: usize, ticker: Ticker) -> Self {
+    pub(super) fn new(compiler: Compiler, place: Place, slots: usize, ticker: Ticker) -> Self {
         Self {
             compiler,
             compiling: Semaphore::new(1),
-            cache_dir,
+            place,
             cache: OnceCell::new(),
             slots,
             ticker,
@@ -139,7 +139,7 @@ impl Components {
     ) -> Result<InstancePre<State>, LoadError> {
         let (this, source) = (Arc::clone(self), source.clone());
         let (host, wasm) = aside(move || Ok((this.host(flavour)?, read(&source, digest)?))).await?;
-        let open = || async { CodeCache::open(self.cache_dir.as_deref()) };
+        let open = || async { CodeCache::open(&self.place) };
         let cache = self.cache.get_or_try_init(open).await?;
         if let Some(loaded) = self.link_cached(&host, digest).await? {
             return Ok(loaded);

@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use code_cache::CacheError;
+use code_cache::Place;
 pub use compile::{COMPILE_SUBCOMMAND, CompileError, compile_child};
 pub use load::{LoadError, Source};
 pub use prepare::{PrepareError, Prepared};
@@ -48,6 +49,9 @@ pub struct Settings {
     pub program: Option<PathBuf>,
     /// Where compiled code is kept. None is `flowhost/code` in the user's cache folder.
     pub cache_dir: Option<PathBuf>,
+    /// Folders that others may fill: the workflow's, and those that tasks may write to. Compiled code
+    /// at or below one of them is refused.
+    pub others: Vec<PathBuf>,
     /// How long one component may take to compile.
     pub compile_timeout: Duration,
     /// Bytes of memory that the compiler may use.
@@ -61,6 +65,7 @@ impl Default for Settings {
         Self {
             program: None,
             cache_dir: None,
+            others: Vec::new(),
             compile_timeout: Duration::from_secs(120),
             compile_memory: 4 << 30,
             slots: None,
@@ -107,11 +112,11 @@ impl Runtime {
     /// # Errors
     /// Fails when the system starts no thread.
     pub fn new(settings: Settings) -> Result<Arc<Self>, RuntimeError> {
-        let Settings { program, cache_dir, compile_timeout, compile_memory, slots } = settings;
+        let Settings { program, cache_dir, others, compile_timeout, compile_memory, slots } = settings;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let slots = slots.unwrap_or(cores.saturating_mul(4).max(16)).max(1);
         let compiler = Compiler { program, timeout: compile_timeout, memory: compile_memory };
-        let components = Components::new(compiler, cache_dir, slots, Ticker::start()?);
+        let components = Components::new(compiler, Place { cache_dir, others }, slots, Ticker::start()?);
         Ok(Arc::new(Self { components: Arc::new(components), slots, freed: Slots::default() }))
     }
 

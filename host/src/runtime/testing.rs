@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use tempfile::TempDir;
 
-use super::code_cache::CodeCache;
+use super::code_cache::{CodeCache, Place};
 use super::engine::{self, Flavour};
 use super::space::Space;
 use super::{Observer, Runtime, Settings, Source};
@@ -188,7 +188,7 @@ impl Bench {
 }
 
 fn keep_compiled(folder: &Path, wasm: &[u8], flavour: Flavour) {
-    let cache = CodeCache::open(Some(folder)).unwrap();
+    let cache = CodeCache::open(&Place { cache_dir: Some(folder.to_owned()), others: Vec::new() }).unwrap();
     let engine = engine::on_demand(flavour, Space::Ample).unwrap();
     let digest = Digest::of(wasm);
     if cache.find(&digest, &engine).is_none() {

@@ -5,7 +5,7 @@ use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::engine::WASM_STACK;
-use super::limiter::bytes;
+use super::limiter::{INSTANCES, MEMORIES, TABLES, bytes};
 use super::sandbox::{HANDLES, State};
 use super::stdio::OutputLimit;
 use crate::model::Outcome;
@@ -38,6 +38,18 @@ pub(super) fn outcome(error: &wasmtime::Error, state: &State) -> Outcome {
     Outcome::Trapped { message }
 }
 
+/// The limit on a number of things that wasmtime says was reached: it has no type for that either.
+fn count_limit(cause: &str) -> Option<String> {
+    let (what, count) = cause.strip_prefix("resource limit exceeded: ")?.split_once(" count too high at ")?;
+    let (what, limit) = match what {
+        "instance" => ("core instance", INSTANCES),
+        "memory" => ("memory count", MEMORIES),
+        "table" => ("table count", TABLES),
+        other => return Some(format!("{other} limit reached (asked for {count})")),
+    };
+    Some(format!("{what} limit of {limit} reached (asked for {count})"))
+}
+
 fn headline(error: &wasmtime::Error, state: &State) -> String {
     let limits = &state.prepared.call.limits;
     let cause = error.root_cause().to_string();
@@ -62,6 +74,9 @@ fn headline(error: &wasmtime::Error, state: &State) -> String {
     }
     if cause.contains("store handle limit exceeded") || cause.contains("resource table has no free keys") {
         return format!("handle limit of {HANDLES} reached");
+    }
+    if let Some(limit) = count_limit(&cause) {
+        return limit;
     }
     let cause = cause.strip_prefix("wasm trap: ").unwrap_or(&cause);
     match state.limiter.refusal() {

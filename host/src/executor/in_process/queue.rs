@@ -43,6 +43,8 @@ impl Address {
 #[derive(Default)]
 struct Lane {
     running: Option<AttemptId>,
+    /// The call of what runs.
+    call: Option<Address>,
     cancelled: Option<Cause>,
 }
 
@@ -87,11 +89,15 @@ pub(super) struct Queue {
     computing: u32,
     running: usize,
     parked: usize,
+    /// Lanes of the whole that are kept for calls which hold fewer than so many.
+    kept: usize,
 }
 
 impl Queue {
-    /// For `lanes` lanes, all of them resting, on `threads` threads.
-    pub(super) fn new(lanes: usize, threads: usize) -> Self {
+    /// For `lanes` lanes, all of them resting, on `threads` threads. The last `kept` of the lanes are
+    /// for calls that hold fewer than so many, so that one whose attempts never end does not keep
+    /// all others waiting.
+    pub(super) fn new(lanes: usize, threads: usize, kept: usize) -> Self {
         Self {
             ready: VecDeque::new(),
             calls: HashMap::new(),
@@ -102,6 +108,7 @@ impl Queue {
             computing: 0,
             running: 0,
             parked: 0,
+            kept,
         }
     }
 
@@ -122,25 +129,25 @@ impl Queue {
         loop {
             // Lanes that are back from giving their threads away may be more than there are threads.
             let crowded = self.awake > self.threads;
-            let Some(attempt) = (if crowded { None } else { self.ready.pop_front() }) else {
+            let Some(attempt) = (if crowded { None } else { self.take() }) else {
                 self.awake = self.awake.saturating_sub(1);
                 self.resting.push(lane);
                 return Next::Rest;
             };
             if last.is_some_and(|last| Arc::ptr_eq(last, &attempt.call)) {
-                self.enter(lane, attempt.id);
+                self.enter(lane, &attempt);
                 return Next::Again(attempt);
             }
             let address = Address::of(&attempt.call);
             match self.calls.get_mut(&address).map(|entry| &mut entry.known) {
                 Some(Known::Ready(prepared)) => {
                     let prepared = Arc::clone(prepared);
-                    self.enter(lane, attempt.id);
+                    self.enter(lane, &attempt);
                     return Next::Run(attempt, prepared);
                 }
                 Some(Known::Refused(reason)) => {
                     let reason = Arc::clone(reason);
-                    self.enter(lane, attempt.id);
+                    self.enter(lane, &attempt);
                     return Next::Refuse(attempt, reason);
                 }
                 Some(Known::Preparing(waiting)) => {
@@ -251,9 +258,23 @@ impl Queue {
         self.lanes.get_mut(lane)?.cancelled.take()
     }
 
-    fn enter(&mut self, lane: usize, id: AttemptId) {
+    /// The next attempt that may have a lane.
+    fn take(&mut self) -> Option<Attempt> {
+        if self.running < self.lanes.len().saturating_sub(self.kept) {
+            return self.ready.pop_front();
+        }
+        let holds = |call: &Arc<Call>| {
+            let address = Some(Address::of(call));
+            self.lanes.iter().filter(|lane| lane.running.is_some() && lane.call == address).count()
+        };
+        let at = self.ready.iter().position(|attempt| holds(&attempt.call) < self.kept)?;
+        self.ready.remove(at)
+    }
+
+    fn enter(&mut self, lane: usize, attempt: &Attempt) {
         if let Some(lane) = self.lanes.get_mut(lane) {
-            *lane = Lane { running: Some(id), cancelled: None };
+            let call = Some(Address::of(&attempt.call));
+            *lane = Lane { running: Some(attempt.id), call, cancelled: None };
             self.running += 1;
         }
     }
@@ -291,7 +312,7 @@ mod tests {
     /// A queue of two threads with more attempts ready than there are lanes, and the lanes that took
     /// one.
     fn busy() -> (Queue, Wake) {
-        let mut queue = Queue::new(16, 2);
+        let mut queue = Queue::new(16, 2, 0);
         let call = Arc::new(testing::call(b"", &[], Type::unit()));
         let attempt = |index| Attempt {
             id: testing::attempt_id(index),

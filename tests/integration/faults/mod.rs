@@ -1,0 +1,17 @@
+//! The fault catalogue, on the real command: what hostile guests, files and bytes do, and what must
+//! become of it. Each test bears the id of its fault.
+
+mod beside;
+mod bytes;
+mod compiling;
+mod deterministic;
+mod files;
+mod flood;
+mod many;
+mod memory;
+mod outcomes;
+mod random;
+mod shown;
+mod stack;
+mod tampering;
+mod time;
