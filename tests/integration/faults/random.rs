@@ -157,7 +157,8 @@ fn random_components_never_crash_or_hang_the_host() {
         assert_eq!(ends, BATCH * CALLS.len(), "{batch}: {ended}");
     }
     // They are not all refused: most of them run.
-    let ran = outcomes.iter().filter(|(outcome, _)| *outcome != "rejected").map(|(_, count)| count).sum::<usize>();
+    let ran =
+        outcomes.iter().filter(|(outcome, _)| *outcome != "rejected").map(|(_, count)| count).sum::<usize>();
     assert!(ran > EACH * CALLS.len() / 2, "{outcomes:?}");
     println!("{} components in {:?}: {outcomes:?}", 2 * EACH, began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(180), "{:?}: {outcomes:?}", began.elapsed());
