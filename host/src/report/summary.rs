@@ -22,6 +22,9 @@ const CAUSES: usize = 20;
 /// So many of a branch's last lines are kept.
 const LAST_LINES: usize = 5;
 
+/// So many lines of an error after the first, mostly frames of a backtrace, are told.
+const REST: usize = 8;
+
 /// Of so many branches at once. The longest known is forgotten first.
 const BRANCHES: usize = 1_024;
 
@@ -160,9 +163,6 @@ impl Summary {
         };
         self.paint.push(&mut told, Tone::Bad, &headline);
         told.push('\n');
-        for line in error {
-            let _infallible = writeln!(told, "    {line}");
-        }
         if !tail.is_empty() {
             let said = if tail.len() == 1 { "    its last line:" } else { "    its last lines:" };
             self.paint.push(&mut told, Tone::Faint, said);
@@ -170,6 +170,14 @@ impl Summary {
         }
         for line in tail.iter().flat_map(|message| text::lines(message)) {
             let _infallible = writeln!(told, "    | {line}");
+        }
+        // What the guest said tells people more than where in its code it stopped.
+        for line in error.by_ref().take(REST) {
+            let _infallible = writeln!(told, "    {line}");
+        }
+        let left = error.count() as u64;
+        if left > 0 {
+            let _infallible = writeln!(told, "    and {}", counted(left, "more line", "more lines"));
         }
         self.failures.push(told);
     }

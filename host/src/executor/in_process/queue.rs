@@ -8,6 +8,11 @@ use crate::id::AttemptId;
 use crate::model::{Attempt, Call, Cause};
 use crate::runtime::Prepared;
 
+/// So many turns of 10 ms a guest computes before another attempt is let in beside it, while as many
+/// compute as there are threads. Each that was let in doubles it: short attempts have a thread to
+/// themselves, and long ones keep nobody out for ever.
+const PATIENCE: u32 = 5;
+
 /// Prepared calls that are kept for lanes to come. Beyond it they are prepared again.
 const KEPT: usize = 1024;
 
@@ -43,6 +48,15 @@ struct Lane {
     cancelled: Option<Cause>,
 }
 
+/// Why a lane let others have its thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Gave {
+    /// Its guest waits for something.
+    Waiting,
+    /// Its guest has computed for long.
+    Computing,
+}
+
 /// What a lane does next.
 pub(super) enum Next {
     /// Execute this, of the call that the lane executed last.
@@ -71,6 +85,8 @@ pub(super) struct Queue {
     /// threads do all the work while nothing waits.
     awake: usize,
     threads: usize,
+    /// Lanes whose guests compute beside those that are awake.
+    computing: u32,
     running: usize,
     parked: usize,
     /// Lanes of the whole that are kept for calls which hold fewer than so many.
@@ -89,6 +105,7 @@ impl Queue {
             resting: (0..lanes).rev().collect(),
             awake: 0,
             threads: threads.max(1),
+            computing: 0,
             running: 0,
             parked: 0,
             kept,
@@ -110,7 +127,9 @@ impl Queue {
     pub(super) fn next(&mut self, lane: usize, last: Option<&Arc<Call>>) -> Next {
         self.leave(lane);
         loop {
-            let Some(attempt) = self.take() else {
+            // Lanes that are back from giving their threads away may be more than there are threads.
+            let crowded = self.awake > self.threads;
+            let Some(attempt) = (if crowded { None } else { self.take() }) else {
                 self.awake = self.awake.saturating_sub(1);
                 self.resting.push(lane);
                 return Next::Rest;
@@ -147,15 +166,29 @@ impl Queue {
         }
     }
 
-    /// `lane` begins to wait within its attempt: another may have its thread.
-    pub(super) fn pend(&mut self) -> Wake {
+    /// Whether a guest that has computed for so many turns is to let another in: after a while one of
+    /// its own kind, at once one that has waited for the likes of it.
+    pub(super) fn is_long(&self, turns: u32) -> bool {
+        turns >= PATIENCE.checked_shl(self.computing).unwrap_or(u32::MAX) || self.is_unfair()
+    }
+
+    /// A lane gives its thread away within its attempt: another may have it.
+    pub(super) fn give(&mut self, gave: Gave) -> Wake {
         self.awake = self.awake.saturating_sub(1);
+        match gave {
+            Gave::Waiting => {}
+            Gave::Computing => self.computing += 1,
+        }
         self.wake()
     }
 
-    /// A lane that waited within its attempt is back.
-    pub(super) fn resume(&mut self) {
+    /// A lane that gave its thread away is back.
+    pub(super) fn resume(&mut self, gave: Gave) {
         self.awake += 1;
+        match gave {
+            Gave::Waiting => {}
+            Gave::Computing => self.computing = self.computing.saturating_sub(1),
+        }
     }
 
     /// Whether `lane` rests still: it was woken by chance, by what was meant for its last attempt.
@@ -184,22 +217,7 @@ impl Queue {
     /// the lanes of the latter.
     pub(super) fn cancel(&mut self, ids: &[AttemptId], cause: Cause) -> (Vec<AttemptId>, Wake) {
         let ids: HashSet<&AttemptId> = ids.iter().collect();
-        let mut returned = Vec::new();
-        let mut keep = |attempt: &Attempt| {
-            let cancelled = ids.contains(&attempt.id);
-            if cancelled {
-                returned.push(attempt.id);
-            }
-            !cancelled
-        };
-        self.ready.retain(&mut keep);
-        for entry in self.calls.values_mut() {
-            if let Known::Preparing(waiting) = &mut entry.known {
-                let before = waiting.len();
-                waiting.retain(&mut keep);
-                self.parked = self.parked.saturating_sub(before - waiting.len());
-            }
-        }
+        let returned = self.remove(|id| ids.contains(id));
         let mut lanes = Vec::new();
         for (at, lane) in self.lanes.iter_mut().enumerate() {
             if lane.running.is_some_and(|running| ids.contains(&running)) {
@@ -210,22 +228,80 @@ impl Queue {
         (returned, lanes)
     }
 
+    /// Removes all that did not begin.
+    pub(super) fn take_waiting(&mut self) -> Vec<AttemptId> {
+        self.remove(|_| true)
+    }
+
+    /// Removes those that did not begin and are `meant`.
+    fn remove(&mut self, meant: impl Fn(&AttemptId) -> bool) -> Vec<AttemptId> {
+        let mut removed = Vec::new();
+        let mut keep = |attempt: &Attempt| {
+            let meant = meant(&attempt.id);
+            if meant {
+                removed.push(attempt.id);
+            }
+            !meant
+        };
+        self.ready.retain(&mut keep);
+        for entry in self.calls.values_mut() {
+            if let Known::Preparing(waiting) = &mut entry.known {
+                let before = waiting.len();
+                waiting.retain(&mut keep);
+                self.parked = self.parked.saturating_sub(before - waiting.len());
+            }
+        }
+        removed
+    }
+
     /// Why `lane`'s attempt is to end now, if it is.
     pub(super) fn cancelled(&mut self, lane: usize) -> Option<Cause> {
         self.lanes.get_mut(lane)?.cancelled.take()
     }
 
-    /// The next attempt that may have a lane.
+    /// The next attempt that may have a lane. While attempts hold more lanes than there are threads it
+    /// is one whose call holds the fewest, so that many of one call keep no other waiting.
     fn take(&mut self) -> Option<Attempt> {
-        if self.running < self.lanes.len().saturating_sub(self.kept) {
+        if self.running < self.threads {
             return self.ready.pop_front();
         }
-        let holds = |call: &Arc<Call>| {
-            let address = Some(Address::of(call));
-            self.lanes.iter().filter(|lane| lane.running.is_some() && lane.call == address).count()
-        };
-        let at = self.ready.iter().position(|attempt| holds(&attempt.call) < self.kept)?;
-        self.ready.remove(at)
+        let bound = if self.running < self.lanes.len().saturating_sub(self.kept) { usize::MAX } else { self.kept };
+        let (at, holds) = self.fewest()?;
+        if holds < bound { self.ready.remove(at) } else { None }
+    }
+
+    /// Where the first ready attempt is whose call holds the fewest lanes, and how many those are.
+    fn fewest(&self) -> Option<(usize, usize)> {
+        let mut fewest: Option<(usize, usize)> = None;
+        let mut before = None;
+        for (at, attempt) in self.ready.iter().enumerate() {
+            let address = Address::of(&attempt.call);
+            // Attempts of one call mostly stand together.
+            if before == Some(address) {
+                continue;
+            }
+            before = Some(address);
+            let holds = self.holds(address);
+            if fewest.is_none_or(|(_, least)| holds < least) {
+                fewest = Some((at, holds));
+            }
+            if holds == 0 {
+                break;
+            }
+        }
+        fewest
+    }
+
+    /// Lanes that execute attempts of one call.
+    fn holds(&self, call: Address) -> usize {
+        self.lanes.iter().filter(|lane| lane.running.is_some() && lane.call == Some(call)).count()
+    }
+
+    /// Whether something is ready whose call holds at least two lanes fewer than another.
+    fn is_unfair(&self) -> bool {
+        let most = self.lanes.iter().filter(|lane| lane.running.is_some()).filter_map(|lane| lane.call);
+        let most = most.map(|call| self.holds(call)).max().unwrap_or_default();
+        self.fewest().is_some_and(|(_, holds)| holds == 0 || holds + 1 < most)
     }
 
     fn enter(&mut self, lane: usize, attempt: &Attempt) {
@@ -257,5 +333,86 @@ impl Queue {
         if self.calls.len() >= KEPT {
             self.calls.retain(|_, entry| matches!(entry.known, Known::Preparing(_)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Type;
+    use crate::runtime::testing;
+
+    /// A queue of two threads with more attempts ready than there are lanes, and the lanes that took
+    /// one.
+    fn busy() -> (Queue, Wake) {
+        let mut queue = Queue::new(16, 2, 0);
+        let call = Arc::new(testing::call(b"", &[], Type::unit()));
+        let attempt = |index| Attempt {
+            id: testing::attempt_id(index),
+            call: Arc::clone(&call),
+            arguments: Vec::new(),
+        };
+        let woken = queue.submit((0..100).map(attempt).collect());
+        (queue, woken)
+    }
+
+    #[test]
+    fn short_attempts_have_a_thread_to_themselves() {
+        let (queue, woken) = busy();
+        assert_eq!(woken.len(), 2);
+        assert!(!queue.is_long(PATIENCE - 1) && queue.is_long(PATIENCE));
+    }
+
+    #[test]
+    fn each_that_is_let_in_doubles_the_patience() {
+        let (mut queue, _) = busy();
+        assert_eq!(queue.give(Gave::Computing).len(), 1);
+        assert!(!queue.is_long(2 * PATIENCE - 1) && queue.is_long(2 * PATIENCE));
+        assert_eq!(queue.give(Gave::Computing).len(), 1);
+        assert!(!queue.is_long(4 * PATIENCE - 1));
+        queue.resume(Gave::Computing);
+        assert!(queue.is_long(2 * PATIENCE));
+    }
+
+    #[test]
+    fn what_waits_lets_all_lanes_begin() {
+        let (mut queue, _) = busy();
+        let begun: usize = (0..20).map(|_| queue.give(Gave::Waiting).len()).sum();
+        assert_eq!(begun, 14);
+        assert!(queue.is_long(PATIENCE));
+    }
+
+    #[test]
+    fn lanes_that_come_back_rest_while_the_threads_are_taken() {
+        let (mut queue, woken) = busy();
+        let let_in = queue.give(Gave::Computing);
+        queue.resume(Gave::Computing);
+        assert!(matches!(queue.next(woken[0], None), Next::Rest), "two others are awake");
+        assert!(matches!(queue.next(let_in[0], None), Next::Prepare(_)));
+    }
+    #[test]
+    fn g1_the_last_lanes_are_for_calls_that_hold_few() {
+        let mut queue = Queue::new(20, 20, 4);
+        let [hostile, good] = [(); 2].map(|()| Arc::new(testing::call(b"", &[], Type::unit())));
+        let attempts = |call: &Arc<Call>, first: u32, count: u32| -> Vec<Attempt> {
+            let attempt = |index| Attempt {
+                id: testing::attempt_id(index),
+                call: Arc::clone(call),
+                arguments: Vec::new(),
+            };
+            (first..first + count).map(attempt).collect()
+        };
+        // `last` stands for calls that are prepared.
+        let woken = queue.submit(attempts(&hostile, 0, 30));
+        let runs = |queue: &mut Queue, lane: usize, call: &Arc<Call>| {
+            matches!(queue.next(lane, Some(call)), Next::Again(_))
+        };
+        let held = woken.iter().filter(|lane| runs(&mut queue, **lane, &hostile)).count();
+        assert_eq!(held, 16);
+        let woken = queue.submit(attempts(&good, 100, 10));
+        assert_eq!(woken.len(), 4);
+        assert!(woken.iter().all(|lane| runs(&mut queue, *lane, &good)));
+        // One that ends is followed by one of its kind, for as long as it holds few.
+        assert!(runs(&mut queue, woken[0], &good));
     }
 }
