@@ -36,7 +36,11 @@ pub(super) struct Compiling {
 }
 
 /// Runs a workflow in this process to its end.
-pub(super) fn run(workflow: Workflow, style: Style, compiling: &Compiling) -> Result<(Ended, Exit), HostError> {
+pub(super) fn run(
+    workflow: Workflow,
+    style: Style,
+    compiling: &Compiling,
+) -> Result<(Ended, Exit), HostError> {
     let executor = InProcess::new(InProcessSettings {
         runtime: Runtime::new(crate::runtime::Settings {
             program: std::env::current_exe().ok(),
@@ -73,7 +77,8 @@ pub(super) fn run(workflow: Workflow, style: Style, compiling: &Compiling) -> Re
 fn others(workflow: &Workflow) -> Vec<PathBuf> {
     let tasks = workflow.nodes.iter().flat_map(Node::tasks);
     let granted = tasks.flat_map(|task| &task.policy.grants.directories);
-    let written = granted.filter(|directory| directory.write).map(|directory| workflow.root.join(&directory.path));
+    let written =
+        granted.filter(|directory| directory.write).map(|directory| workflow.root.join(&directory.path));
     // A call from the command line has the current folder and no file that came from others.
     let own = (workflow.root != Path::new("/")).then(|| workflow.folder.clone());
     own.into_iter().chain(written).collect()

@@ -39,8 +39,11 @@ impl Inspect {
             }
         };
         let digest = Digest::of(&bytes);
-        let shown =
-            if self.json { harmless_json(&as_json(digest, &interface)) } else { harmless(&as_text(digest, &interface)).into_owned() };
+        let shown = if self.json {
+            harmless_json(&as_json(digest, &interface))
+        } else {
+            harmless(&as_text(digest, &interface)).into_owned()
+        };
         match result(&shown) {
             Ok(()) => Exit::Succeeded,
             Err(failure) => stdout_failed(&failure),

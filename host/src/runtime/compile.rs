@@ -53,7 +53,9 @@ pub enum CompileError {
         reason: String,
     },
     /// It took too long.
-    #[error("compiling took longer than {after:?}, the bound that `--compile-timeout` or the runtime's setting `compile_timeout` gives, and was stopped")]
+    #[error(
+        "compiling took longer than {after:?}, the bound that `--compile-timeout` or the runtime's setting `compile_timeout` gives, and was stopped"
+    )]
     Timeout {
         /// The limit.
         after: Duration,

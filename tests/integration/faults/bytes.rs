@@ -29,13 +29,13 @@ fn g9_what_is_no_component_is_rejected_with_the_reason() {
     ];
     for (name, bytes, says) in cases {
         place.file("it.wasm", bytes);
-        place.file(
-            "workflow.toml",
-            "[components]\nit = \"it.wasm\"\n[tasks.t]\nrun = \"it#run\"\n",
-        );
-        for arguments in
-            [&["check", "workflow.toml"][..], &["run", "workflow.toml"], &["inspect", "it.wasm"], &["call", "it.wasm#run"]]
-        {
+        place.file("workflow.toml", "[components]\nit = \"it.wasm\"\n[tasks.t]\nrun = \"it#run\"\n");
+        for arguments in [
+            &["check", "workflow.toml"][..],
+            &["run", "workflow.toml"],
+            &["inspect", "it.wasm"],
+            &["call", "it.wasm#run"],
+        ] {
             let ended = place.flowhost(arguments);
             assert_eq!(ended.code, 2, "{name} {arguments:?}: {ended}");
             assert!(ended.stderr.contains(says), "{name} {arguments:?}: {ended}");
@@ -64,7 +64,9 @@ fn g9_unknown_imports_are_named() {
             ),
         );
         place.file("workflow.toml", "[components]\nit = \"it.wasm\"\n[tasks.t]\nrun = \"it#run\"\n");
-        for arguments in [&["check", "workflow.toml"][..], &["run", "workflow.toml"], &["call", "it.wasm#run"]] {
+        for arguments in
+            [&["check", "workflow.toml"][..], &["run", "workflow.toml"], &["call", "it.wasm#run"]]
+        {
             let ended = place.flowhost(arguments);
             assert_eq!(ended.code, 2, "{import} {arguments:?}: {ended}");
             assert!(ended.stderr.contains(says), "{import} {arguments:?}: {ended}");
@@ -90,7 +92,10 @@ fn g9_imports_of_the_wrong_type_are_rejected() {
         );
         let ended = place.flowhost(["call", "it.wasm#run"]);
         assert!([2, 100].contains(&ended.code), "{import}: {ended}");
-        assert!(ended.stderr.contains("wasi:random/random") || ended.stderr.contains("flowhost:task/log"), "{import}: {ended}");
+        assert!(
+            ended.stderr.contains("wasi:random/random") || ended.stderr.contains("flowhost:task/log"),
+            "{import}: {ended}"
+        );
     }
 }
 
@@ -113,7 +118,12 @@ fn g9_types_that_grow_without_end_are_refused_quickly() {
     let wide = format!("(component {})", "(component)".repeat(1001));
     let mut records = String::new();
     for at in 0..900 {
-        write!(records, "(type (record {}))", (0..50).map(|f| format!("(field \"f{f}-of-{at}\" u64)")).collect::<String>()).unwrap();
+        write!(
+            records,
+            "(type (record {}))",
+            (0..50).map(|f| format!("(field \"f{f}-of-{at}\" u64)")).collect::<String>()
+        )
+        .unwrap();
     }
     let records = format!("(component {records})");
     for (name, text) in [("pairs", pairs), ("deep", deep), ("wide", wide), ("records", records)] {
@@ -192,7 +202,8 @@ fn g9_flipped_bits_are_refused_or_run_and_never_fatal() {
         }
     }
     assert!((50..700).contains(&valid.len()), "{} are valid", valid.len());
-    let mut workflow = "[defaults]\nlimits = { timeout = \"500ms\", memory = \"16MiB\" }\n[components]\n".to_owned();
+    let mut workflow =
+        "[defaults]\nlimits = { timeout = \"500ms\", memory = \"16MiB\" }\n[components]\n".to_owned();
     let some: Vec<_> = valid.iter().step_by(valid.len() / 40).collect();
     for (at, path) in some.iter().enumerate() {
         writeln!(workflow, "c{at} = \"{path}\"").unwrap();
@@ -206,6 +217,10 @@ fn g9_flipped_bits_are_refused_or_run_and_never_fatal() {
     let events = crate::groups::events(&ended.stderr);
     let ends = events.iter().filter(|event| event["event"] == "task-ended").count();
     let group_ends = events.iter().filter(|event| event["event"] == "group-ended").count();
-    assert_eq!((group_ends, events.last().unwrap()["event"].as_str()), (some.len(), Some("run-ended")), "{ends}: {ended}");
+    assert_eq!(
+        (group_ends, events.last().unwrap()["event"].as_str()),
+        (some.len(), Some("run-ended")),
+        "{ends}: {ended}"
+    );
     assert!(!ended.stderr.contains("flowhost itself failed"), "{ended}");
 }

@@ -50,8 +50,9 @@ fn g8_a_component_that_takes_minutes_to_compile_is_rejected_in_time() {
         }
         attack.naps_on_time()
     });
-    let held = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).any(|process| {
-        std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == place.path())
-    });
+    let held = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(Result::ok)
+        .any(|process| std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == place.path()));
     assert!(!held, "a compiler goes on");
 }

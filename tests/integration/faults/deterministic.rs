@@ -102,7 +102,8 @@ fn g17_deterministic_tasks_give_equal_bytes_whatever_the_machine_does() {
     assert_eq!(value["left"], serde_json::Value::Null);
     assert_eq!(value["randoms"].as_array().unwrap().len(), 39);
 
-    let again = place.command(["run", "workflow.toml", "--progress", "none"]).env("TZ", "Asia/Tokyo").output();
+    let again =
+        place.command(["run", "workflow.toml", "--progress", "none"]).env("TZ", "Asia/Tokyo").output();
     assert_eq!(String::from_utf8_lossy(&again.unwrap().stdout), first.stdout);
 
     // From another folder, under another run id, at other times, with every core busy.
@@ -113,7 +114,8 @@ fn g17_deterministic_tasks_give_equal_bytes_whatever_the_machine_does() {
     assert_eq!(ended.stdout, first.stdout, "{ended}");
 
     // A NaN has one form, whatever made it: the canonical one.
-    let ended = place.flowhost(["call", "nans.wasm#run", "--with", "x=nan", "--deterministic", "--output", "bits"]);
+    let ended =
+        place.flowhost(["call", "nans.wasm#run", "--with", "x=nan", "--deterministic", "--output", "bits"]);
     assert_eq!(ended.code, 0, "{ended}");
     let bits = std::fs::read(place.path().join("bits")).unwrap();
     for at in [0, 4, 8, 12, 16] {

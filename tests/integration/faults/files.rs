@@ -70,7 +70,8 @@ fn g10_no_way_leads_out_of_a_granted_directory() {
     assert_eq!(picture(&outside), before, "the canary tree was touched");
 
     let call = |run: &str, with: &[&str]| {
-        let mut arguments = vec!["call".to_owned(), format!("hostile.wasm#{run}"), "--write".into(), "granted".into()];
+        let mut arguments =
+            vec!["call".to_owned(), format!("hostile.wasm#{run}"), "--write".into(), "granted".into()];
         arguments.extend(with.iter().flat_map(|with| ["--with".to_owned(), (*with).to_owned()]));
         place.flowhost(arguments)
     };

@@ -25,7 +25,8 @@ fn peak(branches: u64) -> u64 {
             "#
         ),
     );
-    let Measured { ended, peak, .. } = measured(&mut place.command(["run", "workflow.toml", "--progress", "plain"]));
+    let Measured { ended, peak, .. } =
+        measured(&mut place.command(["run", "workflow.toml", "--progress", "plain"]));
     assert_eq!(ended.code, 0, "{ended}");
     peak
 }

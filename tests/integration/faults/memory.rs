@@ -162,7 +162,9 @@ fn g4_floods_of_tables_and_instances_end_with_the_limit() {
     written(&place, "sum", &with_parts(&format!("(core module $T (table 100000 funcref)) {many}")));
     // A thousand are all that one component may name itself; those within it name more.
     let many = "(core instance (instantiate $M))".repeat(600);
-    let twice = format!("(component $C (core module $M) {many}) (instance (instantiate $C)) (instance (instantiate $C))");
+    let twice = format!(
+        "(component $C (core module $M) {many}) (instance (instantiate $C)) (instance (instantiate $C))"
+    );
     written(&place, "instances", &with_parts(&twice));
     let tables = "(table 1 funcref)".repeat(90);
     let many = "(core instance (instantiate $M))".repeat(12);

@@ -14,10 +14,28 @@ fn g15_every_way_to_fail_is_its_own_outcome() {
         ("permanent", "failing#fail-permanent", r#"{ message = "never" }"#, "failed", "never"),
         ("bare", "failing#fail-bare", "{}", "failed", "`err`"),
         ("trap", "failing#trap", "{}", "trapped", "wasm `unreachable` instruction executed"),
-        ("panic", "failing#panic", r#"{ message = "oh" }"#, "trapped", "wasm `unreachable` instruction executed"),
+        (
+            "panic",
+            "failing#panic",
+            r#"{ message = "oh" }"#,
+            "trapped",
+            "wasm `unreachable` instruction executed",
+        ),
         ("divide", "failing#divide-by-zero", "{ number = 1 }", "trapped", ""),
-        ("exits", "failing#exit", "{ code = 1 }", "failed", "exited with code 1 before the function returned"),
-        ("leaves", "failing#exit", "{ code = 0 }", "failed", "exited with code 0 before the function returned"),
+        (
+            "exits",
+            "failing#exit",
+            "{ code = 1 }",
+            "failed",
+            "exited with code 1 before the function returned",
+        ),
+        (
+            "leaves",
+            "failing#exit",
+            "{ code = 0 }",
+            "failed",
+            "exited with code 0 before the function returned",
+        ),
         ("command-exits", "command#run", r#"{ args = ["exit", "3"] }"#, "failed", "exited with code"),
         ("command-panics", "command#run", r#"{ args = ["panic"] }"#, "trapped", "unreachable"),
         ("command-fails", "command#run", r#"{ args = ["fail"] }"#, "failed", "exited with code 1"),
@@ -27,13 +45,15 @@ fn g15_every_way_to_fail_is_its_own_outcome() {
         tasks.push_str(&format!("[tasks.{name}]\nrun = \"{run}\"\nwith = {with}\n"));
     }
     punctual(|| {
-        let attack =
-            attack(&place, "failing = \"failing.wasm\"\ncommand = \"command.wasm\"", &tasks);
+        let attack = attack(&place, "failing = \"failing.wasm\"\ncommand = \"command.wasm\"", &tasks);
         for (name, _, _, outcome, says) in &cases {
             attack.ended_so(name, outcome, says);
         }
         let attempts = |name: &str| attack.ends(name)[0]["attempts"].clone();
-        assert_eq!((attempts("err"), attempts("permanent"), attempts("trap")), (json!(2), json!(1), json!(1)));
+        assert_eq!(
+            (attempts("err"), attempts("permanent"), attempts("trap")),
+            (json!(2), json!(1), json!(1))
+        );
         let said: Vec<_> = attack
             .events
             .iter()
@@ -117,18 +137,20 @@ fn g16_a_deeply_nested_value_is_taken_or_refused_but_never_fatal() {
         }
     }
     // 2^n leaves from n lists of two: few bytes in the guest, and too many for anyone else.
-    let twice = nested(40)
-        .replace(r#"(data (i32.const 16) "\10\00\00\00\01\00\00\00")"#, r#"(data (i32.const 16) "\10\00\00\00\02\00\00\00\10\00\00\00\02\00\00\00")"#);
+    let twice = nested(40).replace(
+        r#"(data (i32.const 16) "\10\00\00\00\01\00\00\00")"#,
+        r#"(data (i32.const 16) "\10\00\00\00\02\00\00\00\10\00\00\00\02\00\00\00")"#,
+    );
     written(&place, "twice", &twice);
     punctual(|| {
-    let attack = attack(
-        &place,
-        "twice = \"twice.wasm\"",
-        "[tasks.bad]\nrun = \"twice#run\"\nlimits = { output = \"1MiB\" }",
-    );
-    attack.ended_so("bad", "trapped", "output limit of 1 MiB reached");
-    // Lists of two take twice what their elements do.
-    attack.stays_within(96 << 20);
-    attack.naps_on_time()
+        let attack = attack(
+            &place,
+            "twice = \"twice.wasm\"",
+            "[tasks.bad]\nrun = \"twice#run\"\nlimits = { output = \"1MiB\" }",
+        );
+        attack.ended_so("bad", "trapped", "output limit of 1 MiB reached");
+        // Lists of two take twice what their elements do.
+        attack.stays_within(96 << 20);
+        attack.naps_on_time()
     });
 }

@@ -25,11 +25,7 @@ fn p5_what_guests_say_is_shown_harmlessly_by_every_display() {
     place.file("in.json", serde_json::json!({ "message": NASTY }).to_string());
     let toml = NASTY.escape_unicode().to_string().replace("\\u{", "\\U").replace('}', "");
     // TOML wants eight digits.
-    let toml: String = toml
-        .split("\\U")
-        .skip(1)
-        .map(|hex| format!("\\U{hex:0>8}"))
-        .collect();
+    let toml: String = toml.split("\\U").skip(1).map(|hex| format!("\\U{hex:0>8}")).collect();
     place.file(
         "workflow.toml",
         format!(
@@ -130,14 +126,18 @@ fn p5_names_in_components_are_shown_harmlessly() {
             (func $f (canon lift (core func $m "run"))) (export "\1b[2J" (func $f)))"#
             .to_owned(),
         r#"(component (core module (import "\1b[2J" "\e2\80\ae" (func)) (func (result i32))))"#.to_owned(),
-        r#"(component (core module (func $f) (export "\1b[2J" (func $f)) (export "\1b[2J" (func $f))))"#.to_owned(),
+        r#"(component (core module (func $f) (export "\1b[2J" (func $f)) (export "\1b[2J" (func $f))))"#
+            .to_owned(),
     ] {
         // Only some of them are valid.
         written(&place, "it", &text);
         place.file("workflow.toml", "[components]\nit = \"it.wasm\"\n[tasks.t]\nrun = \"it#run\"\n");
-        for arguments in
-            [&["inspect", "it.wasm"][..], &["inspect", "it.wasm", "--json"], &["check", "workflow.toml"], &["call", "it.wasm#x"]]
-        {
+        for arguments in [
+            &["inspect", "it.wasm"][..],
+            &["inspect", "it.wasm", "--json"],
+            &["check", "workflow.toml"],
+            &["call", "it.wasm#x"],
+        ] {
             let ended = place.flowhost(arguments);
             assert_harmless(&text, &ended);
             assert_eq!(harmful(&ended.stdout), None, "{arguments:?} {text}: {:?}", ended.stdout);

@@ -217,7 +217,10 @@ fn p3_a_component_that_is_not_the_pinned_one_is_refused() {
     written(&place, "one", &returning(2));
     let ended = place.run(["--progress", "none"]);
     assert_eq!(ended.code, 2, "{ended}");
-    assert!(ended.stderr.contains("is not the pinned one") && ended.stderr.contains(&digest.to_string()), "{ended}");
+    assert!(
+        ended.stderr.contains("is not the pinned one") && ended.stderr.contains(&digest.to_string()),
+        "{ended}"
+    );
 }
 
 #[test]
@@ -266,8 +269,12 @@ fn p3_a_component_that_is_swapped_between_check_and_use_does_not_run() {
     assert_eq!(child.wait().unwrap().code(), Some(100), "{seen}");
     assert!(!stdout.contains('2'), "{stdout}");
     let events = crate::groups::events(&seen);
-    let end = events.iter().find(|event| event["event"] == "task-ended" && event["task"] == "swapped").unwrap();
+    let end =
+        events.iter().find(|event| event["event"] == "task-ended" && event["task"] == "swapped").unwrap();
     assert_eq!(end["outcome"], "rejected", "{end}");
     let error = end["error"].as_str().unwrap();
-    assert!(error.contains("is not the one that was checked") && error.matches("sha256:").count() == 2, "{end}");
+    assert!(
+        error.contains("is not the one that was checked") && error.matches("sha256:").count() == 2,
+        "{end}"
+    );
 }

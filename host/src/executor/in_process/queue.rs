@@ -265,7 +265,8 @@ impl Queue {
         if self.running < self.threads {
             return self.ready.pop_front();
         }
-        let bound = if self.running < self.lanes.len().saturating_sub(self.kept) { usize::MAX } else { self.kept };
+        let bound =
+            if self.running < self.lanes.len().saturating_sub(self.kept) { usize::MAX } else { self.kept };
         let (at, holds) = self.fewest()?;
         if holds < bound { self.ready.remove(at) } else { None }
     }
@@ -297,11 +298,11 @@ impl Queue {
         self.lanes.iter().filter(|lane| lane.running.is_some() && lane.call == Some(call)).count()
     }
 
-    /// Whether something is ready whose call holds at least two lanes fewer than another.
+    /// Whether something is ready whose call holds no lane, or at least two fewer than another.
     fn is_unfair(&self) -> bool {
         let most = self.lanes.iter().filter(|lane| lane.running.is_some()).filter_map(|lane| lane.call);
         let most = most.map(|call| self.holds(call)).max().unwrap_or_default();
-        self.fewest().is_some_and(|(_, holds)| holds == 0 || holds + 1 < most)
+        self.fewest().is_some_and(|(_, holds)| holds < most && (holds == 0 || holds + 1 < most))
     }
 
     fn enter(&mut self, lane: usize, attempt: &Attempt) {
@@ -392,7 +393,7 @@ mod tests {
     }
     #[test]
     fn g1_the_last_lanes_are_for_calls_that_hold_few() {
-        let mut queue = Queue::new(20, 20, 4);
+        let mut queue = Queue::new(20, 2, 4);
         let [hostile, good] = [(); 2].map(|()| Arc::new(testing::call(b"", &[], Type::unit())));
         let attempts = |call: &Arc<Call>, first: u32, count: u32| -> Vec<Attempt> {
             let attempt = |index| Attempt {
@@ -403,16 +404,25 @@ mod tests {
             (first..first + count).map(attempt).collect()
         };
         // `last` stands for calls that are prepared.
-        let woken = queue.submit(attempts(&hostile, 0, 30));
+        queue.submit(attempts(&hostile, 0, 30));
         let runs = |queue: &mut Queue, lane: usize, call: &Arc<Call>| {
             matches!(queue.next(lane, Some(call)), Next::Again(_))
         };
-        let held = woken.iter().filter(|lane| runs(&mut queue, **lane, &hostile)).count();
-        assert_eq!(held, 16);
-        let woken = queue.submit(attempts(&good, 100, 10));
-        assert_eq!(woken.len(), 4);
-        assert!(woken.iter().all(|lane| runs(&mut queue, *lane, &good)));
-        // One that ends is followed by one of its kind, for as long as it holds few.
-        assert!(runs(&mut queue, woken[0], &good));
+        // Every lane asks, as if those before it waited.
+        let all = |queue: &mut Queue, from: usize, call: &Arc<Call>| -> usize {
+            (from..20)
+                .take_while(|lane| {
+                    queue.awake = 0;
+                    runs(queue, *lane, call)
+                })
+                .count()
+        };
+        assert_eq!(all(&mut queue, 0, &hostile), 16);
+        queue.submit(attempts(&good, 100, 10));
+        assert!(queue.is_unfair());
+        assert_eq!(all(&mut queue, 16, &good), 4);
+        // One that ends is followed by one of its kind, for as long as that holds few.
+        queue.awake = 0;
+        assert!(runs(&mut queue, 19, &good));
     }
 }
