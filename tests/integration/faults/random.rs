@@ -82,7 +82,7 @@ fn component(state: &mut u64) -> Vec<u8> {
 fn callable(state: &mut u64, resolve: &Resolve, exports: &[u8]) -> Vec<u8> {
     loop {
         let noise = noise(state, 8192);
-        let config = Config { exports: Some(exports.to_vec()), ..features() };
+        let config = Config { exports: Some(exports.to_vec()), max_memories: 0, ..features() };
         let Ok(module) = Module::new(config, &mut arbitrary::Unstructured::new(&noise)) else { continue };
         let mut bytes = module.to_bytes();
         let (world, _) = resolve.worlds.iter().next().unwrap();

@@ -166,9 +166,10 @@ impl Queue {
         }
     }
 
-    /// Whether a guest that has computed for so many turns is to let another in.
+    /// Whether a guest that has computed for so many turns is to let another in: after a while one of
+    /// its own kind, at once one that has waited for the likes of it.
     pub(super) fn is_long(&self, turns: u32) -> bool {
-        turns >= PATIENCE.checked_shl(self.computing).unwrap_or(u32::MAX)
+        turns >= PATIENCE.checked_shl(self.computing).unwrap_or(u32::MAX) || self.is_unfair()
     }
 
     /// A lane gives its thread away within its attempt: another may have it.
@@ -258,17 +259,50 @@ impl Queue {
         self.lanes.get_mut(lane)?.cancelled.take()
     }
 
-    /// The next attempt that may have a lane.
+    /// The next attempt that may have a lane. While attempts hold more lanes than there are threads it
+    /// is one whose call holds the fewest, so that many of one call keep no other waiting.
     fn take(&mut self) -> Option<Attempt> {
-        if self.running < self.lanes.len().saturating_sub(self.kept) {
+        if self.running < self.threads {
             return self.ready.pop_front();
         }
-        let holds = |call: &Arc<Call>| {
-            let address = Some(Address::of(call));
-            self.lanes.iter().filter(|lane| lane.running.is_some() && lane.call == address).count()
-        };
-        let at = self.ready.iter().position(|attempt| holds(&attempt.call) < self.kept)?;
-        self.ready.remove(at)
+        let bound =
+            if self.running < self.lanes.len().saturating_sub(self.kept) { usize::MAX } else { self.kept };
+        let (at, holds) = self.fewest()?;
+        if holds < bound { self.ready.remove(at) } else { None }
+    }
+
+    /// Where the first ready attempt is whose call holds the fewest lanes, and how many those are.
+    fn fewest(&self) -> Option<(usize, usize)> {
+        let mut fewest: Option<(usize, usize)> = None;
+        let mut before = None;
+        for (at, attempt) in self.ready.iter().enumerate() {
+            let address = Address::of(&attempt.call);
+            // Attempts of one call mostly stand together.
+            if before == Some(address) {
+                continue;
+            }
+            before = Some(address);
+            let holds = self.holds(address);
+            if fewest.is_none_or(|(_, least)| holds < least) {
+                fewest = Some((at, holds));
+            }
+            if holds == 0 {
+                break;
+            }
+        }
+        fewest
+    }
+
+    /// Lanes that execute attempts of one call.
+    fn holds(&self, call: Address) -> usize {
+        self.lanes.iter().filter(|lane| lane.running.is_some() && lane.call == Some(call)).count()
+    }
+
+    /// Whether something is ready whose call holds no lane, or at least two fewer than another.
+    fn is_unfair(&self) -> bool {
+        let most = self.lanes.iter().filter(|lane| lane.running.is_some()).filter_map(|lane| lane.call);
+        let most = most.map(|call| self.holds(call)).max().unwrap_or_default();
+        self.fewest().is_some_and(|(_, holds)| holds < most && (holds == 0 || holds + 1 < most))
     }
 
     fn enter(&mut self, lane: usize, attempt: &Attempt) {
@@ -356,5 +390,39 @@ mod tests {
         queue.resume(Gave::Computing);
         assert!(matches!(queue.next(woken[0], None), Next::Rest), "two others are awake");
         assert!(matches!(queue.next(let_in[0], None), Next::Prepare(_)));
+    }
+    #[test]
+    fn g1_the_last_lanes_are_for_calls_that_hold_few() {
+        let mut queue = Queue::new(20, 2, 4);
+        let [hostile, good] = [(); 2].map(|()| Arc::new(testing::call(b"", &[], Type::unit())));
+        let attempts = |call: &Arc<Call>, first: u32, count: u32| -> Vec<Attempt> {
+            let attempt = |index| Attempt {
+                id: testing::attempt_id(index),
+                call: Arc::clone(call),
+                arguments: Vec::new(),
+            };
+            (first..first + count).map(attempt).collect()
+        };
+        // `last` stands for calls that are prepared.
+        queue.submit(attempts(&hostile, 0, 30));
+        let runs = |queue: &mut Queue, lane: usize, call: &Arc<Call>| {
+            matches!(queue.next(lane, Some(call)), Next::Again(_))
+        };
+        // Every lane asks, as if those before it waited.
+        let all = |queue: &mut Queue, from: usize, call: &Arc<Call>| -> usize {
+            (from..20)
+                .take_while(|lane| {
+                    queue.awake = 0;
+                    runs(queue, *lane, call)
+                })
+                .count()
+        };
+        assert_eq!(all(&mut queue, 0, &hostile), 16);
+        queue.submit(attempts(&good, 100, 10));
+        assert!(queue.is_unfair());
+        assert_eq!(all(&mut queue, 16, &good), 4);
+        // One that ends is followed by one of its kind, for as long as that holds few.
+        queue.awake = 0;
+        assert!(runs(&mut queue, 19, &good));
     }
 }

@@ -2,9 +2,7 @@
 //! them before the host sees them.
 
 use wasip2::filesystem::preopens::get_directories;
-use wasip2::filesystem::types::{
-    Descriptor, DescriptorFlags, ErrorCode, NewTimestamp, OpenFlags, PathFlags,
-};
+use wasip2::filesystem::types::{Descriptor, DescriptorFlags, ErrorCode, NewTimestamp, OpenFlags, PathFlags};
 
 const CREATE: OpenFlags = OpenFlags::CREATE;
 
@@ -98,7 +96,10 @@ pub(crate) fn escape(outside: &str) -> Vec<String> {
         let from = format!("{path}/file");
         notes.must_fail(format!("rename from {from}"), directory.rename_at(&from, &directory, "taken"));
         for follow in [PathFlags::empty(), PathFlags::SYMLINK_FOLLOW] {
-            notes.must_fail(format!("link from {from}"), directory.link_at(follow, &from, &directory, "linked"));
+            notes.must_fail(
+                format!("link from {from}"),
+                directory.link_at(follow, &from, &directory, "linked"),
+            );
         }
     }
     // A hard link to a link, and then what it leads to.
@@ -186,9 +187,8 @@ pub(crate) fn open(path: &str, write: bool, follow: bool) -> Result<String, Stri
 
 pub(crate) fn fill(path: &str) -> Result<u64, String> {
     let told = |at: u64| move |error: ErrorCode| format!("{error:?} after {at} bytes");
-    let file = granted()
-        .open_at(PathFlags::empty(), path, CREATE, DescriptorFlags::WRITE)
-        .map_err(told(0))?;
+    let file =
+        granted().open_at(PathFlags::empty(), path, CREATE, DescriptorFlags::WRITE).map_err(told(0))?;
     let piece = vec![b'x'; 64 << 10];
     let mut at = 0;
     loop {
