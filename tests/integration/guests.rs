@@ -2,13 +2,12 @@
 
 use serde_json::json;
 
-use crate::support::{Place, python_guest};
+use crate::support::{Place, javascript_guest, python_guest};
 
 #[test]
 fn a_python_guest_runs_as_tasks() {
     let place = Place::new();
-    std::fs::copy(python_guest(), place.path().join("python.wasm")).unwrap();
-    place.file(
+    place.component(&python_guest()).file(
         "workflow.toml",
         r#"
         [components]
@@ -101,4 +100,101 @@ fn floods_of_lines_are_cut_with_a_mark() {
         crate::groups::events(&ended.stderr).into_iter().filter(|event| event["event"] == "log").collect();
     assert_eq!(logs.iter().filter(|event| event["cut"] == true).count(), 1);
     assert!(logs.last().unwrap()["cut"] == true && logs.len() < 2000, "{} lines", logs.len());
+}
+
+#[test]
+fn a_javascript_guest_runs_as_tasks() {
+    let place = Place::new();
+    place.component(&javascript_guest(false)).file(
+        "workflow.toml",
+        r#"
+        [components]
+        javascript = "javascript-offline.wasm"
+        [tasks.count]
+        run = "javascript#count"
+        with = { text = "to be or not to be" }
+        [tasks.nobody]
+        run = "javascript#greet"
+        with = { name = "" }
+        [outputs]
+        count = "${count}"
+        nobody = "${nobody}"
+        "#,
+    );
+    let ended = place.run(["--progress", "json"]);
+    assert_eq!(ended.code, 100, "the empty name fails: {ended}");
+    assert_eq!(ended.json(), json!({ "count": [["be", 2], ["to", 2], ["not", 1], ["or", 1]] }), "{ended}");
+    let events = crate::groups::events(&ended.stderr);
+    let nobody = events.iter().find(|event| event["event"] == "task-ended" && event["task"] == "nobody");
+    let nobody = nobody.unwrap_or_else(|| panic!("{ended}"));
+    assert_eq!((&nobody["outcome"], &nobody["error"]), (&json!("failed"), &json!("a greeting needs a name")));
+}
+
+/// What a step of the large guest makes of `x`, as `tests/guests/large/build.rs` writes it.
+fn step(number: u32, x: u64) -> u64 {
+    let odd = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (x ^ odd).rotate_left(number % 63 + 1).wrapping_mul(odd) ^ (x >> (number % 31 + 1))
+}
+
+#[test]
+fn large_guests_of_three_languages_run_beside_small_ones() {
+    let place = Place::new();
+    place.component(&python_guest()).component(&javascript_guest(false)).guest("large").guest("echo").file(
+        "workflow.toml",
+        r#"
+        [components]
+        python = "python.wasm"
+        javascript = "javascript-offline.wasm"
+        large = "large.wasm"
+        echo = "echo.wasm"
+        [tasks.py]
+        run = "python#greet"
+        with = { name = "${item}" }
+        [tasks.js]
+        run = "javascript#greet"
+        with = { name = "${item}" }
+        [groups.pythons]
+        task = "py"
+        for-each = ["a", "b", "c", "d", "e", "f", "g", "h"]
+        [groups.scripts]
+        task = "js"
+        for-each = ["a", "b", "c", "d", "e", "f", "g", "h"]
+        [tasks.walk]
+        run = "large#walk"
+        with = { start = "${item}", steps = [0, 1, 1500, 2999] }
+        [groups.walks]
+        task = "walk"
+        for-each = { range = [0, 200] }
+        [tasks.size]
+        run = "large#size"
+        [tasks.nowhere]
+        run = "large#walk"
+        with = { start = 1, steps = [3000] }
+        [tasks.answer]
+        run = "echo#answer"
+        [groups.answers]
+        task = "answer"
+        for-each = { range = [0, 2000] }
+        [outputs]
+        pythons = "${pythons}"
+        scripts = "${scripts}"
+        walks = "${walks}"
+        size = "${size}"
+        answers = "${answers}"
+        "#,
+    );
+    let ended = place.run(["--progress", "json"]);
+    assert_eq!(ended.code, 100, "there is no step 3000: {ended}");
+    let value = ended.json();
+    let greetings: Vec<_> = "abcdefgh".chars().map(|name| json!(format!("Hello, {name}!"))).collect();
+    assert_eq!(value["pythons"], json!(greetings), "{ended}");
+    assert_eq!(value["scripts"], json!(greetings), "{ended}");
+    let walk = |start: u64| [0, 1, 1500, 2999].into_iter().fold(start, |x, number| step(number, x));
+    let walks: Vec<_> = (0..200).map(walk).collect();
+    assert_eq!(value["walks"], json!(walks));
+    assert_eq!(value["size"], json!([3000, 12 << 20]));
+    assert_eq!(value["answers"], json!(vec![42; 2000]));
+    let events = crate::groups::events(&ended.stderr);
+    let warnings: Vec<_> = events.iter().filter(|event| event["event"] == "warning").collect();
+    assert!(warnings.is_empty(), "the pool holds them all: {warnings:?}");
 }

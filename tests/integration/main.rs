@@ -5,6 +5,7 @@
 
 use flowhost_tests as support;
 
+mod address_space;
 mod bad_input;
 mod call;
 mod check;

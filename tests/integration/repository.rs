@@ -57,6 +57,26 @@ fn every_dependency_has_a_reason() {
 }
 
 #[test]
+fn the_tests_that_the_security_page_names_exist() {
+    let page = std::fs::read_to_string(repository().join("docs/security.md")).unwrap();
+    let sources: String = tracked()
+        .iter()
+        .filter(|path| path.ends_with(".rs"))
+        .map(|path| std::fs::read_to_string(repository().join(path)).unwrap())
+        .collect();
+    // Between backticks is every second piece. Names of tests are sentences; other names have at most three words.
+    let spans = page.split('`').skip(1).step_by(2);
+    let names: Vec<_> = spans
+        .filter(|span| {
+            span.split('_').count() > 3 && span.chars().all(|c| c == '_' || c.is_ascii_alphanumeric())
+        })
+        .collect();
+    assert!(names.len() > 30, "the page names {} tests", names.len());
+    let missing: Vec<_> = names.iter().filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "there is no test of these names: {missing:?}");
+}
+
+#[test]
 fn links_between_documents_lead_somewhere() {
     let mut broken = Vec::new();
     for path in tracked().iter().filter(|path| path.ends_with(".md")) {

@@ -74,6 +74,22 @@ pub fn python_guest() -> PathBuf {
     component
 }
 
+/// The JavaScript guest, made by componentize-js, which lives under the build folder: as it comes, and
+/// without the parts of its runtime that reach for `wasi:http`.
+#[must_use]
+pub fn javascript_guest(http: bool) -> PathBuf {
+    static STOCK: OnceLock<()> = OnceLock::new();
+    static OFFLINE: OnceLock<()> = OnceLock::new();
+    let script = repository().join("tests/guests/javascript/build.sh");
+    let (built, name, options): (_, _, &[&str]) = match http {
+        true => (&STOCK, "javascript.wasm", &[]),
+        false => (&OFFLINE, "javascript-offline.wasm", &["--disable", "http", "fetch-event"]),
+    };
+    let component = repository().join("tests/guests/target").join(name);
+    build(built, Command::new("sh").arg(script).arg(&component).args(options));
+    component
+}
+
 /// A folder of its own with workflows and components in it, and the command to run there.
 ///
 /// ```no_run
@@ -145,6 +161,12 @@ impl Place {
         self
     }
 
+    /// Puts a component here that was built elsewhere.
+    pub fn component(&self, built: &Path) -> &Self {
+        fs::copy(built, self.path().join(built.file_name().unwrap())).unwrap();
+        self
+    }
+
     /// A file's text.
     #[must_use]
     pub fn read(&self, name: &str) -> String {
@@ -164,6 +186,23 @@ impl Place {
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
         command.env("XDG_CACHE_HOME", cache()).env("RUST_BACKTRACE", "0").env_remove("NO_COLOR");
         command
+    }
+
+    /// The command, not yet started, under a limit in the words of the shell's `ulimit`: `-v 2097152`.
+    #[must_use]
+    pub fn limited<A: AsRef<OsStr>>(&self, limit: &str, arguments: impl IntoIterator<Item = A>) -> Command {
+        let inner = self.command(arguments);
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("ulimit {limit} && exec \"$0\" \"$@\""));
+        shell.arg(inner.get_program()).args(inner.get_args());
+        shell.current_dir(self.path()).stdin(Stdio::null());
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell
     }
 
     /// Runs the command to its end.

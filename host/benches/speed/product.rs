@@ -26,6 +26,14 @@ pub(crate) fn component() -> &'static Path {
     })
 }
 
+/// A runtime. All of them, also those of children, share what was compiled.
+pub(crate) fn runtime() -> Arc<Runtime> {
+    let code = component().with_file_name("bench-code");
+    let program = Some(env!("CARGO_BIN_EXE_flowhost").into());
+    Runtime::new(runtime::Settings { program, cache_dir: Some(code), ..runtime::Settings::default() })
+        .unwrap()
+}
+
 /// A workflow, checked, and what runs it.
 pub(crate) struct Product {
     workflow: Arc<Workflow>,
@@ -51,14 +59,9 @@ impl Product {
             trust: Trust::Full,
         };
         let loaded = manifest::load(&file, &options).unwrap_or_else(|problems| panic!("{problems}"));
-        let settings = runtime::Settings {
-            program: Some(env!("CARGO_BIN_EXE_flowhost").into()),
-            cache_dir: Some(folder.path().join("code")),
-            ..runtime::Settings::default()
-        };
         Self {
             workflow: Arc::new(loaded.workflow),
-            runtime: Runtime::new(settings).unwrap(),
+            runtime: runtime(),
             threads: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
             _folder: folder,
         }

@@ -133,7 +133,8 @@ impl Call {
         let (path, function) =
             self.target.rsplit_once('#').ok_or_else(|| CallError::Target(self.target.clone()))?;
         let path = absolute(Path::new(path))?;
-        let bytes = std::fs::read(&path).map_err(|source| CallError::File { path: path.clone(), source })?;
+        let bytes =
+            interface::read_file(&path).map_err(|source| CallError::File { path: path.clone(), source })?;
         let interface =
             interface::read(&bytes).map_err(|source| CallError::Component { path: path.clone(), source })?;
         let found =

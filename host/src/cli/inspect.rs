@@ -23,7 +23,7 @@ pub(super) struct Inspect {
 impl Inspect {
     pub(super) fn execute(self) -> Exit {
         let path = self.component.display();
-        let bytes = match std::fs::read(&self.component) {
+        let bytes = match interface::read_file(&self.component) {
             Ok(bytes) => bytes,
             Err(failure) => {
                 say(&format!("error: `{path}`: {failure}"));

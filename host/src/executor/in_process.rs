@@ -15,15 +15,16 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::Notify;
 
 use self::lane::Lane;
-use self::queue::{Queue, Wake};
+use self::queue::{Gave, Queue, Wake};
 use super::{BoxFuture, Capacity, Executor, Port, Report, Unreachable};
 use crate::digest::Digest;
 use crate::id::AttemptId;
 use crate::model::{Attempt, Call, Cause};
 use crate::runtime::{Prepared, Runtime, RuntimeError, Source};
 
-/// Attempts handed over beforehand: enough to bridge the time until the dispatcher brings more.
-const AHEAD: usize = 64;
+/// Attempts handed over beforehand: enough to bridge the time until the dispatcher brings more, with
+/// several of the port's batches in hand.
+const AHEAD: usize = 256;
 
 /// What an in-process executor needs.
 #[derive(Clone)]
@@ -122,16 +123,14 @@ impl Executor for InProcess {
 
     fn cancel(&self, ids: &[AttemptId], cause: Cause) {
         let (returned, lanes) = self.shared.queue().cancel(ids, cause);
-        if let Some(port) = self.shared.port.get() {
-            port.report(returned.into_iter().map(|id| Report::Returned { id }));
-            port.flush();
-        }
+        self.shared.hand_back(returned);
         self.shared.wake(&lanes);
-        self.shared.check_drained();
     }
 
     fn announce_cancel(&self) {
         self.shared.cancelling.store(true, Ordering::Relaxed);
+        let returned = self.shared.queue().take_waiting();
+        self.shared.hand_back(returned);
     }
 
     fn drain(&self) -> BoxFuture<'_, ()> {
@@ -171,10 +170,19 @@ impl Shared {
         }
     }
 
-    /// A lane waits within its attempt.
-    fn pend(&self) {
-        let wake = self.queue().pend();
+    /// A lane gives its thread away within its attempt.
+    fn give(&self, gave: Gave) {
+        let wake = self.queue().give(gave);
         self.wake(&wake);
+    }
+
+    /// Reports attempts that left the queue without having begun.
+    fn hand_back(&self, returned: Vec<AttemptId>) {
+        if let Some(port) = self.port.get() {
+            port.report(returned.into_iter().map(|id| Report::Returned { id }));
+            port.flush();
+        }
+        self.check_drained();
     }
 
     fn check_drained(&self) {

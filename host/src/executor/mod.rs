@@ -33,7 +33,8 @@ pub trait Executor: Send + Sync {
     /// then `Finished` as cancelled. Unknown ids are ignored.
     fn cancel(&self, ids: &[AttemptId], cause: Cause);
 
-    /// Tells guests that ask for it that the run was asked to stop. Nothing is stopped by it.
+    /// The run was asked to stop. Guests that ask for it are told, attempts that were handed over and
+    /// have not begun are `Returned`, and those that execute go on.
     fn announce_cancel(&self);
 
     /// Waits until nothing executes.

@@ -26,6 +26,7 @@
 
 mod component;
 mod features;
+mod file;
 mod find;
 mod json;
 mod lift;
@@ -35,6 +36,7 @@ mod type_text;
 
 pub use component::{Export, Import, ImportKind, Interface, NamedType, Unprovided, UnsupportedExport};
 pub use features::FEATURES;
+pub use file::{LARGEST_COMPONENT, open_regular, read_file};
 pub use find::{FindError, FindTypeError, Found};
 pub use json::{JsonError, JsonProblem, encoded_size, from_json, skeleton, to_json, to_text};
 pub use lift::{MAX_TYPE_DEPTH, MAX_TYPE_NODES, Unsupported};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wasmparser::component_types::{ComponentAnyTypeId, ComponentEntityType, ComponentItem};
 use wasmparser::types::{Types, TypesRef};
-use wasmparser::{Chunk, FuncValidatorAllocations, Parser, Payload, ValidPayload, Validator};
+use wasmparser::{Chunk, FuncValidatorAllocations, Parser, Payload, ValidPayload, Validator, WasmFeatures};
 
 use super::lift::{Lift, TooManyTypes, Unsupported};
 use super::suggest::shorten;
@@ -199,11 +199,15 @@ fn validate(bytes: &[u8]) -> Result<Outline<'_>, InterfaceError> {
 impl From<wasmparser::Error> for InterfaceError {
     fn from(error: wasmparser::Error) -> Self {
         let reason = error.message().lines().map(str::trim).collect::<Vec<_>>().join(": ");
-        let reason = reason.chars().take(300).flat_map(char::escape_debug).collect();
+        let reason: String = reason.chars().take(300).flat_map(char::escape_debug).collect();
         let offset = error.offset();
         match error.missing_wasm_feature() {
             Some(missing) if features::is_async(missing) => Self::Async { reason, offset },
             Some(missing) => Self::Feature { feature: features::name(missing), reason, offset },
+            // The one feature that the validator does not name.
+            None if reason == "multiple memories" => {
+                Self::Feature { feature: features::name(WasmFeatures::MULTI_MEMORY), reason, offset }
+            }
             None => Self::Invalid { reason, offset },
         }
     }

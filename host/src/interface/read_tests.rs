@@ -266,7 +266,10 @@ fn says_what_is_no_component() {
         ([&whole[..], &[1]].concat(), "it ends in the middle"),
         ([&whole[..], b"\0asm"].concat(), "it is not a valid component"),
         (wat("(component (core module (memory i64 1)))"), "it needs the WebAssembly feature memory64"),
-        (wat("(component (core module (memory 1) (memory 1)))"), "it is not a valid component"),
+        (
+            wat("(component (core module (memory 1) (memory 1)))"),
+            "it needs the WebAssembly feature multi-memory",
+        ),
         (wat("(component (core module (memory 1 1 shared)))"), "it needs the WebAssembly feature threads"),
         (wat("(component (core module (tag)))"), "it needs the WebAssembly feature exceptions"),
         (wat("(component (core module (type (struct))))"), "it needs the WebAssembly feature gc"),

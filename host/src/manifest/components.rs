@@ -2,8 +2,7 @@
 //! what they offer. Reads each once; runs and compiles nothing.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::diagnostics::Findings;
@@ -13,9 +12,6 @@ use super::span::At;
 use crate::digest::Digest;
 use crate::interface::{self, Interface};
 use crate::model::Component;
-
-/// More bytes are no component that anybody could run.
-const LARGEST: u64 = 1 << 30;
 
 /// What is known of the file's components.
 #[derive(Default)]
@@ -79,7 +75,7 @@ fn read_one(
 ) -> Option<(Component, Interface)> {
     let At { value: alias, .. } = component.alias;
     let At { value: written, span } = component.path;
-    let bytes = match bytes(&path) {
+    let bytes = match interface::read_file(&path) {
         Ok(bytes) => bytes,
         Err(error) => {
             let missing = error.kind() == io::ErrorKind::NotFound;
@@ -127,28 +123,6 @@ fn read_one(
     }
     let component = Component { alias: alias.into(), path, digest };
     Some((component, interface))
-}
-
-fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let file = open(path)?;
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length <= LARGEST) {
-        return Ok(bytes);
-    }
-    Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {LARGEST} bytes")))
-}
-
-/// Opens a regular file. Anything else, such as a FIFO, could keep the reader waiting for ever.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    let metadata = std::fs::metadata(path)?;
-    if metadata.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
-    }
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-    }
-    File::open(path)
 }
 
 /// A component's `build`, split into words.

@@ -133,7 +133,7 @@ fn read(path: &Path, findings: &Findings) -> Option<String> {
         findings.add(Place::File, message, Some(help.to_owned()));
         None
     };
-    let file = match components::open(path) {
+    let file = match crate::interface::open_regular(path) {
         Ok(file) => file,
         Err(error) => {
             return problem(

@@ -15,6 +15,7 @@ use tokio::process::Command;
 
 use super::engine::{self, Flavour};
 use super::limiter::bytes;
+use super::space::Space;
 
 /// The hidden subcommand by which a flowhost program compiles for its parent.
 pub const COMPILE_SUBCOMMAND: &str = "compile-component";
@@ -81,17 +82,19 @@ pub(super) struct Compiler {
 }
 
 impl Compiler {
-    /// Compiles `wasm` for `flavour` into `output`.
+    /// Compiles `wasm` for `flavour` and `space` into `output`.
     pub(super) async fn compile(
         &self,
         wasm: &[u8],
         flavour: Flavour,
+        space: Space,
         output: File,
     ) -> Result<(), CompileError> {
         let program = self.program()?;
         let mut child = Command::new(&program)
             .arg(COMPILE_SUBCOMMAND)
             .arg(flavour.name())
+            .arg(space.name())
             .arg(self.memory.to_string())
             .arg(self.timeout.as_secs().saturating_add(1).to_string())
             .env_clear()
@@ -160,8 +163,8 @@ fn is_program(path: &Path) -> bool {
 #[derive(Debug, thiserror::Error)]
 enum ChildError {
     #[error(
-        "`{COMPILE_SUBCOMMAND}` is for flowhost itself and takes a flavour, bytes of memory and \
-         seconds of processor time"
+        "`{COMPILE_SUBCOMMAND}` is for flowhost itself and takes a flavour, a kind of space, bytes of \
+         memory and seconds of processor time"
     )]
     Usage,
     #[error("{0:#}")]
@@ -190,8 +193,9 @@ pub fn compile_child(arguments: &[OsString]) -> ExitCode {
 }
 
 fn child(arguments: &[OsString]) -> Result<(), ChildError> {
-    let [flavour, memory, seconds] = arguments else { return Err(ChildError::Usage) };
+    let [flavour, space, memory, seconds] = arguments else { return Err(ChildError::Usage) };
     let flavour = Flavour::ALL.into_iter().find(|known| known.name() == flavour).ok_or(ChildError::Usage)?;
+    let space = Space::ALL.into_iter().find(|known| known.name() == space).ok_or(ChildError::Usage)?;
     let memory = number(memory)?;
     let seconds = number(seconds)?;
 
@@ -203,7 +207,7 @@ fn child(arguments: &[OsString]) -> Result<(), ChildError> {
 
     let mut wasm = Vec::new();
     io::stdin().lock().read_to_end(&mut wasm)?;
-    let engine = engine::on_demand(flavour).map_err(ChildError::Engine)?;
+    let engine = engine::on_demand(flavour, space).map_err(ChildError::Engine)?;
     let code = engine.precompile_component(&wasm).map_err(ChildError::Invalid)?;
     let mut stdout = io::stdout().lock();
     stdout.write_all(&code)?;

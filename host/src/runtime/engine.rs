@@ -6,6 +6,8 @@ use wasmtime::{
 };
 
 use super::epoch::{TICK, Ticker};
+use super::space::{self, Space};
+use crate::interface::FEATURES;
 use crate::model::Call;
 
 /// Bytes of stack that a guest may use.
@@ -66,17 +68,12 @@ impl Flavour {
 }
 
 /// Settings that pooled and on-demand engines share. Everything that shapes compiled code is here.
-fn config(flavour: Flavour) -> Config {
+fn config(flavour: Flavour, space: Space) -> Config {
     let mut config = Config::new();
+    // What `interface` validates under, bit by bit, whatever wasmtime's defaults are.
     config
-        .wasm_gc(false)
-        .wasm_exceptions(false)
-        .wasm_function_references(false)
-        .wasm_threads(false)
-        .wasm_memory64(false)
-        .wasm_multi_memory(false)
-        .wasm_relaxed_simd(false)
-        .wasm_component_model_async(false)
+        .wasm_features(FEATURES, true)
+        .wasm_features(FEATURES.complement(), false)
         .concurrency_support(false)
         .epoch_interruption(true)
         .consume_fuel(flavour.counts_fuel())
@@ -85,16 +82,19 @@ fn config(flavour: Flavour) -> Config {
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(STACK);
+    space.configure(&mut config);
     config
 }
 
 /// An engine that allocates each instance anew: slower, but there is no bound on what fits. It
 /// shares compiled code with the pooled engine of its flavour.
-pub(super) fn on_demand(flavour: Flavour) -> wasmtime::Result<Engine> {
-    Engine::new(&config(flavour))
+pub(super) fn on_demand(flavour: Flavour, space: Space) -> wasmtime::Result<Engine> {
+    Engine::new(&config(flavour, space))
 }
 
-/// An engine with address space reserved for `slots` attempts at once.
+/// An engine with address space reserved for `slots` attempts at once: for each of them four memories
+/// of 4 GiB, and half the tables that one component may have. A component that needs more than that
+/// runs beside fewer others, so there is never less than one component may have.
 fn pooled(flavour: Flavour, slots: u32) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::new();
     pool.pagemap_scan(Enabled::Auto)
@@ -102,8 +102,8 @@ fn pooled(flavour: Flavour, slots: u32) -> wasmtime::Result<Engine> {
         .table_keep_resident(KEEP_RESIDENT)
         .total_component_instances(slots.saturating_mul(2))
         .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
-        .total_memories(slots.saturating_mul(4))
-        .total_tables(slots.saturating_mul(TABLES / 2))
+        .total_memories(slots.saturating_mul(4).max(MEMORIES))
+        .total_tables(slots.saturating_mul(TABLES / 2).max(TABLES))
         .total_stacks(slots.saturating_mul(2))
         .total_gc_heaps(slots)
         .max_core_instances_per_component(CORE_INSTANCES)
@@ -113,55 +113,56 @@ fn pooled(flavour: Flavour, slots: u32) -> wasmtime::Result<Engine> {
         .table_elements(TABLE_ELEMENTS)
         .max_core_instance_size(INSTANCE_BYTES)
         .max_component_instance_size(4 * INSTANCE_BYTES);
-    let mut config = config(flavour);
+    let mut config = config(flavour, Space::Ample);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config)
 }
 
-/// The two engines of one flavour.
+/// The engines of one flavour.
 pub(super) struct Engines {
     /// None where the machine cannot reserve the address space.
     pub(super) pooled: Option<Engine>,
     /// For what the pool cannot hold.
     pub(super) on_demand: Engine,
+    /// What their code is compiled for.
+    pub(super) space: Space,
     /// What people should know of how they came about.
     pub(super) warning: Option<String>,
 }
 
 impl Engines {
-    /// Builds both. Takes fewer slots, or no pool at all, where the machine has no room for
-    /// `slots`, and says so in `warning`.
+    /// Builds them. Does without a pool where the machine has no address space for one of `slots`,
+    /// and says so in `warning`. A smaller pool would make attempts wait for each other, which costs
+    /// more than it saves.
     pub(super) fn new(flavour: Flavour, slots: usize, ticker: &Ticker) -> wasmtime::Result<Self> {
-        let on_demand = on_demand(flavour)?;
-        let wanted = u32::try_from(slots).unwrap_or(u32::MAX).clamp(1, 1 << 12);
-        let mut warning = None;
-        let mut engine = None;
-        for slots in [wanted, (wanted / 4).max(1), 1] {
-            match pooled(flavour, slots) {
-                Ok(pooled) => {
-                    engine = Some(pooled);
-                    if slots < wanted {
-                        warning = Some(format!(
-                            "this machine has address space for {slots} instead of {wanted} attempts at once; \
-                             raise its limit on virtual memory (ulimit -v) for more"
-                        ));
-                    }
-                    break;
-                }
-                Err(error) => {
-                    warning = Some(format!(
-                        "this machine cannot reserve address space for a pool of instances, so attempts start \
-                         slower; raise its limit on virtual memory (ulimit -v): {error:#}"
-                    ));
-                }
+        let slots = u32::try_from(slots).unwrap_or(u32::MAX).clamp(1, 1 << 12);
+        let engines = match ample(flavour, slots) {
+            Ok((pooled, on_demand)) => {
+                Self { pooled: Some(pooled), on_demand, space: Space::Ample, warning: None }
             }
+            Err(error) => {
+                let warning = format!(
+                    "this machine cannot reserve address space for a pool of instances, so attempts start and \
+                     run slower; raise its limit on virtual memory (ulimit -v): {error:#}"
+                );
+                let on_demand = on_demand(flavour, Space::Scarce)?;
+                Self { pooled: None, on_demand, space: Space::Scarce, warning: Some(warning) }
+            }
+        };
+        ticker.watch(&engines.on_demand);
+        if let Some(pooled) = &engines.pooled {
+            ticker.watch(pooled);
         }
-        ticker.watch(&on_demand);
-        if let Some(engine) = &engine {
-            ticker.watch(engine);
-        }
-        Ok(Self { pooled: engine, on_demand, warning })
+        Ok(engines)
     }
+}
+
+/// A pool, and an engine for what it cannot hold, which needs room beside it.
+fn ample(flavour: Flavour, slots: u32) -> wasmtime::Result<(Engine, Engine)> {
+    let pooled = pooled(flavour, slots)?;
+    let on_demand = on_demand(flavour, Space::Ample)?;
+    space::probe(&on_demand)?;
+    Ok((pooled, on_demand))
 }
 
 /// Where attempts wait when the pool is full.

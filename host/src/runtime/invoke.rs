@@ -41,8 +41,11 @@ pub(super) async fn attempt(
     store.limiter(|state| &mut state.limiter);
     // Start functions are the guest as well: all of this comes before instantiation.
     store.set_epoch_deadline(1);
-    // A plain yield would come back at once and starve what waits for a thread.
-    store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
+    store.epoch_deadline_callback(|store| {
+        store.data().observer.turn();
+        // A plain yield would come back at once and starve what waits for a thread.
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    });
     store.set_hostcall_fuel(prepared.hostcall_fuel);
     store.set_max_component_handles(HANDLES);
     let fuel = prepared.flavour.counts_fuel().then(|| limits.fuel.unwrap_or(u64::MAX));

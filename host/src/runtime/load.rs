@@ -17,6 +17,7 @@ use super::epoch::Ticker;
 use super::sandbox::State;
 use super::{host, lock};
 use crate::digest::Digest;
+use crate::interface;
 use crate::model::Warning;
 
 /// Why a component does not load.
@@ -146,7 +147,7 @@ impl Components {
         let _turn = self.compiling.acquire().await.map_err(|_| LoadError::Shutdown)?;
         let draft = cache.draft()?;
         let writer = draft.writer().map_err(CompileError::Io)?;
-        self.compiler.compile(&wasm, flavour, writer).await?;
+        self.compiler.compile(&wasm, flavour, host.engines.space, writer).await?;
         // A moment of disk work, once for each component: not worth a thread.
         cache.keep(draft, &digest, &host.engines.on_demand)?;
         self.link_cached(&host, digest).await?.ok_or(LoadError::Unusable)
@@ -211,7 +212,7 @@ impl Components {
 fn read(source: &Source, digest: Digest) -> Result<Bytes, LoadError> {
     let wasm = match source {
         Source::Bytes(bytes) => bytes.clone(),
-        Source::File(path) => std::fs::read(path)
+        Source::File(path) => interface::read_file(path)
             .map(Bytes::from)
             .map_err(|source| LoadError::Read { path: path.clone(), source })?,
     };

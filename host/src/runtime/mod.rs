@@ -12,6 +12,7 @@ mod limiter;
 mod load;
 mod prepare;
 mod sandbox;
+mod space;
 mod stdio;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -85,6 +86,9 @@ pub trait Observer: Send + Sync {
 
     /// Whether anyone wants to know how far attempts have come.
     fn wants_progress(&self) -> bool;
+
+    /// A guest that computes gives way because its turn of 10 ms is over: it waits for nothing.
+    fn turn(&self);
 
     /// Whether the run was asked to stop.
     fn cancelling(&self) -> bool;

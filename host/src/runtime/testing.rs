@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::code_cache::CodeCache;
 use super::engine::{self, Flavour};
+use super::space::Space;
 use super::{Observer, Runtime, Settings, Source};
 use crate::digest::Digest;
 use crate::id::{AttemptId, BranchId, NodeId, RunId};
@@ -40,6 +41,8 @@ impl Heard {
 }
 
 impl Observer for Heard {
+    fn turn(&self) {}
+
     fn line(&self, _: AttemptId, _: Level, stream: Stream, message: Arc<str>, cut: bool) {
         let cut = if cut { "CUT " } else { "" };
         self.lines.lock().unwrap().push(format!("{} {cut}{message}", stream.name()));
@@ -186,7 +189,7 @@ impl Bench {
 
 fn keep_compiled(folder: &Path, wasm: &[u8], flavour: Flavour) {
     let cache = CodeCache::open(Some(folder)).unwrap();
-    let engine = engine::on_demand(flavour).unwrap();
+    let engine = engine::on_demand(flavour, Space::Ample).unwrap();
     let digest = Digest::of(wasm);
     if cache.find(&digest, &engine).is_none() {
         let draft = cache.draft().unwrap();

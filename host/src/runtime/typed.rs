@@ -31,6 +31,8 @@ pub(super) fn shape(signature: &Signature) -> Option<Arc<dyn Shape>> {
         [] => returning::<()>(result),
         [Kind::Bytes] => returning::<(B,)>(result),
         [Kind::Text] => returning::<(S,)>(result),
+        [Kind::ManyBytes] => returning::<(Many<B>,)>(result),
+        [Kind::ManyTexts] => returning::<(Many<S>,)>(result),
         [Kind::U32] => returning::<(u32,)>(result),
         [Kind::U64] => returning::<(u64,)>(result),
         [Kind::Bytes, Kind::Bytes] => returning::<(B, B)>(result),
@@ -88,6 +90,9 @@ impl<P: Parameters, R: Returned> Shape for Typed<P, R> {
 enum Kind {
     Bytes,
     Text,
+    /// What a group of tasks that return bytes is collected to.
+    ManyBytes,
+    ManyTexts,
     U32,
     U64,
 }
@@ -97,6 +102,8 @@ impl Kind {
         match ty {
             ty if ty.is_bytes() => Some(Self::Bytes),
             Type::String => Some(Self::Text),
+            Type::List(element) if element.is_bytes() => Some(Self::ManyBytes),
+            Type::List(element) if **element == Type::String => Some(Self::ManyTexts),
             Type::U32 => Some(Self::U32),
             Type::U64 => Some(Self::U64),
             _ => None,
@@ -108,6 +115,8 @@ impl Kind {
 struct B;
 /// `string` as a parameter.
 struct S;
+/// A list of either as a parameter.
+struct Many<P>(PhantomData<P>);
 
 /// One parameter.
 trait Parameter {
@@ -133,6 +142,17 @@ impl Parameter for S {
     fn from_value(value: &Value) -> Option<&str> {
         match value {
             Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl<P: Parameter> Parameter for Many<P> {
+    type Lowered<'a> = Vec<P::Lowered<'a>>;
+
+    fn from_value(value: &Value) -> Option<Vec<P::Lowered<'_>>> {
+        match value {
+            Value::List(values) => values.iter().map(P::from_value).collect(),
             _ => None,
         }
     }

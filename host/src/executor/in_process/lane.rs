@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::Shared;
-use super::queue::Next;
+use super::queue::{Gave, Next};
 use crate::executor::{Port, Report};
 use crate::id::AttemptId;
 use crate::model::{Attempt, Cause, Level, Outcome, Stream, Usage};
@@ -83,7 +83,7 @@ impl Lane {
             if starts {
                 port.report([Report::Started { id }]);
             }
-            let (end, waited) = self.execute(&prepared, &attempt, &observer).await;
+            let (end, gave) = self.execute(&prepared, &attempt, &teller, &observer).await;
             last = Some(prepared);
             let (outcome, usage) = match end {
                 End::Ended(outcome, usage) => (outcome, usage),
@@ -91,7 +91,7 @@ impl Lane {
                 End::Panicked(reason) => (Outcome::Lost { reason }, Usage::default()),
             };
             teller.end(matches!(outcome, Outcome::Succeeded(_)));
-            turn = if waited { Duration::ZERO } else { turn.saturating_add(usage.wall) };
+            turn = if gave { Duration::ZERO } else { turn.saturating_add(usage.wall) };
             port.report([Report::Finished { id, outcome, usage }]);
             if turn >= TURN {
                 turn = Duration::ZERO;
@@ -106,13 +106,16 @@ impl Lane {
         &self,
         prepared: &Arc<Prepared>,
         attempt: &Attempt,
+        teller: &Teller,
         observer: &Arc<dyn Observer>,
     ) -> (End, bool) {
         let shared = &self.shared;
         let attempted = shared.runtime.attempt(prepared, attempt.id, &attempt.arguments, observer);
         let mut attempted = pin!(Some(attempted));
         let mut woken = pin!(self.wake.notified());
-        let mut waited = false;
+        teller.turned.store(false, Ordering::Relaxed);
+        let mut gave = None;
+        let mut turns = 0;
         let end = poll_fn(|context| {
             let poll = || attempted.as_mut().as_pin_mut().map(|attempted| attempted.poll(context));
             match catch_unwind(AssertUnwindSafe(poll)) {
@@ -121,9 +124,16 @@ impl Lane {
                 Ok(None) => return Poll::Ready(End::Panicked(broken("the attempt was gone"))),
                 Err(panic) => return Poll::Ready(End::Panicked(panicked(&*panic))),
             }
-            if !waited {
-                waited = true;
-                shared.pend();
+            if gave.is_none() {
+                gave = if teller.turned.swap(false, Ordering::Relaxed) {
+                    turns += 1;
+                    shared.queue().is_long(turns).then_some(Gave::Computing)
+                } else {
+                    Some(Gave::Waiting)
+                };
+                if let Some(gave) = gave {
+                    shared.give(gave);
+                }
                 self.port.flush();
             }
             while woken.as_mut().poll(context).is_ready() {
@@ -138,12 +148,12 @@ impl Lane {
         .await;
         // The guest is gone before its end is told, with all that it held.
         let dropped = catch_unwind(AssertUnwindSafe(|| attempted.set(None)));
-        if waited {
-            shared.queue().resume();
+        if let Some(gave) = gave {
+            shared.queue().resume(gave);
         }
         match dropped {
-            Ok(()) => (end, waited),
-            Err(panic) => (End::Panicked(panicked(&*panic)), waited),
+            Ok(()) => (end, gave.is_some()),
+            Err(panic) => (End::Panicked(panicked(&*panic)), gave.is_some()),
         }
     }
 }
@@ -167,6 +177,8 @@ struct Teller {
     cancelling: Arc<AtomicBool>,
     logs: bool,
     progress: bool,
+    /// Whether the guest gave way only because its turn was over.
+    turned: AtomicBool,
     /// The last lines, while nobody wants them.
     held: Mutex<VecDeque<Report>>,
 }
@@ -175,7 +187,7 @@ impl Teller {
     fn new(port: Port, cancelling: Arc<AtomicBool>) -> Self {
         let interest = port.interest();
         let (logs, progress) = (interest.logs, interest.progress);
-        Self { port, cancelling, logs, progress, held: Mutex::default() }
+        Self { port, cancelling, logs, progress, turned: AtomicBool::default(), held: Mutex::default() }
     }
 
     /// The attempt ended: its last lines say why, where it did not succeed.
@@ -211,6 +223,10 @@ impl Observer for Teller {
 
     fn wants_progress(&self) -> bool {
         self.progress
+    }
+
+    fn turn(&self) {
+        self.turned.store(true, Ordering::Relaxed);
     }
 
     fn cancelling(&self) -> bool {

@@ -8,6 +8,11 @@ use crate::id::AttemptId;
 use crate::model::{Attempt, Call, Cause};
 use crate::runtime::Prepared;
 
+/// So many turns of 10 ms a guest computes before another attempt is let in beside it, while as many
+/// compute as there are threads. Each that was let in doubles it: short attempts have a thread to
+/// themselves, and long ones keep nobody out for ever.
+const PATIENCE: u32 = 5;
+
 /// Prepared calls that are kept for lanes to come. Beyond it they are prepared again.
 const KEPT: usize = 1024;
 
@@ -41,6 +46,15 @@ struct Lane {
     cancelled: Option<Cause>,
 }
 
+/// Why a lane let others have its thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Gave {
+    /// Its guest waits for something.
+    Waiting,
+    /// Its guest has computed for long.
+    Computing,
+}
+
 /// What a lane does next.
 pub(super) enum Next {
     /// Execute this, of the call that the lane executed last.
@@ -69,6 +83,8 @@ pub(super) struct Queue {
     /// threads do all the work while nothing waits.
     awake: usize,
     threads: usize,
+    /// Lanes whose guests compute beside those that are awake.
+    computing: u32,
     running: usize,
     parked: usize,
 }
@@ -83,6 +99,7 @@ impl Queue {
             resting: (0..lanes).rev().collect(),
             awake: 0,
             threads: threads.max(1),
+            computing: 0,
             running: 0,
             parked: 0,
         }
@@ -103,7 +120,9 @@ impl Queue {
     pub(super) fn next(&mut self, lane: usize, last: Option<&Arc<Call>>) -> Next {
         self.leave(lane);
         loop {
-            let Some(attempt) = self.ready.pop_front() else {
+            // Lanes that are back from giving their threads away may be more than there are threads.
+            let crowded = self.awake > self.threads;
+            let Some(attempt) = (if crowded { None } else { self.ready.pop_front() }) else {
                 self.awake = self.awake.saturating_sub(1);
                 self.resting.push(lane);
                 return Next::Rest;
@@ -140,15 +159,28 @@ impl Queue {
         }
     }
 
-    /// `lane` begins to wait within its attempt: another may have its thread.
-    pub(super) fn pend(&mut self) -> Wake {
+    /// Whether a guest that has computed for so many turns is to let another in.
+    pub(super) fn is_long(&self, turns: u32) -> bool {
+        turns >= PATIENCE.checked_shl(self.computing).unwrap_or(u32::MAX)
+    }
+
+    /// A lane gives its thread away within its attempt: another may have it.
+    pub(super) fn give(&mut self, gave: Gave) -> Wake {
         self.awake = self.awake.saturating_sub(1);
+        match gave {
+            Gave::Waiting => {}
+            Gave::Computing => self.computing += 1,
+        }
         self.wake()
     }
 
-    /// A lane that waited within its attempt is back.
-    pub(super) fn resume(&mut self) {
+    /// A lane that gave its thread away is back.
+    pub(super) fn resume(&mut self, gave: Gave) {
         self.awake += 1;
+        match gave {
+            Gave::Waiting => {}
+            Gave::Computing => self.computing = self.computing.saturating_sub(1),
+        }
     }
 
     /// Whether `lane` rests still: it was woken by chance, by what was meant for its last attempt.
@@ -177,13 +209,31 @@ impl Queue {
     /// the lanes of the latter.
     pub(super) fn cancel(&mut self, ids: &[AttemptId], cause: Cause) -> (Vec<AttemptId>, Wake) {
         let ids: HashSet<&AttemptId> = ids.iter().collect();
-        let mut returned = Vec::new();
-        let mut keep = |attempt: &Attempt| {
-            let cancelled = ids.contains(&attempt.id);
-            if cancelled {
-                returned.push(attempt.id);
+        let returned = self.remove(|id| ids.contains(id));
+        let mut lanes = Vec::new();
+        for (at, lane) in self.lanes.iter_mut().enumerate() {
+            if lane.running.is_some_and(|running| ids.contains(&running)) {
+                lane.cancelled = Some(cause);
+                lanes.push(at);
             }
-            !cancelled
+        }
+        (returned, lanes)
+    }
+
+    /// Removes all that did not begin.
+    pub(super) fn take_waiting(&mut self) -> Vec<AttemptId> {
+        self.remove(|_| true)
+    }
+
+    /// Removes those that did not begin and are `meant`.
+    fn remove(&mut self, meant: impl Fn(&AttemptId) -> bool) -> Vec<AttemptId> {
+        let mut removed = Vec::new();
+        let mut keep = |attempt: &Attempt| {
+            let meant = meant(&attempt.id);
+            if meant {
+                removed.push(attempt.id);
+            }
+            !meant
         };
         self.ready.retain(&mut keep);
         for entry in self.calls.values_mut() {
@@ -193,14 +243,7 @@ impl Queue {
                 self.parked = self.parked.saturating_sub(before - waiting.len());
             }
         }
-        let mut lanes = Vec::new();
-        for (at, lane) in self.lanes.iter_mut().enumerate() {
-            if lane.running.is_some_and(|running| ids.contains(&running)) {
-                lane.cancelled = Some(cause);
-                lanes.push(at);
-            }
-        }
-        (returned, lanes)
+        removed
     }
 
     /// Why `lane`'s attempt is to end now, if it is.
@@ -236,5 +279,61 @@ impl Queue {
         if self.calls.len() >= KEPT {
             self.calls.retain(|_, entry| matches!(entry.known, Known::Preparing(_)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Type;
+    use crate::runtime::testing;
+
+    /// A queue of two threads with more attempts ready than there are lanes, and the lanes that took
+    /// one.
+    fn busy() -> (Queue, Wake) {
+        let mut queue = Queue::new(16, 2);
+        let call = Arc::new(testing::call(b"", &[], Type::unit()));
+        let attempt = |index| Attempt {
+            id: testing::attempt_id(index),
+            call: Arc::clone(&call),
+            arguments: Vec::new(),
+        };
+        let woken = queue.submit((0..100).map(attempt).collect());
+        (queue, woken)
+    }
+
+    #[test]
+    fn short_attempts_have_a_thread_to_themselves() {
+        let (queue, woken) = busy();
+        assert_eq!(woken.len(), 2);
+        assert!(!queue.is_long(PATIENCE - 1) && queue.is_long(PATIENCE));
+    }
+
+    #[test]
+    fn each_that_is_let_in_doubles_the_patience() {
+        let (mut queue, _) = busy();
+        assert_eq!(queue.give(Gave::Computing).len(), 1);
+        assert!(!queue.is_long(2 * PATIENCE - 1) && queue.is_long(2 * PATIENCE));
+        assert_eq!(queue.give(Gave::Computing).len(), 1);
+        assert!(!queue.is_long(4 * PATIENCE - 1));
+        queue.resume(Gave::Computing);
+        assert!(queue.is_long(2 * PATIENCE));
+    }
+
+    #[test]
+    fn what_waits_lets_all_lanes_begin() {
+        let (mut queue, _) = busy();
+        let begun: usize = (0..20).map(|_| queue.give(Gave::Waiting).len()).sum();
+        assert_eq!(begun, 14);
+        assert!(queue.is_long(PATIENCE));
+    }
+
+    #[test]
+    fn lanes_that_come_back_rest_while_the_threads_are_taken() {
+        let (mut queue, woken) = busy();
+        let let_in = queue.give(Gave::Computing);
+        queue.resume(Gave::Computing);
+        assert!(matches!(queue.next(woken[0], None), Next::Rest), "two others are awake");
+        assert!(matches!(queue.next(let_in[0], None), Next::Prepare(_)));
     }
 }

@@ -150,6 +150,25 @@ async fn cancel_returns_what_waits_and_stops_what_runs() {
 }
 
 #[tokio::test]
+async fn asked_to_stop_it_hands_back_what_waits_and_lets_run_what_runs() {
+    let wasm = sleeper(300);
+    let call = Arc::new(call(&wasm, &[], Type::unit()));
+    let running = Running::new(2, ALL, &[(&wasm, &call)]).await;
+    running.submit(&call, 0..100, &[]);
+    let started =
+        |reports: &[Report]| reports.iter().filter(|it| matches!(it, Report::Started { .. })).count();
+    let before = running.until(|reports| started(reports) == 2).await;
+    running.executor.announce_cancel();
+    let after = running.ends(100).await;
+    assert_eq!(started(&after), 0, "some began after that");
+    let ends = outcomes(&[before, after].concat());
+    let (finished, returned): (Vec<_>, Vec<_>) = ends.values().partition(|end| end.is_some());
+    assert_eq!((finished.len(), returned.len()), (2, 98));
+    assert!(finished.iter().all(|end| **end == Some(Outcome::Succeeded(Value::unit()))));
+    running.executor.drain().await;
+}
+
+#[tokio::test]
 async fn a_component_that_does_not_load_rejects_its_attempts_alone() {
     let (good, bad) = (echo(), wat::parse_str("(module)").unwrap());
     let good_call = Arc::new(call(&good, &[Type::bytes()], Type::bytes()));

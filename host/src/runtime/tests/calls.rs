@@ -48,6 +48,28 @@ async fn scalars_and_pairs_are_called_fast_and_right() {
     assert_eq!(outcome, Outcome::Succeeded(Value::U64(3 * u64::from(u32::MAX))));
 }
 
+/// 32 MiB are more than fits through dynamic values, which take forty times as much.
+#[tokio::test]
+async fn a_large_list_of_bytes_or_texts_is_called_fast_and_right() {
+    let bench = Bench::new(4);
+    let text = "né".repeat(1 << 20);
+    for (element, name, values) in [
+        (Type::bytes(), "(list u8)", [bytes(b"a"), bytes(&vec![7; 32 << 20]), bytes(b"")]),
+        (Type::String, "string", [Value::string(""), Value::string(&text), Value::string("z")]),
+    ] {
+        // Returns the second of them.
+        let wasm = function(
+            &format!(r#"(param "a" (list {name})) (result {name})"#),
+            r#"(func (export "run") (param i32 i32) (result i32) (i32.add (local.get 0) (i32.const 8)))"#,
+        );
+        let call = call(&wasm, &[Type::list(element.clone())], element);
+        let second = values[1].clone();
+        let outcome = bench.outcome(&wasm, call, &[Value::List(Arc::new(values))]).await;
+        // No assert_eq: it would print all of it.
+        assert!(outcome == Outcome::Succeeded(second), "{}", outcome.message().unwrap_or_default());
+    }
+}
+
 #[tokio::test]
 async fn records_go_through_dynamic_values() {
     let bench = Bench::new(4);

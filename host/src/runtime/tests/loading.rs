@@ -166,24 +166,50 @@ fn twins_share_code_and_flavours_do_not() {
     }
 }
 
-#[tokio::test]
-async fn what_does_not_fit_the_pool_runs_on_demand_with_a_warning() {
-    let bench = Bench::new(1);
-    let instances = "(core instance (instantiate $M))".repeat(300);
-    let wasm = wat::parse_str(format!(
+/// A component that runs `module` (text after `(core module $M`) `times` over, and does no more.
+fn many(module: &str, times: usize) -> Vec<u8> {
+    let instances = "(core instance (instantiate $M))".repeat(times);
+    wat::parse_str(format!(
         r#"(component
-            (core module $M)
+            (core module $M {module})
             {instances}
             (core module $Main (func (export "run")))
             (core instance $main (instantiate $Main))
             (func $run (canon lift (core func $main "run")))
             (export "run" (func $run)))"#
     ))
-    .unwrap();
-    let outcome = bench.outcome(&wasm, call(&wasm, &[], Type::unit()), &[]).await;
-    assert_eq!(outcome, Outcome::Succeeded(Value::unit()));
-    let warnings = bench.runtime.take_warnings();
-    assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].1.contains(&Digest::of(&wasm).to_string()), "{:?}", warnings[0]);
-    assert!(bench.runtime.take_warnings().is_empty());
+    .unwrap()
+}
+
+#[tokio::test]
+async fn what_does_not_fit_the_pool_runs_on_demand_with_a_warning() {
+    for (what, wasm) in [
+        ("core instances", many("", 300)),
+        ("memories", many("(memory 1)", 17)),
+        ("tables", many("(table 1 funcref)", 65)),
+        ("table elements", many("(table 200000 funcref)", 1)),
+    ] {
+        let bench = Bench::new(1);
+        let outcome = bench.outcome(&wasm, call(&wasm, &[], Type::unit()), &[]).await;
+        assert_eq!(outcome, Outcome::Succeeded(Value::unit()), "{what}");
+        let warnings = bench.runtime.take_warnings();
+        assert_eq!(warnings.len(), 1, "{what}: {warnings:?}");
+        assert!(warnings[0].1.contains(&Digest::of(&wasm).to_string()), "{what}: {:?}", warnings[0]);
+        assert!(bench.runtime.take_warnings().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_most_that_fits_the_pool_runs_even_where_there_is_one_slot() {
+    for (what, wasm) in [
+        ("core instances", many("", 250)),
+        ("memories", many("(memory 1)", 16)),
+        ("tables", many("(table 1 funcref)", 64)),
+    ] {
+        let bench = Bench::new(1);
+        let run = bench.outcome(&wasm, call(&wasm, &[], Type::unit()), &[]);
+        let outcome = tokio::time::timeout(std::time::Duration::from_secs(20), run).await;
+        assert_eq!(outcome, Ok(Outcome::Succeeded(Value::unit())), "{what}");
+        assert!(bench.runtime.take_warnings().is_empty(), "{what}");
+    }
 }

@@ -11,6 +11,10 @@ impl Guest for Component {
         argument
     }
 
+    fn gather(parts: Vec<Vec<u8>>) -> u64 {
+        parts.iter().map(|part| part.len() as u64).sum()
+    }
+
     fn burn(iterations: u64) -> u64 {
         // xorshift: each round needs the one before, so no round can be left out.
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;

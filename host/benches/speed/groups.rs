@@ -1,0 +1,134 @@
+//! Groups of tasks: what a branch costs against the bare engine, what features cost, and whether
+//! cores and waits are used.
+
+use super::child::processor;
+use super::floor::Floor;
+use super::product::Product;
+use super::table::{Bound, Table};
+use super::{cores, micros};
+
+const ROUNDS: usize = 10;
+pub(crate) const BRANCHES: u32 = 200_000;
+
+/// A group of `branches` calls that do nothing with 64 bytes. `task` is more TOML for the task.
+pub(crate) fn no_ops(branches: u32, task: &str) -> String {
+    format!(
+        r#"
+        [components]
+        bench = "bench.wasm"
+        [tasks.noop]
+        run = "bench#noop"
+        with = {{ argument = {{ text = "{}" }} }}
+        {task}
+        [groups.many]
+        task = "noop"
+        for-each = {{ range = [0, {branches}] }}
+        max-branches = {branches}
+        [outputs]
+        "#,
+        "x".repeat(64)
+    )
+}
+
+/// A sandboxed call that does nothing, through all of flowhost, against the bare engine.
+pub(crate) fn no_op(table: &Table) {
+    let floor = Floor::new(cores());
+    let product = Product::new(&no_ops(BRANCHES, ""));
+    floor.run(BRANCHES / 10);
+    product.run();
+    let (mut floors, mut products) = (Vec::new(), Vec::new());
+    let (mut ratios, mut busy) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let began = processor();
+        let least = micros(floor.run(BRANCHES), BRANCHES);
+        let between = processor();
+        let whole = micros(product.run(), BRANCHES);
+        busy.push((processor() - between) / (between - began));
+        floors.push(least);
+        products.push(whole);
+        ratios.push(whole / least);
+    }
+    table.row("no-op: bare engine loop, a task", floors, "µs", Bound::None);
+    table.row("no-op: flowhost, a branch", products, "µs", Bound::None);
+    table.row("no-op: flowhost against the loop", ratios, "times", Bound::AtMost(1.2));
+    // On a machine with other work the wall's clock favours whoever has more threads.
+    table.row("no-op: the same in processor time", busy, "times", Bound::AtMost(1.2));
+}
+
+/// The same group with all that guards a task, against none of it.
+pub(crate) fn features(table: &Table) {
+    const BRANCHES: u32 = 100_000;
+    let measures = [
+        ("a limit on time", r#"limits = { timeout = "10s" }"#),
+        ("a directory granted", r#"grants = { read = ["."] }"#),
+        (
+            "limits on memory, output and time, a directory, retries",
+            r#"limits = { memory = "16MiB", output = "1MiB", timeout = "10s" }
+               grants = { read = ["."] }
+               retry = { max-attempts = 3, on = ["failed", "trapped", "timed-out"] }"#,
+        ),
+    ];
+    let none = Product::new(&no_ops(BRANCHES, ""));
+    none.run();
+    for (name, task) in measures {
+        let guarded = Product::new(&no_ops(BRANCHES, task));
+        guarded.run();
+        let ratios = (0..ROUNDS).map(|_| {
+            let used = |product: &Product| {
+                let began = processor();
+                product.run();
+                processor() - began
+            };
+            let without = used(&none);
+            used(&guarded) / without
+        });
+        let row = format!("no-op with {name}: processor time, against without");
+        table.row(&row, ratios.collect(), "times", Bound::None);
+    }
+}
+
+/// A group that only computes, on all cores against one.
+pub(crate) fn cpu_bound(table: &Table) {
+    let product = |concurrency: &str| {
+        Product::new(&format!(
+            r#"
+            [components]
+            bench = "bench.wasm"
+            [tasks.burn]
+            run = "bench#burn"
+            with = {{ iterations = 10_000_000 }}
+            [groups.many]
+            task = "burn"
+            for-each = {{ range = [0, 64] }}
+            {concurrency}
+            "#
+        ))
+    };
+    let (one, all) = (product("concurrency = 1"), product(""));
+    all.run();
+    let ratios = (0..ROUNDS / 2).map(|_| one.run().as_secs_f64() / all.run().as_secs_f64());
+    table.row("CPU-bound group: all cores against one", ratios.collect(), "times", Bound::AtLeast(1.9));
+}
+
+/// Branches that only wait, side by side against one after the other.
+pub(crate) fn sleeping(table: &Table) {
+    let product = |concurrency: &str| {
+        Product::new(&format!(
+            r#"
+            [components]
+            bench = "bench.wasm"
+            [tasks.sleep]
+            run = "bench#sleep"
+            with = {{ ms = 100 }}
+            [groups.many]
+            task = "sleep"
+            for-each = {{ range = [0, 16] }}
+            {concurrency}
+            "#
+        ))
+    };
+    let (one, all) = (product("concurrency = 1"), product(""));
+    all.run();
+    let ratios = (0..3).map(|_| one.run().as_secs_f64() / all.run().as_secs_f64());
+    table.row("16 branches that sleep 100 ms: side by side", ratios.collect(), "times", Bound::AtLeast(12.0));
+}

@@ -1,0 +1,47 @@
+//! Whole processes: what one short run costs when its component is compiled already.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::product;
+use super::table::{Bound, Table};
+
+const ROUNDS: usize = 300;
+
+pub(crate) fn measure(table: &Table) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(product::component(), folder.path().join("bench.wasm")).unwrap();
+    let workflow = r#"
+        [components]
+        bench = "bench.wasm"
+        [tasks.one]
+        run = "bench#noop"
+        with = { argument = { text = "hello" } }
+        "#;
+    std::fs::write(folder.path().join("workflow.toml"), workflow).unwrap();
+    let time = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flowhost"));
+        command.args(words).current_dir(folder.path()).env("XDG_CACHE_HOME", folder.path());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let began = Instant::now();
+        assert!(command.status().unwrap().success(), "{words:?}");
+        began.elapsed()
+    };
+    let version = || time(&["--version"]);
+    let check = || time(&["check", "workflow.toml"]);
+    let run = || time(&["run", "--progress", "none", "workflow.toml"]);
+    run();
+    let ms = |elapsed: Duration| elapsed.as_secs_f64() * 1e3;
+    let (mut versions, mut checks, mut runs) = (Vec::new(), Vec::new(), Vec::new());
+    let mut ratios = Vec::new();
+    for _ in 0..ROUNDS {
+        versions.push(ms(version()));
+        checks.push(ms(check()));
+        runs.push(ms(run()));
+        ratios.push(runs[runs.len() - 1] / versions[versions.len() - 1]);
+    }
+    table.row("process: flowhost --version", versions, "ms", Bound::None);
+    table.row("process: flowhost check, one task", checks, "ms", Bound::None);
+    table.row("process: flowhost run, one task, code cached", runs, "ms", Bound::None);
+    table.row("process: that run against --version", ratios, "times", Bound::AtMost(8.0));
+}
