@@ -134,10 +134,12 @@ impl Run {
             Ok(ended) => ended,
             Err(failure) => return host::failed(&failure),
         };
-        for (name, path) in &ended.outputs.files {
+        // Whoever reads JSON lines finds nothing else on standard error.
+        let told = self.progress != Style::Json;
+        for (name, path) in ended.outputs.files.iter().filter(|_| told) {
             say(&format!("output {name}: {}", path.display()));
         }
-        for name in &ended.outputs.left_out {
+        for name in ended.outputs.left_out.iter().filter(|_| told) {
             say(&format!("output {name}: left out, because what it needs has no value"));
         }
         if ended.outputs.values.is_empty() && !ended.outputs.left_out.is_empty() {
