@@ -57,6 +57,8 @@ fn call(wasm: &[u8]) -> Arc<Call> {
         limits: Limits::default(),
         directories: Vec::new(),
         environment: Vec::new(),
+        net: Arc::new([]),
+        http: Arc::new([]),
         deterministic: None,
         run: RunId(Arc::from("run")),
         task: Arc::from("task"),

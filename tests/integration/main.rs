@@ -16,6 +16,8 @@ mod groups;
 mod guests;
 mod interrupts;
 mod limits;
+mod network;
 mod outputs;
 mod progress;
 mod repository;
+mod trust;

@@ -3,11 +3,15 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on may panic")]
 
+mod servers;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+
+pub use servers::Server;
 
 /// The repository.
 #[must_use]

@@ -1,6 +1,9 @@
 //! Groups of tasks: what a branch costs against the bare engine, what features cost, and whether
 //! cores and waits are used.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
 use super::child::processor;
 use super::floor::Floor;
 use super::product::Product;
@@ -106,8 +109,40 @@ pub(crate) fn cpu_bound(table: &Table) {
     };
     let (one, all) = (product("concurrency = 1"), product(""));
     all.run();
-    let ratios = (0..ROUNDS / 2).map(|_| one.run().as_secs_f64() / all.run().as_secs_f64());
-    table.row("CPU-bound group: all cores against one", ratios.collect(), "times", Bound::AtLeast(1.9));
+    let (mut plains, mut gains, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS / 2 {
+        let plain = plain_threads(1).as_secs_f64() / plain_threads(cores()).as_secs_f64();
+        let gain = one.run().as_secs_f64() / all.run().as_secs_f64();
+        plains.push(plain);
+        gains.push(gain);
+        ratios.push(gain / plain);
+    }
+    table.row("plain threads that compute: all cores against one", plains, "times", Bound::None);
+    table.row("CPU-bound group: all cores against one", gains, "times", Bound::AtLeast(1.9));
+    table.row("CPU-bound group: of what plain threads gain", ratios, "of it", Bound::AtLeast(0.95));
+}
+
+/// What the machine itself gives: the guest's loop, natively, on so many threads that share the work.
+fn plain_threads(threads: usize) -> Duration {
+    let left = AtomicU32::new(64);
+    let took = |left: u32| left.checked_sub(1);
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, took).is_ok() {
+                    let mut state = std::hint::black_box(0x9e37_79b9_7f4a_7c15_u64);
+                    for _ in 0..10_000_000 {
+                        state ^= state << 13;
+                        state ^= state >> 7;
+                        state ^= state << 17;
+                    }
+                    std::hint::black_box(state);
+                }
+            });
+        }
+    });
+    began.elapsed()
 }
 
 /// Branches that only wait, side by side against one after the other.

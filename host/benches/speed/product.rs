@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use flowhost::executor::{InProcess, InProcessSettings};
-use flowhost::manifest::{self, Options};
+use flowhost::manifest::{self, Options, Trust};
 use flowhost::model::{Status, Workflow};
 use flowhost::run::{Settings, Stopper};
 use flowhost::runtime::{self, Runtime};
@@ -56,6 +56,7 @@ impl Product {
             concurrency: None,
             current: folder.path().to_owned(),
             environment: &|_| None,
+            trust: Trust::Full,
         };
         let loaded = manifest::load(&file, &options).unwrap_or_else(|problems| panic!("{problems}"));
         Self {

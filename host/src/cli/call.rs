@@ -14,8 +14,8 @@ use crate::id::NodeId;
 use crate::interface;
 use crate::manifest::{duration, size};
 use crate::model::{
-    Component, Directory, Entry, EnvironmentValue, Expr, Grants, Kind, Limits, Node, Output, Policy,
-    Signature, Source, Task, Type, Value, Workflow,
+    AddressError, AddressRange, Component, Directory, Entry, EnvironmentValue, Expr, Grants, Kind, Limits,
+    Node, Origin, OriginError, Output, Policy, Signature, Source, Task, Type, Value, Workflow,
 };
 
 #[derive(clap::Args, Debug)]
@@ -41,6 +41,12 @@ pub(super) struct Call {
     /// An environment variable that the function sees. Repeatable
     #[arg(long = "env", value_name = "NAME=VALUE", env = "FLOWHOST_ENV", value_parser = pair)]
     environment: Vec<(String, String)>,
+    /// Addresses that the function may connect to, such as 127.0.0.1:6379 or 10.0.0.0/8:1024-2048. Repeatable
+    #[arg(long, value_name = "RANGE", env = "FLOWHOST_NET", value_delimiter = ',', value_parser = net)]
+    net: Vec<AddressRange>,
+    /// An origin that the function may send requests to, such as https://api.example.com. Repeatable
+    #[arg(long, value_name = "ORIGIN", env = "FLOWHOST_HTTP", value_delimiter = ',', value_parser = http)]
+    http: Vec<Origin>,
     /// The most memory
     #[arg(long, value_name = "SIZE", default_value = "256MiB", env = "FLOWHOST_MEMORY", value_parser = size)]
     memory: u64,
@@ -89,8 +95,20 @@ enum CallError {
     Missing { name: Arc<str>, ty: Type, example: String },
     #[error("the argument `{name}` is no {ty}: {reason}")]
     Argument { name: Arc<str>, ty: Type, reason: String },
-    #[error("a deterministic call reaches no directories: leave --read and --write out")]
+    #[error(
+        "a deterministic call reaches no directories and no network: leave --read, --write, --net and --http out"
+    )]
     Reaches,
+}
+
+/// For a flag.
+fn net(text: &str) -> Result<AddressRange, String> {
+    text.parse().map_err(|error: AddressError| format!("{error}; {}", error.help()))
+}
+
+/// For a flag.
+fn http(text: &str) -> Result<Origin, String> {
+    text.parse().map_err(|error: OriginError| format!("{error}; {}", error.help()))
 }
 
 impl Call {
@@ -154,12 +172,14 @@ impl Call {
                 needs: [NodeId(0)].into(),
                 file: self.output.as_deref().map(absolute).transpose()?,
             }],
-            nodes: vec![Node { name, after: [].into(), when: None, kind: Kind::Task(task), value }],
+            nodes: vec![Node { name, after: [].into(), when: None, kind: Kind::Task(Box::new(task)), value }],
         })
     }
 
     fn policy(&self) -> Result<Policy, CallError> {
-        if self.deterministic && !(self.read.is_empty() && self.write.is_empty()) {
+        let reaches = !(self.read.is_empty() && self.write.is_empty());
+        let connects = !(self.net.is_empty() && self.http.is_empty());
+        if self.deterministic && (reaches || connects) {
             return Err(CallError::Reaches);
         }
         let directory = |(path, write): (&PathBuf, bool)| {
@@ -186,6 +206,8 @@ impl Call {
             grants: Grants {
                 directories: read.chain(write).map(directory).collect::<Result<_, _>>()?,
                 environment: environment.collect(),
+                net: self.net.clone(),
+                http: self.http.clone(),
             },
             deterministic: self.deterministic,
             ..Policy::default()

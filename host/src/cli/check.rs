@@ -41,7 +41,7 @@ fn summary(loaded: &Loaded) -> String {
         count(workflow.outputs.len(), "output"),
     )];
     if loaded.asks.is_empty() {
-        lines.push("asks for nothing: no directories, no environment".to_owned());
+        lines.push("asks for nothing: no directories, no environment, no network".to_owned());
     }
     lines.extend(loaded.asks.iter().map(|ask| format!("asks for {ask}")));
     lines.join("\n")

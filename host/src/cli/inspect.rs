@@ -68,7 +68,8 @@ fn import_note(interface: &Interface, name: &str) -> &'static str {
     }
     match imports::find(name).and_then(|provided| provided.needs) {
         Some("env") => "the environment, with an `env` grant",
-        Some("net") => "the network: denied, this version has no `net` grant",
+        Some("net") => "the network by address, with a `net` grant",
+        Some("http") => "requests over HTTP, with an `http` grant",
         Some(_) => "directories, with a `read` or `write` grant",
         None => "",
     }

@@ -6,7 +6,7 @@ use super::exit::Exit;
 use super::output::{error, result, say};
 use super::progress::Style;
 use super::{build, host};
-use crate::manifest::{self, Loaded};
+use crate::manifest::{self, Loaded, Trust};
 use crate::model::{Form, Group, Items, Kind, Workflow};
 use crate::run::Environment;
 
@@ -27,6 +27,26 @@ pub(super) struct Source {
     /// Build the components that have a `build` first
     #[arg(long, env = "FLOWHOST_BUILD", value_parser = clap::builder::FalseyValueParser::new())]
     build: bool,
+    /// The file is somebody else's: build nothing, and of the environment and the network give it only
+    /// what --allow names
+    #[arg(long, env = "FLOWHOST_UNTRUSTED", value_parser = clap::builder::FalseyValueParser::new())]
+    untrusted: bool,
+    /// What an untrusted file may be given: env=NAME, net=ADDRESS:PORT or http=ORIGIN. Repeatable
+    #[arg(long, value_name = "KIND=VALUE", env = "FLOWHOST_ALLOW", value_delimiter = ',')]
+    allow: Vec<manifest::Allow>,
+}
+
+/// Why a file is not even read.
+#[derive(Debug, thiserror::Error)]
+enum TrustError {
+    #[error(
+        "--build would run the commands of an untrusted file: build its components yourself, or leave --untrusted out"
+    )]
+    Build,
+    #[error(
+        "--allow says what an untrusted file may be given: add --untrusted, or leave it out to give all that the file asks for"
+    )]
+    Allow,
 }
 
 #[derive(clap::Args, Debug)]
@@ -55,6 +75,15 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl Source {
+    fn trust(&self) -> Result<Trust, TrustError> {
+        match (self.untrusted, self.build, self.allow.is_empty()) {
+            (true, true, _) => Err(TrustError::Build),
+            (true, false, _) => Ok(Trust::Only(self.allow.clone())),
+            (false, _, true) => Ok(Trust::Full),
+            (false, _, false) => Err(TrustError::Allow),
+        }
+    }
+
     /// Builds where asked, and loads. Problems are printed. `environment` says which secrets there are.
     pub(super) fn load(&self, concurrency: Option<u32>, environment: &Environment) -> Result<Loaded, Exit> {
         let usage = |problem: &dyn std::error::Error| {
@@ -65,6 +94,7 @@ impl Source {
             say(&problems.to_string());
             Exit::Usage
         };
+        let trust = self.trust().map_err(|failure| usage(&failure))?;
         if self.build {
             let builds = manifest::builds(&self.file).map_err(problems)?;
             build::build(&builds).map_err(|failure| usage(&failure))?;
@@ -80,6 +110,7 @@ impl Source {
             concurrency,
             current: std::env::current_dir().map_err(|failure| usage(&failure))?,
             environment,
+            trust,
         };
         let loaded = manifest::load(&self.file, &options).map_err(problems)?;
         host::allowed(&loaded.workflow)?;

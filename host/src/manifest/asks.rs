@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::model::{EnvironmentValue, Grants};
+use crate::model::{AddressRange, EnvironmentValue, Grants, Origin};
 
 /// Something that the file asks for, and the tasks that ask.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,6 +28,10 @@ pub enum Access {
     Variable(Arc<str>),
     /// A variable of flowhost's own environment.
     Secret(Arc<str>),
+    /// Addresses to connect to and send to.
+    Net(AddressRange),
+    /// An origin to send requests to.
+    Http(Origin),
 }
 
 impl fmt::Display for Access {
@@ -37,6 +41,8 @@ impl fmt::Display for Access {
             Self::Write(path) => write!(f, "write {}", path.display()),
             Self::Variable(name) => write!(f, "environment {name}"),
             Self::Secret(name) => write!(f, "secret {name}"),
+            Self::Net(range) => write!(f, "net {range}"),
+            Self::Http(origin) => write!(f, "http {origin}"),
         }
     }
 }
@@ -74,7 +80,9 @@ impl Asks {
             EnvironmentValue::Secret { name } => Access::Secret(Arc::clone(name)),
         });
         let secrets = secrets.into_iter().map(|name| Access::Secret(Arc::clone(name)));
-        for what in directories.chain(environment).chain(secrets) {
+        let net = grants.net.iter().map(|range| Access::Net(*range));
+        let http = grants.http.iter().map(|origin| Access::Http(origin.clone()));
+        for what in directories.chain(environment).chain(secrets).chain(net).chain(http) {
             let position = *self.positions.entry(what.clone()).or_insert(self.list.len());
             if position == self.list.len() {
                 self.list.push(Ask { what, tasks: Vec::new() });

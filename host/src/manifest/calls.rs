@@ -189,6 +189,15 @@ impl<'t> Reader<'_, 't> {
                 "hand it the files as arguments, { file = \"path\" }, or take `deterministic` away",
             );
         }
+        if let (Some(tree), Some(grants)) = (settings.grants, grants)
+            && !(grants.net.is_empty() && grants.http.is_empty())
+        {
+            scope.findings.at_with_help(
+                tree.span,
+                format!("task `{name}` is deterministic, so it cannot reach the network, which may change"),
+                "let another task fetch what it needs and hand it on, or take `deterministic` away",
+            );
+        }
         let Some((_, interface)) = self.components.read.get(called.component) else { return };
         for import in interface.nondeterministic() {
             scope.findings.at_with_help(

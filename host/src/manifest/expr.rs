@@ -13,6 +13,7 @@ use super::span::{Inside, Span};
 use super::suggest;
 use super::template::{self, Piece};
 use super::tree::{Data, Entry, Tree};
+use super::trust::is_variable;
 use crate::interface;
 use crate::model::{Base, Expr, Part, Source, Type, Value};
 
@@ -282,8 +283,11 @@ impl Scope<'_> {
     /// The name of a variable of flowhost's own environment, which must be set.
     pub(super) fn variable(&self, tree: &Tree) -> Option<Arc<str>> {
         let name = string(tree, "`env`", self.findings)?.value;
-        if name.is_empty() || name.contains(['=', '\0']) {
+        if !is_variable(name) {
             self.findings.at(tree.span, format!("`{name}` cannot be the name of an environment variable"));
+            return None;
+        }
+        if !self.may_read(name, tree.span) {
             return None;
         }
         if (self.environment)(name).is_none() {

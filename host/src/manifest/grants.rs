@@ -1,5 +1,5 @@
-//! What a task may reach: directories below the root and environment variables. Decides what may be
-//! asked for; opens and hands out nothing.
+//! What a task may reach: directories below the root, environment variables, and what `network` reads.
+//! Decides what may be asked for; opens and hands out nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,9 +8,10 @@ use super::fields::{Fields, Keys, table, wrong_kind};
 use super::scope::Scope;
 use super::span::Span;
 use super::tree::{Data, Entry, Tree};
+use super::trust::is_variable;
 use crate::model::{Directory, EnvironmentValue, Grants};
 
-const GRANTS: Keys = Keys { known: &["read", "write", "env"], later: &["net", "http"] };
+const GRANTS: Keys = Keys { known: &["read", "write", "env", "net", "http"], later: &[] };
 /// Each is opened once a run; more are a mistake.
 const MOST_DIRECTORIES: usize = 1000;
 const DIRECTORY: Keys = Keys { known: &["path", "as"], later: &[] };
@@ -62,6 +63,9 @@ impl Scope<'_> {
                 None => whole = false,
             }
         }
+        let (net, http) = (self.net(&fields), self.http(&fields));
+        grants.net = net?;
+        grants.http = http?;
         whole.then_some(grants)
     }
 
@@ -127,7 +131,7 @@ impl Scope<'_> {
 
     fn environment_value(&self, entry: &Entry) -> Option<EnvironmentValue> {
         let name = entry.key.as_str();
-        if name.is_empty() || name.contains(['=', '\0']) {
+        if !is_variable(name) {
             self.findings.at(entry.span, format!("`{name}` cannot be the name of an environment variable"));
             return None;
         }

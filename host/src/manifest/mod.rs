@@ -14,6 +14,7 @@ mod inputs;
 mod item_uses;
 mod items;
 mod literal;
+mod network;
 mod outputs;
 mod paths;
 mod raw;
@@ -24,6 +25,7 @@ mod span;
 mod suggest;
 mod template;
 mod tree;
+mod trust;
 mod units;
 
 use std::io::Read as _;
@@ -34,6 +36,7 @@ pub use asks::{Access, Ask};
 pub use components::Build;
 pub use diagnostics::{Diagnostic, Place, Problems};
 pub use span::Span;
+pub use trust::{Allow, AllowError, Trust};
 pub use units::{UnitError, duration, size};
 
 use crate::digest::Digest;
@@ -65,6 +68,8 @@ pub struct Options<'o> {
     pub current: PathBuf,
     /// flowhost's own environment.
     pub environment: &'o dyn Fn(&str) -> Option<String>,
+    /// How far the file is trusted.
+    pub trust: Trust,
 }
 
 /// A workflow file that was found right.
@@ -219,6 +224,7 @@ fn load_text(path: &Path, source: &str, options: &Options<'_>, findings: &Findin
         names,
         folders: &folders,
         environment: options.environment,
+        trust: &options.trust,
         findings,
         source,
         item: Item::None("this is outside of all tasks"),

@@ -223,8 +223,9 @@ impl<'t> Reader<'_, '_, 't> {
                 after(&task.after, &outside);
                 let when = self.when(task.when, &outside);
                 let called = self.plan.calls.get(task.name.value).and_then(Option::as_ref);
-                let kind =
-                    called.and_then(|called| self.calls.task(task, called, None, &outside)).map(Kind::Task);
+                let kind = called
+                    .and_then(|called| self.calls.task(task, called, None, &outside))
+                    .map(|task| Kind::Task(Box::new(task)));
                 (when, kind)
             }
             Planned::Group(group) => {

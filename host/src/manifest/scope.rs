@@ -11,6 +11,7 @@ use super::paths::Folders;
 use super::span::{Inside, Span};
 use super::suggest;
 use super::template::Reference;
+use super::trust::Trust;
 use crate::id::NodeId;
 use crate::model::{Source, Type, Value};
 
@@ -59,6 +60,7 @@ pub(super) struct Scope<'a> {
     pub(super) names: &'a Names<'a>,
     pub(super) folders: &'a Folders,
     pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) trust: &'a Trust,
     pub(super) findings: &'a Findings,
     pub(super) source: &'a str,
     pub(super) item: Item<'a>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Directory, Entry, Limits, Signature, Value};
+use super::{AddressRange, Directory, Entry, Limits, Origin, Signature, Value};
 use crate::digest::Digest;
 use crate::id::{AttemptId, RunId};
 
@@ -35,6 +35,10 @@ pub struct Call {
     pub directories: Vec<Directory>,
     /// Environment variables that an attempt sees, secrets resolved.
     pub environment: Vec<(Arc<str>, Arc<str>)>,
+    /// Addresses that an attempt may connect to by TCP and send to by UDP.
+    pub net: Arc<[AddressRange]>,
+    /// Origins that an attempt may send requests to.
+    pub http: Arc<[Origin]>,
     /// The seed of a deterministic task; none for an ordinary one.
     pub deterministic: Option<u64>,
     /// The run.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::{AddressRange, Origin};
+
 /// What one attempt may reach.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Grants {
@@ -12,6 +14,10 @@ pub struct Grants {
     pub directories: Vec<Directory>,
     /// Environment variables: name and value.
     pub environment: Vec<(Arc<str>, EnvironmentValue)>,
+    /// Addresses that may be connected to by TCP and sent to by UDP.
+    pub net: Vec<AddressRange>,
+    /// Origins that may be sent requests.
+    pub http: Vec<Origin>,
 }
 
 /// A granted directory.

@@ -43,6 +43,8 @@ pub const PROVIDED: &[Provided] = &[
     provided("wasi:clocks/wall-clock", "0.2.12"),
     provided("wasi:filesystem/preopens", "0.2.12").needs("read or write"),
     provided("wasi:filesystem/types", "0.2.12").needs("read or write"),
+    provided("wasi:http/outgoing-handler", "0.2.12").needs("http"),
+    provided("wasi:http/types", "0.2.12"),
     provided("wasi:io/error", "0.2.12"),
     provided("wasi:io/poll", "0.2.12"),
     provided("wasi:io/streams", "0.2.12"),

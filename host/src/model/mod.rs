@@ -1,11 +1,13 @@
 //! What flowhost talks about, as plain data: no I/O, no async, no engine.
 
+mod address_range;
 mod attempt;
 mod event;
 mod grants;
 mod group;
 pub mod imports;
 mod limits;
+mod origin;
 mod outcome;
 mod policy;
 mod task;
@@ -13,11 +15,13 @@ mod types;
 mod value;
 mod workflow;
 
+pub use address_range::{AddressError, AddressRange};
 pub use attempt::{Attempt, Call};
 pub use event::{Counts, Event, Fact, Level, Place, RunStarted, Status, Stream, Warning};
 pub use grants::{Directory, EnvironmentValue, Grants};
 pub use group::{Form, Group, MAX_BRANCHES, Member, Merge, OnFailure, file_item_type};
 pub use limits::{Limits, MIB};
+pub use origin::{Host, Origin, OriginError, Scheme};
 pub use outcome::{Cause, Ending, Outcome, Usage};
 pub use policy::{Executor, LOST_BUDGET, Policy, Retry, RetryOn};
 pub use task::{Base, Entry, Expr, Items, Part, Signature, Source, Task};

@@ -133,7 +133,7 @@ impl Node {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Kind {
     /// One task.
-    Task(Task),
+    Task(Box<Task>),
     /// A fan-out.
     Group(Group),
 }

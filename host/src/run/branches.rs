@@ -109,6 +109,8 @@ impl Making<'_> {
             limits: policy.limits.clone(),
             directories: policy.grants.directories.clone(),
             environment: environment.collect(),
+            net: policy.grants.net.as_slice().into(),
+            http: policy.grants.http.as_slice().into(),
             deterministic: policy.deterministic.then_some(self.seed),
             run: self.run.clone(),
             task: Arc::clone(&task.name),

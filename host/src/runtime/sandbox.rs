@@ -11,6 +11,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::Observer;
 use super::host::deterministic::Virtual;
+use super::host::http::Http;
+use super::host::sockets;
 use super::limiter::Limiter;
 use super::prepare::Prepared;
 use super::stdio::Speech;
@@ -37,6 +39,7 @@ pub(super) struct State {
     /// Clock and randomness of a deterministic attempt.
     pub(super) virtual_host: Option<Box<Virtual>>,
     wasi: Option<Box<WasiCtx>>,
+    http: Option<Box<Http>>,
     speech: Option<Speech>,
     command: Option<Box<Command>>,
     progress: Option<Box<Pace>>,
@@ -82,6 +85,7 @@ impl State {
             deadline: None,
             virtual_host,
             wasi: None,
+            http: None,
             speech: None,
             command,
             progress: None,
@@ -115,6 +119,18 @@ impl State {
         }
     }
 
+    /// The guest's HTTP, with the table of its handles.
+    pub(super) fn http_and_table(&mut self) -> (&mut Http, &mut ResourceTable) {
+        let http = match self.http.take() {
+            Some(http) => http,
+            None => {
+                let speech = self.speech().clone();
+                Box::new(Http::new(&self.prepared.call, speech))
+            }
+        };
+        (self.http.insert(http), &mut self.table)
+    }
+
     fn build_wasi(&mut self) -> WasiCtx {
         let speech = self.speech().clone();
         let granted = &self.prepared.call.environment;
@@ -123,6 +139,7 @@ impl State {
             .max_random_size(RANDOM_BYTES)
             .stdout(speech.pipe(Stream::Stdout))
             .stderr(speech.pipe(Stream::Stderr));
+        sockets::grant(&mut builder, &self.prepared.call.net, &speech);
         match &mut self.command {
             None => {
                 builder.envs(granted);

@@ -134,6 +134,8 @@ pub(crate) fn call(wasm: &[u8], parameters: &[Type], result: Type) -> Call {
         limits: Limits::default(),
         directories: Vec::new(),
         environment: Vec::new(),
+        net: Arc::new([]),
+        http: Arc::new([]),
         deterministic: None,
         run: RunId(Arc::from("20260101-000000-test00")),
         task: Arc::from("task"),

@@ -78,7 +78,7 @@ mod tests {
     fn a_plan_follows_the_workflow() {
         let for_each = Form::ForEach { task: Box::new(task(2)), items: Items::Range { start: 0, end: 9 } };
         let members = [4, 5].map(|attempts| Member { task: task(attempts), when: None });
-        let kinds = [Kind::Task(task(1)), group(for_each), group(Form::Tasks(members.into()))];
+        let kinds = [Kind::Task(Box::new(task(1))), group(for_each), group(Form::Tasks(members.into()))];
         let nodes = (0_u32..).zip(kinds).map(|(at, kind)| Node {
             name: Arc::from("node"),
             after: (0..at).map(NodeId).collect(),

@@ -2,6 +2,7 @@
 //! seen the documentation: each has to be enough to mend the file.
 
 use super::{FETCHING, Project, RIGHT, TEXT, component};
+use crate::manifest::Trust;
 
 /// Names a broken workflow and shows what is said of it.
 fn told(name: &str, project: &Project, source: &str) {
@@ -382,11 +383,45 @@ fn grants_and_outputs_that_would_do_harm() {
 built = { path = "text.wasm", build = "cargo build --manifest-path=guest/Cargo.toml" }
 [tasks.a]
 run = "text#ready"
-grants = { write = [".", "guest/src", "out"], read = ["dta", "text.wasm", { path = "data", as = "out" }], env = { "A=B" = "x", TOKEN = { env = "TOKN" } }, net = ["10.0.0.0/8:5432"], wirte = [] }
+grants = { write = [".", "guest/src", "out"], read = ["dta", "text.wasm", { path = "data", as = "out" }], env = { "A=B" = "x", TOKEN = { env = "TOKN" } }, wirte = [] }
 [tasks.b]
 run = "text#ready"
 deterministic = true
 grants = { read = ["data"] }
+"#,
+        ),
+    );
+    told(
+        "network",
+        &project,
+        &with(
+            r#"
+[tasks.a]
+run = "text#ready"
+[tasks.a.grants]
+net = [
+    "10.0.0.0/8:5432",
+    "db.example.com:5432",
+    "10.1.2.3/8:5432",
+    "[::ffff:10.0.0.1]:5432",
+    "::1:80",
+    "127.0.0.1",
+    5432,
+]
+http = [
+    "https://api.example.com",
+    "api.example.com",
+    "https://api.example.com/v1",
+    "https://*.example.com",
+    "http://2130706433",
+]
+[tasks.b]
+run = "text#ready"
+deterministic = true
+grants = { net = ["127.0.0.1:6379"] }
+[tasks.c]
+run = "text#ready"
+grants = { net = "127.0.0.1:6379", http = {} }
 "#,
         ),
     );
@@ -479,4 +514,44 @@ fn files_that_are_no_files() {
     told("a-folder", "data");
     project.write("latin.toml", b"name = \"caf\xe9\"\n");
     told("not-utf-8", "latin.toml");
+}
+
+#[test]
+fn an_untrusted_file_asks_for_more_than_it_may() {
+    let project = Project::new();
+    let source = with(
+        r#"
+[tasks.a]
+run = "text#split"
+with = { text = { env = "TOKEN" }, parts = 1 }
+[tasks.a.grants]
+read = ["data"]
+env = { LANG = "C", KEY = { env = "TOKEN" }, HOME = { env = "HOME" } }
+net = ["10.1.0.0/16:5432", "127.0.0.1:80"]
+http = ["https://api.example.com", "https://api.example.com:8443"]
+"#,
+    );
+    let allow = |list: &[&str]| Trust::Only(list.iter().map(|text| text.parse().unwrap()).collect());
+    let load = |list: &[&str]| {
+        project.load_with(&source, |options| {
+            options.trust = allow(list);
+            options.environment = &|_| Some("secret".to_owned());
+        })
+    };
+    snapshot("untrusted", &project.shown(&load(&[]).unwrap_err()));
+    let some = ["env=HOME", "net=10.0.0.0/8:1-9999", "http=https://api.example.com"];
+    let problems = load(&some).unwrap_err();
+    let told: Vec<&str> = problems.list.iter().map(|problem| problem.message.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "an untrusted file may not read the environment variable `TOKEN`",
+            "an untrusted file may not read the environment variable `TOKEN`",
+            "an untrusted file may not connect to `127.0.0.1:80`",
+            "an untrusted file may not send requests to `https://api.example.com:8443`",
+        ]
+    );
+    let rest = ["env=TOKEN", "net=127.0.0.1:80", "http=https://api.example.com:8443"];
+    let loaded = load(&[&some[..], &rest[..]].concat()).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(loaded.asks.iter().any(|ask| ask.to_string() == "net 10.1.0.0/16:5432: task a"));
 }

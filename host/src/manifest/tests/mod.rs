@@ -12,7 +12,7 @@ use wit_parser::{ManglingAndAbi, Resolve};
 
 use crate::digest::Digest;
 
-use super::{Loaded, Options, Problems, load};
+use super::{Loaded, Options, Problems, Trust, load};
 
 const TEXT: &str = "
     package test:text@0.1.0;
@@ -107,6 +107,7 @@ impl Project {
             concurrency: None,
             current: self.folder.clone(),
             environment: &|name| (name == "TOKEN").then(|| "secret".to_owned()),
+            trust: Trust::Full,
         }
     }
 

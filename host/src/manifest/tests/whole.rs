@@ -38,7 +38,7 @@ grants = { read = ["data"] }
 [tasks.split]
 run = "text#test:text/stats@0.1.0.split"
 with = { text = { file = "${inputs.book}" }, parts = "${inputs.parts}" }
-grants = { read = [{ path = "data", as = "/in" }], write = ["out"], env = { LANG = "C", KEY = { env = "TOKEN" } } }
+grants = { read = [{ path = "data", as = "/in" }], write = ["out"], env = { LANG = "C", KEY = { env = "TOKEN" } }, net = ["10.0.0.0/8:5432", "[::1]:80-81"], http = ["https://api.example.com", "http://127.0.0.1:8080"] }
 limits = { fuel = 1000000, timeout = "none" }
 
 [tasks.count]
@@ -204,7 +204,7 @@ fn the_nearer_wins_key_by_key() {
         executor: Executor::InProcess,
         retry: retry.clone(),
         limits: limits.clone(),
-        grants: Grants { directories: vec![directory("data", "data", false)], environment: Vec::new() },
+        grants: Grants { directories: vec![directory("data", "data", false)], ..Grants::default() },
         deterministic: false,
     };
     assert_eq!(task(&loaded, "total").policy, defaults);
@@ -216,6 +216,8 @@ fn the_nearer_wins_key_by_key() {
                 ("LANG".into(), EnvironmentValue::Literal("C".into())),
                 ("KEY".into(), EnvironmentValue::Secret { name: "TOKEN".into() }),
             ],
+            net: vec!["10.0.0.0/8:5432".parse().unwrap(), "[::1]:80-81".parse().unwrap()],
+            http: vec!["https://api.example.com".parse().unwrap(), "http://127.0.0.1:8080".parse().unwrap()],
         },
         ..defaults.clone()
     };
@@ -245,6 +247,10 @@ fn the_nearer_wins_key_by_key() {
             "write out: task split",
             "environment LANG: task split",
             "secret TOKEN: tasks split, shell",
+            "net 10.0.0.0/8:5432: task split",
+            "net [::1]:80-81: task split",
+            "http https://api.example.com: task split",
+            "http http://127.0.0.1:8080: task split",
         ]
     );
     assert_eq!(loaded.asks[1].what, Access::Write(PathBuf::from("out")));

@@ -3,7 +3,9 @@
 
 pub(super) mod deterministic;
 mod files;
+pub(super) mod http;
 mod logging;
+pub(super) mod sockets;
 mod task;
 
 use wasmtime::Engine;
@@ -19,10 +21,12 @@ pub(super) fn linker(engine: &Engine, flavour: Flavour) -> wasmtime::Result<Link
     linker.allow_shadowing(true);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     files::add_to_linker(&mut linker)?;
+    http::add_to_linker(&mut linker)?;
     task::add_to_linker(&mut linker)?;
     logging::add_to_linker(&mut linker)?;
     if flavour == Flavour::Deterministic {
         deterministic::add_to_linker(&mut linker)?;
+        http::deny(&mut linker)?;
     }
     linker.allow_shadowing(false);
     Ok(linker)

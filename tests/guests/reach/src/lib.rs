@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::hint::black_box;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 
 wit_bindgen::generate!({ world: "reach", generate_all });
@@ -107,6 +107,22 @@ impl Guest for Component {
     fn send(address: String) -> Result<(), String> {
         let socket = told(UdpSocket::bind("0.0.0.0:0"))?;
         told(socket.send_to(b"hello", address)).map(drop)
+    }
+
+    fn exchange(address: String, text: String) -> Result<String, String> {
+        let mut stream = told(TcpStream::connect(address))?;
+        told(stream.write_all(text.as_bytes()))?;
+        told(stream.shutdown(Shutdown::Write))?;
+        told(io::read_to_string(stream))
+    }
+
+    fn ask(address: String, text: String) -> Result<String, String> {
+        let any = if address.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
+        let socket = told(UdpSocket::bind(any))?;
+        told(socket.send_to(text.as_bytes(), address))?;
+        let mut answer = [0; 1000];
+        let (length, _) = told(socket.recv_from(&mut answer))?;
+        Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
     }
 
     fn resolve(name: String) -> Result<Vec<String>, String> {
