@@ -26,8 +26,10 @@ use std::time::Duration;
 
 use table::Table;
 
+type Measure = fn(&Table);
+
 /// Each with the name that filters know it by.
-const MEASURES: [(&str, fn(&Table)); 8] = [
+const MEASURES: [(&str, Measure); 8] = [
     ("no-op", groups::no_op),
     ("features", groups::features),
     ("cpu-bound", groups::cpu_bound),

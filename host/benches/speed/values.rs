@@ -19,6 +19,8 @@ const ROUNDS: usize = 7;
 struct Deaf;
 
 impl Observer for Deaf {
+    fn turn(&self) {}
+
     fn line(&self, _: AttemptId, _: Level, _: Stream, _: Arc<str>, _: bool) {}
     fn progress(&self, _: AttemptId, _: u64, _: Option<u64>, _: Option<Arc<str>>) {}
     fn wants_progress(&self) -> bool {
@@ -48,6 +50,8 @@ impl Ready {
             limits: Limits { memory: 512 * MIB, output: 128 * MIB, ..Limits::default() },
             directories: Vec::new(),
             environment: Vec::new(),
+            net: Arc::new([]),
+            http: Arc::new([]),
             deterministic: None,
             run: RunId("bench".into()),
             task: export.into(),

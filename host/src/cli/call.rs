@@ -44,8 +44,8 @@ pub(super) struct Call {
     /// Addresses that the function may connect to, such as 127.0.0.1:6379 or 10.0.0.0/8:1024-2048. Repeatable
     #[arg(long, value_name = "RANGE", env = "FLOWHOST_NET", value_delimiter = ',', value_parser = net)]
     net: Vec<AddressRange>,
-    /// An origin that the function may send requests to, such as https://api.example.com. Repeatable
-    #[arg(long, value_name = "ORIGIN", env = "FLOWHOST_HTTP", value_delimiter = ',', value_parser = http)]
+    /// An origin that the function may send requests to. Repeatable
+    #[arg(long, value_name = "SCHEME://HOST[:PORT]", env = "FLOWHOST_HTTP", value_delimiter = ',', value_parser = http)]
     http: Vec<Origin>,
     /// The most memory
     #[arg(long, value_name = "SIZE", default_value = "256MiB", env = "FLOWHOST_MEMORY", value_parser = size)]

@@ -70,9 +70,11 @@ pub(crate) fn attack_with(place: &Place, components: &str, hostile: &str, flags:
     let Measured { ended, peak, waited } = measured(command.args(flags));
     let events = events(&ended.stderr);
     let attack = Attack { ended, events, peak, waited };
-    let value = attack.ended.json();
-    let naps = value.get("naps").and_then(Value::as_array);
-    assert_eq!(naps.map(Vec::len), Some(6), "{attack}");
+    assert_eq!(
+        attack.ended.json().get("naps").and_then(serde_json::Value::as_array).map(Vec::len),
+        Some(6),
+        "{attack}"
+    );
     attack
 }
 
