@@ -37,5 +37,6 @@ fn h4_a_million_branches_take_at_most_200_bytes_each() {
     peak(10);
     let (few, many) = (peak(1_000), peak(1_000_000));
     let each = many.saturating_sub(few) / 999_000;
+    println!("{each} bytes a branch: {} and {} KiB", few >> 10, many >> 10);
     assert!(each <= 200, "{each} bytes a branch: {} and {} MiB", few >> 20, many >> 20);
 }
