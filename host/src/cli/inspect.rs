@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::output::{result, say};
 use super::run::stdout_failed;
 use crate::digest::Digest;
-use crate::interface::{self, Interface};
+use crate::interface::{self, ImportKind, Interface};
 use crate::model::{Signature, Type, imports};
 use crate::report::{harmless, harmless_json};
 
@@ -91,13 +91,15 @@ fn as_text(digest: Digest, interface: &Interface) -> String {
         lines.push(format!("no task  {name}: {}", export.reason));
     }
     for named in &interface.types {
+        // Types of imported interfaces are the host's business; their users see them in signatures.
         if let Ok(ty) = &named.ty
-            && named.interface.is_none()
+            && (named.exported || named.interface.is_none())
         {
             lines.push(format!("type     {} = {}", named.name, ty.definition()));
         }
     }
-    for import in &interface.imports {
+    let needed = interface.imports.iter().filter(|import| import.kind != ImportKind::Types);
+    for import in needed {
         let note = import_note(interface, &import.name);
         let dash = if note.is_empty() { "" } else { "  -- " };
         lines.push(format!("import   {}{dash}{note}", import.name));
