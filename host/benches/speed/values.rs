@@ -19,8 +19,6 @@ const ROUNDS: usize = 7;
 struct Deaf;
 
 impl Observer for Deaf {
-    fn turn(&self) {}
-
     fn line(&self, _: AttemptId, _: Level, _: Stream, _: Arc<str>, _: bool) {}
     fn progress(&self, _: AttemptId, _: u64, _: Option<u64>, _: Option<Arc<str>>) {}
     fn wants_progress(&self) -> bool {

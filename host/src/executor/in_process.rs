@@ -5,6 +5,7 @@ mod lane;
 mod queue;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::Notify;
 
 use self::lane::Lane;
-use self::queue::{Gave, Queue, Wake};
+use self::queue::{Queue, Wake};
 use super::{BoxFuture, Capacity, Executor, Port, Report, Unreachable};
 use crate::digest::Digest;
 use crate::id::AttemptId;
@@ -31,9 +32,10 @@ const AHEAD: usize = 256;
 /// attempts never end would hold every lane, and its neighbours would wait for its timeouts.
 const KEPT: usize = 4;
 
-/// Turns of a guests' thread between two looks at timers and sockets. A turn takes up to a tick
-/// while guests compute, and tokio's own 61 turns would be most of a second.
-const EVENT_INTERVAL: u32 = 2;
+/// Turns of a guests' thread between two looks at timers and sockets, and at what other threads hand
+/// it. A turn takes up to a tick while guests compute, and tokio's own 61 turns would be most of a
+/// second.
+const INTERVAL: u32 = 1;
 
 /// How often the guests' threads are nudged.
 const NUDGE: Duration = Duration::from_millis(10);
@@ -84,7 +86,8 @@ impl InProcess {
         let threads = Builder::new_multi_thread()
             .worker_threads(cores)
             .thread_name("flowhost-guest")
-            .event_interval(EVENT_INTERVAL)
+            .event_interval(INTERVAL)
+            .global_queue_interval(INTERVAL)
             .enable_all()
             .build()?;
         let slots = runtime.slots();
@@ -115,7 +118,12 @@ fn nudge(shared: &Arc<Shared>) -> std::io::Result<()> {
     let shared = Arc::downgrade(shared);
     let work = move || {
         while let Some(shared) = shared.upgrade() {
-            if !shared.queue().is_empty() {
+            let (busy, wake) = {
+                let mut queue = shared.queue();
+                (!queue.is_empty(), queue.nudge())
+            };
+            if busy {
+                shared.wake(&wake);
                 drop(shared.handle.spawn(std::future::ready(())));
             }
             drop(shared);
@@ -204,12 +212,6 @@ impl Shared {
                 return;
             }
         }
-    }
-
-    /// A lane gives its thread away within its attempt.
-    fn give(&self, gave: Gave) {
-        let wake = self.queue().give(gave);
-        self.wake(&wake);
     }
 
     /// Reports attempts that left the queue without having begun.

@@ -51,9 +51,8 @@ pub(super) async fn attempt(
         if store.data().deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(Late.into());
         }
-        store.data().observer.turn();
         // A plain yield would come back at once and starve what waits for a thread.
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        Ok(UpdateDeadline::YieldCustom(1, store.data().observer.turn()))
     });
     store.set_hostcall_fuel(prepared.hostcall_fuel);
     store.set_max_component_handles(HANDLES);

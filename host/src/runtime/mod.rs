@@ -24,6 +24,7 @@ mod values;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -92,8 +93,10 @@ pub trait Observer: Send + Sync {
     /// Whether anyone wants to know how far attempts have come.
     fn wants_progress(&self) -> bool;
 
-    /// A guest that computes gives way because its turn of 10 ms is over: it waits for nothing.
-    fn turn(&self);
+    /// The turn of 10 ms is over of a guest that computes: it goes on after what this gives.
+    fn turn(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(tokio::task::yield_now())
+    }
 
     /// Whether the run was asked to stop.
     fn cancelling(&self) -> bool;

@@ -41,8 +41,6 @@ impl Heard {
 }
 
 impl Observer for Heard {
-    fn turn(&self) {}
-
     fn line(&self, _: AttemptId, _: Level, stream: Stream, message: Arc<str>, cut: bool) {
         let cut = if cut { "CUT " } else { "" };
         self.lines.lock().unwrap().push(format!("{} {cut}{message}", stream.name()));

@@ -5,7 +5,7 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::Shared;
-use super::queue::{Gave, Next};
+use super::queue::Next;
 use crate::executor::{Port, Report};
 use crate::id::AttemptId;
 use crate::model::{Attempt, Cause, Level, Outcome, Stream, Usage};
@@ -48,7 +48,7 @@ impl Lane {
     /// Executes attempts until the executor is gone.
     pub(super) async fn run(self) {
         let Self { shared, port, me, wake } = &self;
-        let teller = Arc::new(Teller::new(port.clone(), Arc::clone(&shared.cancelling)));
+        let teller = Arc::new(Teller::new(Arc::clone(shared), port.clone(), *me));
         let observer: Arc<dyn Observer> = teller.clone();
         let starts = port.interest().starts;
         let mut last: Option<Arc<Prepared>> = None;
@@ -65,14 +65,20 @@ impl Lane {
                     shared.prepare(call, port);
                     continue;
                 }
+                (Next::Again(attempt), None) => {
+                    let outcome = Outcome::Lost { reason: broken("the call was gone") };
+                    port.report([Report::Finished { id: attempt.id, outcome, usage: Usage::default() }]);
+                    continue;
+                }
                 (Next::Refuse(attempt, reason), before) => {
                     last = before;
                     let outcome = Outcome::Rejected { reason: reason.to_string() };
                     port.report([Report::Finished { id: attempt.id, outcome, usage: Usage::default() }]);
                     continue;
                 }
-                (Next::Rest | Next::Again(_), before) => {
+                (Next::Rest(others), before) => {
                     last = before;
+                    shared.wake(&others);
                     port.flush();
                     shared.rest(*me, wake).await;
                     turn = Duration::ZERO;
@@ -83,7 +89,7 @@ impl Lane {
             if starts {
                 port.report([Report::Started { id }]);
             }
-            let (end, gave) = self.execute(&prepared, &attempt, &teller, &observer).await;
+            let (end, paused) = self.execute(&prepared, &attempt, &teller, &observer).await;
             last = Some(prepared);
             let (outcome, usage) = match end {
                 End::Ended(outcome, usage) => (outcome, usage),
@@ -91,7 +97,7 @@ impl Lane {
                 End::Panicked(reason) => (Outcome::Lost { reason }, Usage::default()),
             };
             teller.end(matches!(outcome, Outcome::Succeeded(_)));
-            turn = if gave { Duration::ZERO } else { turn.saturating_add(usage.wall) };
+            turn = if paused { Duration::ZERO } else { turn.saturating_add(usage.wall) };
             port.report([Report::Finished { id, outcome, usage }]);
             if turn >= TURN {
                 turn = Duration::ZERO;
@@ -114,9 +120,11 @@ impl Lane {
         let mut attempted = pin!(Some(attempted));
         let mut woken = pin!(self.wake.notified());
         teller.turned.store(false, Ordering::Relaxed);
-        let mut gave = None;
-        let mut turns = 0;
+        let mut paused = false;
         let end = poll_fn(|context| {
+            if paused {
+                shared.queue().back(self.me);
+            }
             let poll = || attempted.as_mut().as_pin_mut().map(|attempted| attempted.poll(context));
             match catch_unwind(AssertUnwindSafe(poll)) {
                 Ok(Some(Poll::Ready((outcome, usage)))) => return Poll::Ready(End::Ended(outcome, usage)),
@@ -124,36 +132,31 @@ impl Lane {
                 Ok(None) => return Poll::Ready(End::Panicked(broken("the attempt was gone"))),
                 Err(panic) => return Poll::Ready(End::Panicked(panicked(&*panic))),
             }
-            if gave.is_none() {
-                gave = if teller.turned.swap(false, Ordering::Relaxed) {
-                    turns += 1;
-                    shared.queue().is_long(turns).then_some(Gave::Computing)
-                } else {
-                    Some(Gave::Waiting)
-                };
-                if let Some(gave) = gave {
-                    shared.give(gave);
-                }
-                self.port.flush();
+            paused = true;
+            if !teller.turned.load(Ordering::Relaxed) {
+                let wake = shared.queue().wait(self.me);
+                shared.wake(&wake);
             }
+            self.port.flush();
             while woken.as_mut().poll(context).is_ready() {
                 if let Some(cause) = shared.queue().cancelled(self.me) {
                     return Poll::Ready(End::Cancelled(cause));
                 }
-                // Meant for an attempt that ended first.
+                // It is the guest's turn, or this was meant for an attempt that ended first.
                 woken.set(self.wake.notified());
+                context.waker().wake_by_ref();
             }
             Poll::Pending
         })
         .await;
         // The guest is gone before its end is told, with all that it held.
         let dropped = catch_unwind(AssertUnwindSafe(|| attempted.set(None)));
-        if let Some(gave) = gave {
-            shared.queue().resume(gave);
+        if paused {
+            shared.queue().over(self.me);
         }
         match dropped {
-            Ok(()) => (end, gave.is_some()),
-            Err(panic) => (End::Panicked(panicked(&*panic)), gave.is_some()),
+            Ok(()) => (end, paused),
+            Err(panic) => (End::Panicked(panicked(&*panic)), paused),
         }
     }
 }
@@ -173,21 +176,23 @@ fn broken(what: &str) -> String {
 
 /// Passes on what the lane's guest says.
 struct Teller {
+    shared: Arc<Shared>,
     port: Port,
-    cancelling: Arc<AtomicBool>,
+    /// The lane's position.
+    me: usize,
     logs: bool,
     progress: bool,
-    /// Whether the guest gave way only because its turn was over.
-    turned: AtomicBool,
+    /// Whether the guest waits for nothing but its next turn.
+    turned: Arc<AtomicBool>,
     /// The last lines, while nobody wants them.
     held: Mutex<VecDeque<Report>>,
 }
 
 impl Teller {
-    fn new(port: Port, cancelling: Arc<AtomicBool>) -> Self {
+    fn new(shared: Arc<Shared>, port: Port, me: usize) -> Self {
         let interest = port.interest();
         let (logs, progress) = (interest.logs, interest.progress);
-        Self { port, cancelling, logs, progress, turned: AtomicBool::default(), held: Mutex::default() }
+        Self { shared, port, me, logs, progress, turned: Arc::default(), held: Mutex::default() }
     }
 
     /// The attempt ended: its last lines say why, where it did not succeed.
@@ -225,11 +230,21 @@ impl Observer for Teller {
         self.progress
     }
 
-    fn turn(&self) {
+    fn turn(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         self.turned.store(true, Ordering::Relaxed);
+        let wake = self.shared.queue().turn(self.me);
+        self.shared.wake(&wake);
+        let (shared, turned, me) = (Arc::clone(&self.shared), Arc::clone(&self.turned), self.me);
+        Box::pin(async move {
+            // Timers, and what else waits for a thread, come first even where no other guest computes.
+            tokio::task::yield_now().await;
+            // The lane is woken when its turn comes.
+            poll_fn(|_| if shared.queue().has_turn(me) { Poll::Ready(()) } else { Poll::Pending }).await;
+            turned.store(false, Ordering::Relaxed);
+        })
     }
 
     fn cancelling(&self) -> bool {
-        self.cancelling.load(Ordering::Relaxed)
+        self.shared.cancelling.load(Ordering::Relaxed)
     }
 }

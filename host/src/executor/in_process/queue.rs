@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use super::turns::Turns;
 use crate::id::AttemptId;
 use crate::model::{Attempt, Call, Cause};
 use crate::runtime::Prepared;
@@ -40,17 +41,30 @@ impl Address {
     }
 }
 
+/// What a call has of the lanes.
+#[derive(Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Load {
+    /// Lanes whose guests compute.
+    computes: usize,
+    /// Lanes that execute its attempts.
+    holds: usize,
+}
+
 #[derive(Default)]
 struct Lane {
     running: Option<AttemptId>,
     /// The call of what runs.
     call: Option<Address>,
     cancelled: Option<Cause>,
+    /// Turns that its guest has computed.
+    turns: u32,
+    /// Another was let in beside it.
+    gave: Option<Gave>,
 }
 
-/// Why a lane let others have its thread.
+/// Why another lane was let in beside one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Gave {
+enum Gave {
     /// Its guest waits for something.
     Waiting,
     /// Its guest has computed for long.
@@ -67,8 +81,8 @@ pub(super) enum Next {
     Refuse(Attempt, Arc<str>),
     /// See to it that this call is prepared.
     Prepare(Arc<Call>),
-    /// Rest until woken.
-    Rest,
+    /// Wake these, and rest until woken.
+    Rest(Wake),
 }
 
 /// Lanes by their position. To be woken once the lock is released.
@@ -85,6 +99,7 @@ pub(super) struct Queue {
     /// threads do all the work while nothing waits.
     awake: usize,
     threads: usize,
+    turns: Turns,
     /// Lanes whose guests compute beside those that are awake.
     computing: u32,
     running: usize,
@@ -98,13 +113,15 @@ impl Queue {
     /// for calls that hold fewer than so many, so that one whose attempts never end does not keep
     /// all others waiting.
     pub(super) fn new(lanes: usize, threads: usize, kept: usize) -> Self {
+        let threads = threads.max(1);
         Self {
             ready: VecDeque::new(),
             calls: HashMap::new(),
             lanes: std::iter::repeat_with(Lane::default).take(lanes).collect(),
             resting: (0..lanes).rev().collect(),
             awake: 0,
-            threads: threads.max(1),
+            threads,
+            turns: Turns::new(lanes, threads),
             computing: 0,
             running: 0,
             parked: 0,
@@ -127,12 +144,13 @@ impl Queue {
     pub(super) fn next(&mut self, lane: usize, last: Option<&Arc<Call>>) -> Next {
         self.leave(lane);
         loop {
-            // Lanes that are back from giving their threads away may be more than there are threads.
-            let crowded = self.awake > self.threads;
+            // Where others were let in beside lanes that are back now, more are awake than there are threads.
+            let crowded = self.awake > self.threads && !self.is_unfair();
             let Some(attempt) = (if crowded { None } else { self.take() }) else {
                 self.awake = self.awake.saturating_sub(1);
                 self.resting.push(lane);
-                return Next::Rest;
+                self.turns.go(lane);
+                return Next::Rest(self.wake());
             };
             if last.is_some_and(|last| Arc::ptr_eq(last, &attempt.call)) {
                 self.enter(lane, &attempt);
@@ -166,28 +184,76 @@ impl Queue {
         }
     }
 
-    /// Whether a guest that has computed for so many turns is to let another in: after a while one of
-    /// its own kind, at once one that has waited for the likes of it.
-    pub(super) fn is_long(&self, turns: u32) -> bool {
-        turns >= PATIENCE.checked_shl(self.computing).unwrap_or(u32::MAX) || self.is_unfair()
-    }
-
-    /// A lane gives its thread away within its attempt: another may have it.
-    pub(super) fn give(&mut self, gave: Gave) -> Wake {
-        self.awake = self.awake.saturating_sub(1);
-        match gave {
-            Gave::Waiting => {}
-            Gave::Computing => self.computing += 1,
+    /// The guest of `lane` has computed for a turn: after a while it lets in another of its own kind
+    /// beside it.
+    pub(super) fn turn(&mut self, lane: usize) -> Wake {
+        if let Some(at) = self.lanes.get_mut(lane) {
+            at.turns += 1;
+            if at.turns >= PATIENCE.checked_shl(self.computing).unwrap_or(u32::MAX) {
+                self.give(lane, Gave::Computing);
+            }
         }
+        self.turns.over(lane);
         self.wake()
     }
 
-    /// A lane that gave its thread away is back.
-    pub(super) fn resume(&mut self, gave: Gave) {
-        self.awake += 1;
-        match gave {
-            Gave::Waiting => {}
-            Gave::Computing => self.computing = self.computing.saturating_sub(1),
+    /// Whether the guest of `lane` may compute on.
+    pub(super) fn has_turn(&self, lane: usize) -> bool {
+        self.turns.has(lane)
+    }
+
+    /// The guest of `lane` waits, for something other than its turn.
+    pub(super) fn wait(&mut self, lane: usize) -> Wake {
+        self.turns.go(lane);
+        self.give(lane, Gave::Waiting);
+        self.wake()
+    }
+
+    /// What the guest of `lane` waited for may be there.
+    pub(super) fn back(&mut self, lane: usize) {
+        if self.turns.is_away(lane) {
+            self.turns.come(lane);
+        }
+    }
+
+    /// The attempt of `lane` is over, after waits or turns.
+    pub(super) fn over(&mut self, lane: usize) {
+        self.turns.come(lane);
+        if let Some(gave) = self.lanes.get_mut(lane).and_then(|lane| lane.gave.take()) {
+            self.awake += 1;
+            match gave {
+                Gave::Waiting => {}
+                Gave::Computing => self.computing = self.computing.saturating_sub(1),
+            }
+        }
+    }
+
+    /// At every tick, while attempts execute.
+    pub(super) fn nudge(&mut self) -> Wake {
+        self.turns.nudge().into_iter().collect()
+    }
+
+    /// Another may be let in beside `lane`, once for each of its attempts.
+    fn give(&mut self, lane: usize, gave: Gave) {
+        let Some(lane) = self.lanes.get_mut(lane) else { return };
+        if lane.gave.is_none() {
+            lane.gave = Some(gave);
+            self.awake = self.awake.saturating_sub(1);
+            match gave {
+                Gave::Waiting => {}
+                Gave::Computing => self.computing += 1,
+            }
+        }
+    }
+
+    /// A guest that has computed for a turn lets another in at once that has waited for the likes of it.
+    fn lend(&mut self) {
+        let computes = |lane: &Lane| lane.running.is_some() && lane.turns > 0 && lane.gave.is_none();
+        if self.awake >= self.threads
+            && let Some(lane) = self.lanes.iter().position(computes)
+            && self.is_unfair()
+        {
+            self.give(lane, Gave::Computing);
         }
     }
 
@@ -260,20 +326,21 @@ impl Queue {
     }
 
     /// The next attempt that may have a lane. While attempts hold more lanes than there are threads it
-    /// is one whose call holds the fewest, so that many of one call keep no other waiting.
+    /// is one of the call that computes least, so that many of one call keep no other waiting.
     fn take(&mut self) -> Option<Attempt> {
         if self.running < self.threads {
             return self.ready.pop_front();
         }
-        let bound =
-            if self.running < self.lanes.len().saturating_sub(self.kept) { usize::MAX } else { self.kept };
-        let (at, holds) = self.fewest()?;
-        if holds < bound { self.ready.remove(at) } else { None }
+        let (at, _) = self.least(&self.loads())?;
+        self.ready.remove(at)
     }
 
-    /// Where the first ready attempt is whose call holds the fewest lanes, and how many those are.
-    fn fewest(&self) -> Option<(usize, usize)> {
-        let mut fewest: Option<(usize, usize)> = None;
+    /// Where the first ready attempt is that may have a lane and whose call computes in the fewest, and
+    /// how many those are.
+    fn least(&self, loads: &HashMap<Address, Load>) -> Option<(usize, usize)> {
+        let bound =
+            if self.running < self.lanes.len().saturating_sub(self.kept) { usize::MAX } else { self.kept };
+        let mut least: Option<(usize, Load)> = None;
         let mut before = None;
         for (at, attempt) in self.ready.iter().enumerate() {
             let address = Address::of(&attempt.call);
@@ -282,33 +349,42 @@ impl Queue {
                 continue;
             }
             before = Some(address);
-            let holds = self.holds(address);
-            if fewest.is_none_or(|(_, least)| holds < least) {
-                fewest = Some((at, holds));
+            let load = loads.get(&address).copied().unwrap_or_default();
+            if load.holds < bound && least.is_none_or(|(_, least)| load < least) {
+                least = Some((at, load));
             }
-            if holds == 0 {
+            if load == Load::default() {
                 break;
             }
         }
-        fewest
+        least.map(|(at, load)| (at, load.computes))
     }
 
-    /// Lanes that execute attempts of one call.
-    fn holds(&self, call: Address) -> usize {
-        self.lanes.iter().filter(|lane| lane.running.is_some() && lane.call == Some(call)).count()
+    /// What each call has of the lanes.
+    fn loads(&self) -> HashMap<Address, Load> {
+        let mut loads: HashMap<Address, Load> = HashMap::new();
+        for (at, lane) in self.lanes.iter().enumerate() {
+            if let (Some(_), Some(call)) = (lane.running, lane.call) {
+                let load = loads.entry(call).or_default();
+                load.computes += usize::from(!self.turns.is_away(at));
+                load.holds += 1;
+            }
+        }
+        loads
     }
 
-    /// Whether something is ready whose call holds no lane, or at least two fewer than another.
+    /// Whether something is ready whose call computes in no lane, or in at least two fewer than another.
     fn is_unfair(&self) -> bool {
-        let most = self.lanes.iter().filter(|lane| lane.running.is_some()).filter_map(|lane| lane.call);
-        let most = most.map(|call| self.holds(call)).max().unwrap_or_default();
-        self.fewest().is_some_and(|(_, holds)| holds < most && (holds == 0 || holds + 1 < most))
+        let loads = self.loads();
+        let most = loads.values().map(|load| load.computes).max().unwrap_or_default();
+        self.least(&loads)
+            .is_some_and(|(_, computes)| computes < most && (computes == 0 || computes + 1 < most))
     }
 
     fn enter(&mut self, lane: usize, attempt: &Attempt) {
         if let Some(lane) = self.lanes.get_mut(lane) {
             let call = Some(Address::of(&attempt.call));
-            *lane = Lane { running: Some(attempt.id), call, cancelled: None };
+            *lane = Lane { running: Some(attempt.id), call, ..Lane::default() };
             self.running += 1;
         }
     }
@@ -322,12 +398,17 @@ impl Queue {
         }
     }
 
-    /// Lanes to be woken: no more than there is work for, and than there are threads to run them.
+    /// Lanes to be woken: no more than there is work for, and than there are threads to run them. Those
+    /// that compute have their turns after those that begin.
     fn wake(&mut self) -> Wake {
+        self.lend();
         let threads = self.threads.saturating_sub(self.awake);
         let count = self.ready.len().min(threads).min(self.resting.len());
         self.awake += count;
-        self.resting.split_off(self.resting.len() - count)
+        let mut wake = self.resting.split_off(self.resting.len() - count);
+        wake.iter().for_each(|lane| self.turns.come(*lane));
+        wake.extend(std::iter::from_fn(|| self.turns.grant()));
+        wake
     }
 
     fn make_room(&mut self) {
@@ -357,40 +438,95 @@ mod tests {
         (queue, woken)
     }
 
+    /// Lanes that are let in while the guest of `lane` computes for so many turns.
+    fn computes(queue: &mut Queue, lane: usize, turns: u32) -> Wake {
+        let resting = queue.resting.clone();
+        let woken = (0..turns).flat_map(|_| queue.turn(lane)).collect::<Wake>();
+        woken.into_iter().filter(|lane| resting.contains(lane)).collect()
+    }
+
+    /// A queue of two threads with many attempts of a call that is prepared, and the lanes that execute
+    /// two of them.
+    fn computing() -> (Queue, Wake, Arc<Call>) {
+        let (mut queue, woken) = busy();
+        let call = Arc::clone(&queue.ready[0].call);
+        for lane in &woken {
+            assert!(matches!(queue.next(*lane, Some(&call)), Next::Again(_)));
+        }
+        (queue, woken, call)
+    }
+
     #[test]
     fn short_attempts_have_a_thread_to_themselves() {
-        let (queue, woken) = busy();
+        let (mut queue, woken, _) = computing();
         assert_eq!(woken.len(), 2);
-        assert!(!queue.is_long(PATIENCE - 1) && queue.is_long(PATIENCE));
+        assert_eq!(computes(&mut queue, woken[0], PATIENCE - 1).len(), 0);
+        assert_eq!(computes(&mut queue, woken[0], 1).len(), 1);
     }
 
     #[test]
     fn each_that_is_let_in_doubles_the_patience() {
-        let (mut queue, _) = busy();
-        assert_eq!(queue.give(Gave::Computing).len(), 1);
-        assert!(!queue.is_long(2 * PATIENCE - 1) && queue.is_long(2 * PATIENCE));
-        assert_eq!(queue.give(Gave::Computing).len(), 1);
-        assert!(!queue.is_long(4 * PATIENCE - 1));
-        queue.resume(Gave::Computing);
-        assert!(queue.is_long(2 * PATIENCE));
+        let (mut queue, woken, call) = computing();
+        let third = computes(&mut queue, woken[0], PATIENCE)[0];
+        assert_eq!(computes(&mut queue, woken[1], 2 * PATIENCE - 1).len(), 0);
+        assert_eq!(computes(&mut queue, woken[1], 1).len(), 1);
+        assert!(matches!(queue.next(third, Some(&call)), Next::Again(_)));
+        assert_eq!(computes(&mut queue, third, 4 * PATIENCE - 1).len(), 0);
+        queue.over(woken[0]);
+        assert!(
+            matches!(queue.next(woken[0], Some(&call)), Next::Rest(_)),
+            "three are awake for two threads"
+        );
+        assert_eq!(computes(&mut queue, third, 1).len(), 1, "only one other computes beside two");
     }
 
     #[test]
     fn what_waits_lets_all_lanes_begin() {
-        let (mut queue, _) = busy();
-        let begun: usize = (0..20).map(|_| queue.give(Gave::Waiting).len()).sum();
-        assert_eq!(begun, 14);
-        assert!(queue.is_long(PATIENCE));
+        let (mut queue, woken, call) = computing();
+        let mut begun = woken;
+        let mut at = 0;
+        while let Some(lane) = begun.get(at).copied() {
+            at += 1;
+            let woken = queue.wait(lane);
+            for lane in &woken {
+                assert!(matches!(queue.next(*lane, Some(&call)), Next::Again(_)));
+            }
+            begun.extend(woken);
+        }
+        assert_eq!(begun.len(), 16);
     }
 
     #[test]
     fn lanes_that_come_back_rest_while_the_threads_are_taken() {
-        let (mut queue, woken) = busy();
-        let let_in = queue.give(Gave::Computing);
-        queue.resume(Gave::Computing);
-        assert!(matches!(queue.next(woken[0], None), Next::Rest), "two others are awake");
-        assert!(matches!(queue.next(let_in[0], None), Next::Prepare(_)));
+        let (mut queue, woken, call) = computing();
+        let let_in = queue.wait(woken[0])[0];
+        assert!(matches!(queue.next(let_in, Some(&call)), Next::Again(_)));
+        queue.back(woken[0]);
+        queue.over(woken[0]);
+        assert!(matches!(queue.next(woken[0], Some(&call)), Next::Rest(_)), "two others are awake");
+        assert!(matches!(queue.next(let_in, Some(&call)), Next::Again(_)));
     }
+
+    #[test]
+    fn g1_another_call_begins_at_the_next_tick() {
+        let (mut queue, woken, _) = computing();
+        let good = Arc::new(testing::call(b"", &[], Type::unit()));
+        let attempt = |index| Attempt {
+            id: testing::attempt_id(index),
+            call: Arc::clone(&good),
+            arguments: Vec::new(),
+        };
+        assert_eq!(queue.submit(vec![attempt(200), attempt(201)]).len(), 0);
+        let let_in = computes(&mut queue, woken[1], 1);
+        assert_eq!(let_in.len(), 1);
+        assert!(matches!(queue.next(let_in[0], Some(&good)), Next::Again(_)));
+        // Its next attempt follows it at once, though the lane is one more than there are threads.
+        queue.wait(let_in[0]);
+        queue.back(let_in[0]);
+        queue.over(let_in[0]);
+        assert!(matches!(queue.next(let_in[0], Some(&good)), Next::Again(_)));
+    }
+
     #[test]
     fn g1_the_last_lanes_are_for_calls_that_hold_few() {
         let mut queue = Queue::new(20, 2, 4);
