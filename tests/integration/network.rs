@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Ended, Place, Server, ended};
+use crate::support::{Ended, Place, Server, ended, javascript_guest};
 
 /// Calls a function of a guest. The attempt's log is shown.
 fn call(place: &Place, function: &str, with: &[(&str, String)], flags: &[&str]) -> Ended {
@@ -88,6 +88,22 @@ fn requests_go_to_granted_origins() {
     assert_eq!(server.came(), 2);
     let inspected = place.flowhost(["inspect", "fetch.wasm"]);
     assert!(inspected.stdout.contains("requests over HTTP, with an `http` grant"), "{inspected}");
+}
+
+#[test]
+fn a_stock_javascript_guest_fetches_what_is_granted() {
+    let place = Place::new();
+    place.component(&javascript_guest(true));
+    let server = Server::http();
+    let status = |flags: &[&str]| {
+        let url = [("url", format!("{}/hello", server.origin()))];
+        call(&place, "javascript.wasm#status", &url, flags)
+    };
+    // It imports `wasi:http` and loads without a grant.
+    failed(&status(&[]), "denied");
+    assert_eq!(server.came(), 0);
+    assert_eq!(status(&[&format!("--http={}", server.origin())]).json(), 200);
+    assert_eq!(server.came(), 1);
 }
 
 #[test]

@@ -12,3 +12,12 @@ export function greet(name) {
     }
     return `Hello, ${name}!`;
 }
+
+export async function status(url) {
+    try {
+        const response = await fetch(url);
+        return response.status;
+    } catch (error) {
+        throw `cannot reach ${url}: ${error.message}`;
+    }
+}
