@@ -82,6 +82,7 @@ fn arguments_come_from_flags_and_values_go_to_files() {
         (&["echo.wasm"], "#"),
         (&["gone.wasm#add"], "gone.wasm"),
         (&["echo.wasm#add", "--memory", "lots"], "lots"),
+        (&["echo.wasm#add", "--with", "a=2", "--with", "b=3", "--read", "gone"], "cannot grant `gone`"),
     ] {
         let ended = call(arguments);
         assert_eq!(ended.code, 2, "{arguments:?}: {ended}");
@@ -99,8 +100,7 @@ fn a_command_is_called_with_arguments_input_and_variables() {
     };
     assert_eq!(call(&[r#"args=["args","one","two words"]"#]).json(), json!("one\ntwo words\n"));
     assert_eq!(call(&[r#"args=["env"]"#, r#"env=[["A","1"],["B","2"]]"#]).json(), json!("A=1\nB=2\n"));
-    // `call` takes bytes as base64.
-    assert_eq!(call(&["stdin=aGVsbG8="]).json(), json!("hello"));
+    assert_eq!(call(&["stdin=hello"]).json(), json!("hello"), "stdin is text, and no base64");
     let failed = call(&[r#"args=["exit","3"]"#]);
     assert_eq!(failed.code, 100, "{failed}");
     assert!(failed.stderr.contains("code 3"), "the guest's last lines are shown: {failed}");

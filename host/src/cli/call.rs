@@ -23,11 +23,11 @@ pub(super) struct Call {
     /// The component and the function, such as text.wasm#count-words
     #[arg(value_name = "COMPONENT#FUNCTION")]
     target: String,
-    /// An argument: a string as it stands, any other type as JSON. Repeatable
+    /// An argument: a string, or a command's stdin, as it stands, any other type as JSON. Repeatable
     #[arg(long = "with", value_name = "NAME=VALUE", env = "FLOWHOST_WITH", value_parser = pair)]
     with: Vec<(String, String)>,
     /// A file with one JSON object that holds arguments by name; `-` is standard input
-    #[arg(long, value_name = "FILE", env = "FLOWHOST_INPUT")]
+    #[arg(long, value_name = "FILE", env = "FLOWHOST_ARGUMENTS")]
     input: Option<PathBuf>,
     /// Where the value goes: bytes and strings as they are, all else as JSON [default: standard output, as JSON]
     #[arg(long, value_name = "FILE", env = "FLOWHOST_OUTPUT")]
@@ -95,6 +95,8 @@ enum CallError {
     Missing { name: Arc<str>, ty: Type, example: String },
     #[error("the argument `{name}` is no {ty}: {reason}")]
     Argument { name: Arc<str>, ty: Type, reason: String },
+    #[error("cannot grant `{path}`: {source}; name a folder that is there")]
+    Directory { path: PathBuf, source: std::io::Error },
     #[error(
         "a deterministic call reaches no directories and no network: leave --read, --write, --net and --http out"
     )]
@@ -183,6 +185,8 @@ impl Call {
             return Err(CallError::Reaches);
         }
         let directory = |(path, write): (&PathBuf, bool)| {
+            // Asked here, so that the answer comes before anything is compiled.
+            std::fs::read_dir(path).map_err(|source| CallError::Directory { path: path.clone(), source })?;
             let absolute = absolute(path)?;
             Ok(Directory {
                 path: absolute.strip_prefix("/").unwrap_or(&absolute).to_owned(),
@@ -216,7 +220,7 @@ impl Call {
 
     /// Every parameter's argument, by its type.
     fn arguments(&self, entry: &Entry, signature: &Signature) -> Result<Vec<Expr>, CallError> {
-        let mut given = self.given(signature)?;
+        let mut given = self.given(entry, signature)?;
         let arguments = signature.parameters.iter().map(|(name, ty)| {
             let value = match given.remove(&**name) {
                 Some(json) => interface::from_json(&json, ty).map_err(|error| CallError::Argument {
@@ -245,7 +249,11 @@ impl Call {
     }
 
     /// Arguments by name, as JSON.
-    fn given(&self, signature: &Signature) -> Result<serde_json::Map<String, serde_json::Value>, CallError> {
+    fn given(
+        &self,
+        entry: &Entry,
+        signature: &Signature,
+    ) -> Result<serde_json::Map<String, serde_json::Value>, CallError> {
         let mut given = match &self.input {
             None => serde_json::Map::new(),
             Some(path) => {
@@ -263,6 +271,9 @@ impl Call {
             let parameter = signature.parameters.iter().find(|(known, _)| **known == **name);
             let json = match parameter {
                 Some((_, Type::String)) | None => serde_json::Value::from(text.as_str()),
+                Some((_, ty)) if ty.is_bytes() && matches!(entry, Entry::Command { .. }) => {
+                    interface::to_json(&Value::Bytes(text.clone().into()), ty)
+                }
                 // Where the text is no JSON it may be an enum's case or a digit string, as JSON has it.
                 Some(_) => serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into()),
             };

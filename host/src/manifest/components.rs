@@ -84,7 +84,9 @@ fn read_one(
                 false => format!("`{written}` cannot be read: {error}"),
             };
             let help = match (missing, component.build.is_some()) {
-                (true, true) => format!("`--build` builds component `{alias}` first"),
+                (true, true) => format!(
+                    "`--build` builds component `{alias}` first; its `build` command is to leave the file there"
+                ),
                 (true, false) => {
                     "build the component, or mend the path: it is relative to the workflow file's folder"
                         .to_owned()
