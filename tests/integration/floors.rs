@@ -5,8 +5,8 @@ use std::path::Path;
 /// From the ground up. Rooms of one floor do not import each other.
 const FLOORS: &[&[&str]] = &[
     &["digest", "id"],
-    &["model"],
-    &["interface", "report", "schedule"],
+    &["folder", "model"],
+    &["cache", "interface", "report", "schedule"],
     &["manifest", "runtime"],
     &["executor"],
     &["run"],

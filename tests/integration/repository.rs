@@ -57,6 +57,16 @@ fn every_dependency_has_a_reason() {
 }
 
 #[test]
+fn the_engine_is_the_one_that_is_locked() {
+    let lock = std::fs::read_to_string(repository().join("Cargo.lock")).unwrap();
+    let package = "name = \"wasmtime\"\nversion = \"";
+    let locked = lock.split_once(package).unwrap().1.split('"').next().unwrap();
+    let source = std::fs::read_to_string(repository().join("host/src/runtime/engine.rs")).unwrap();
+    // Cached outcomes are those of one engine.
+    assert!(source.contains(&format!("ENGINE: &str = \"wasmtime {locked}\"")), "wasmtime {locked} is locked");
+}
+
+#[test]
 fn the_tests_that_the_security_page_names_exist() {
     let page = std::fs::read_to_string(repository().join("docs/security.md")).unwrap();
     let sources: String = tracked()

@@ -80,6 +80,7 @@ impl Product {
             executor: Arc::new(executor.unwrap()),
             reporters: Vec::new(),
             environment: Arc::new(|_| None),
+            caching: None,
             stops: Stopper::new().1,
         };
         let began = Instant::now();

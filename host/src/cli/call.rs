@@ -27,7 +27,7 @@ pub(super) struct Call {
     #[arg(long = "with", value_name = "NAME=VALUE", env = "FLOWHOST_WITH", value_parser = pair)]
     with: Vec<(String, String)>,
     /// A file with one JSON object that holds arguments by name; `-` is standard input
-    #[arg(long, value_name = "FILE", env = "FLOWHOST_ARGUMENTS")]
+    #[arg(long, value_name = "FILE", env = "FLOWHOST_INPUT")]
     input: Option<PathBuf>,
     /// Where the value goes: bytes and strings as they are, all else as JSON [default: standard output, as JSON]
     #[arg(long, value_name = "FILE", env = "FLOWHOST_OUTPUT")]
@@ -122,7 +122,7 @@ impl Call {
                 return Exit::Usage;
             }
         };
-        let (mut ended, exit) = match host::run(workflow, self.progress, &self.compiling) {
+        let (mut ended, exit) = match host::run(workflow, self.progress, &self.compiling, None) {
             Ok(ended) => ended,
             Err(failure) => return host::failed(&failure),
         };

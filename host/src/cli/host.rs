@@ -8,11 +8,12 @@ use super::exit::Exit;
 use super::output::{error, say};
 use super::progress::Style;
 use super::signals::Signals;
+use crate::cache::{Cache, CacheError};
 use crate::executor::{InProcess, InProcessSettings};
 use crate::manifest::duration;
 use crate::model::{Node, Status, Workflow};
-use crate::run::{Ended, RunError, Settings, Stopper};
-use crate::runtime::{Runtime, RuntimeError};
+use crate::run::{Caching, Ended, RunError, Settings, Stopper};
+use crate::runtime::{ENGINE, Runtime, RuntimeError};
 
 /// Why nothing ran.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,8 @@ pub(super) enum HostError {
     Runtime(#[from] RuntimeError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error("{0}; --no-cache does without it")]
+    Cache(#[from] CacheError),
     #[error("flowhost cannot listen for signals: {0}")]
     Signals(std::io::Error),
     #[error("flowhost cannot start its threads: {0}")]
@@ -35,11 +38,21 @@ pub(super) struct Compiling {
     compile_timeout: Duration,
 }
 
+/// Opens the cache for a workflow with tasks that use it.
+pub(super) fn caching(workflow: &Workflow) -> Result<Option<Caching>, CacheError> {
+    if !workflow.nodes.iter().flat_map(Node::tasks).any(|task| task.policy.cache) {
+        return Ok(None);
+    }
+    let cache = Cache::open(None, &others(workflow))?;
+    Ok(Some(Caching::new(cache, &format!("flowhost {} {ENGINE}", env!("CARGO_PKG_VERSION")))))
+}
+
 /// Runs a workflow in this process to its end.
 pub(super) fn run(
     workflow: Workflow,
     style: Style,
     compiling: &Compiling,
+    caching: Option<Caching>,
 ) -> Result<(Ended, Exit), HostError> {
     let executor = InProcess::new(InProcessSettings {
         runtime: Runtime::new(crate::runtime::Settings {
@@ -59,6 +72,7 @@ pub(super) fn run(
             executor: Arc::new(executor),
             reporters: style.reporters(),
             environment: Arc::new(environment),
+            caching,
             stops,
         };
         let ended = crate::run::run(Arc::new(workflow), settings).await?;
@@ -99,7 +113,10 @@ pub(super) fn failed(failure: &HostError) -> Exit {
     match failure {
         HostError::Run(RunError::Unreachable(_)) => Exit::Unreachable,
         HostError::Run(RunError::Secret(_)) => Exit::Usage,
-        HostError::Run(RunError::Output { .. } | RunError::Root { .. } | RunError::Random(_))
+        HostError::Run(
+            RunError::Output { .. } | RunError::Root { .. } | RunError::Random(_) | RunError::Threads(_),
+        )
+        | HostError::Cache(_)
         | HostError::Runtime(_)
         | HostError::Signals(_)
         | HostError::Threads(_) => Exit::Internal,

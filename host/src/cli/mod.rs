@@ -1,6 +1,7 @@
 //! The command line: turns words into settings, and ends into exit codes.
 
 mod build;
+mod cache;
 mod call;
 mod check;
 pub mod exit;
@@ -39,6 +40,8 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Call one function of a component, without a workflow
     Call(call::Call),
+    /// Say what is kept for later runs, and how much of it: outcomes of deterministic tasks, compiled code
+    Cache(cache::Cache),
     /// Compile a component on standard input, for the process that started this one
     #[command(hide = true)]
     CompileComponent(CompileComponent),
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.execute().into(),
         Command::Inspect(inspect) => inspect.execute().into(),
         Command::Call(call) => call.execute().into(),
+        Command::Cache(cache) => cache.execute().into(),
         Command::CompileComponent(compile) => crate::runtime::compile_child(&compile.arguments),
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::exit::Exit;
+use super::host::HostError;
 use super::output::{error, result, say};
 use super::progress::Style;
 use super::{build, host};
@@ -61,6 +62,9 @@ pub(super) struct Run {
     /// How to show what happens
     #[arg(long, value_enum, default_value_t = Style::Auto, env = "FLOWHOST_PROGRESS")]
     progress: Style,
+    /// Execute tasks with `cache` as well, and keep nothing
+    #[arg(long, env = "FLOWHOST_NO_CACHE", value_parser = clap::builder::FalseyValueParser::new())]
+    no_cache: bool,
     /// Check, say what would run, and run nothing
     #[arg(long, env = "FLOWHOST_DRY_RUN", value_parser = clap::builder::FalseyValueParser::new())]
     dry_run: bool,
@@ -130,7 +134,11 @@ impl Run {
                 Err(failure) => stdout_failed(&failure),
             };
         }
-        let (ended, exit) = match host::run(loaded.workflow, self.progress, &self.compiling) {
+        let caching = if self.no_cache { Ok(None) } else { host::caching(&loaded.workflow) };
+        let ran = caching
+            .map_err(HostError::from)
+            .and_then(|caching| host::run(loaded.workflow, self.progress, &self.compiling, caching));
+        let (ended, exit) = match ran {
             Ok(ended) => ended,
             Err(failure) => return host::failed(&failure),
         };

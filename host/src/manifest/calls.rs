@@ -15,11 +15,12 @@ use super::grants::Protected;
 use super::raw;
 use super::scope::{Meaning, Scope};
 use super::settings::Settings;
+use super::span::At;
 use super::suggest::{self, brief};
 use super::template::Piece;
 use super::tree::{Data, Tree};
 use crate::interface::FindError;
-use crate::model::{Entry, Expr, Grants, Policy, Signature, Task, Type, Value};
+use crate::model::{Entry, EnvironmentValue, Expr, Grants, Policy, Signature, Task, Type, Value};
 
 /// What a task calls.
 pub(super) struct Called {
@@ -152,7 +153,11 @@ impl<'t> Reader<'_, 't> {
         if deterministic {
             self.check_deterministic(task, called, &settings, grants.as_ref(), scope);
         }
+        let cache = settings.cache.unwrap_or(false);
         let (arguments, grants) = (arguments?, grants?);
+        if cache {
+            check_cache(task, deterministic, &arguments, &grants, scope);
+        }
         let name: Arc<str> = Arc::from(task.name.value);
         self.asks.borrow_mut().add(&name, &grants, scope.secrets.borrow().iter());
         Some(Task {
@@ -167,6 +172,7 @@ impl<'t> Reader<'_, 't> {
                 limits: settings.limits.filled(),
                 grants,
                 deterministic,
+                cache,
             },
         })
     }
@@ -206,6 +212,38 @@ impl<'t> Reader<'_, 't> {
                 "take `deterministic` away, or build the component without that import",
             );
         }
+    }
+}
+
+/// What is kept must depend on nothing but the call, and must not give secrets away.
+fn check_cache(
+    task: &raw::Task<'_>,
+    deterministic: bool,
+    arguments: &[Expr],
+    grants: &Grants,
+    scope: &Scope<'_>,
+) {
+    let At { value: name, span } = task.name;
+    if !deterministic {
+        scope.findings.at_with_help(
+            span,
+            format!("task `{name}` has `cache` and is not deterministic, so its outcome may differ from run to run"),
+            "add `deterministic = true`, or take `cache` away",
+        );
+    }
+    let mut secret =
+        grants.environment.iter().any(|(_, value)| matches!(value, EnvironmentValue::Secret { .. }));
+    for argument in arguments {
+        argument.walk(&mut |expr| secret |= matches!(expr, Expr::Secret { .. }));
+    }
+    if secret {
+        scope.findings.at_with_help(
+            span,
+            format!(
+                "task `{name}` has `cache` and is given a secret, which its kept outcome could give away"
+            ),
+            "take `cache` away, or keep the secret out of this task",
+        );
     }
 }
 

@@ -79,7 +79,7 @@ const FILE: Keys = Keys {
 const INPUT: Keys = Keys { known: &["type", "default"], later: &[] };
 const COMPONENT: Keys = Keys { known: &["path", "digest", "build"], later: &[] };
 const DEFAULTS: Keys =
-    Keys { known: &["executor", "retry", "limits", "grants", "deterministic"], later: &["cache"] };
+    Keys { known: &["executor", "retry", "limits", "grants", "deterministic", "cache"], later: &[] };
 const TASK: Keys = Keys {
     known: &[
         "run",
@@ -90,10 +90,11 @@ const TASK: Keys = Keys {
         "limits",
         "grants",
         "deterministic",
+        "cache",
         "after",
         "when",
     ],
-    later: &["cache", "may-start", "max-iterations"],
+    later: &["may-start", "max-iterations"],
 };
 const GROUP: Keys = Keys {
     known: &[
@@ -109,10 +110,11 @@ const GROUP: Keys = Keys {
         "limits",
         "grants",
         "deterministic",
+        "cache",
         "after",
         "when",
     ],
-    later: &["split", "require", "timeout", "cache", "breaker", "rate-limit", "fallback"],
+    later: &["split", "require", "timeout", "breaker", "rate-limit", "fallback"],
 };
 const OUTPUT: Keys = Keys { known: &["value", "file"], later: &[] };
 

@@ -21,6 +21,7 @@ pub(super) struct Settings<'t> {
     pub(super) limits: LimitKeys,
     pub(super) grants: Option<&'t Tree>,
     pub(super) deterministic: Option<bool>,
+    pub(super) cache: Option<bool>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -65,6 +66,7 @@ impl<'t> Settings<'t> {
             limits: LimitKeys::read(fields, findings),
             grants: fields.tree("grants"),
             deterministic: fields.boolean("deterministic"),
+            cache: fields.boolean("cache"),
         }
     }
 
@@ -89,6 +91,7 @@ impl<'t> Settings<'t> {
             },
             grants: nearer.grants.or(self.grants),
             deterministic: nearer.deterministic.or(self.deterministic),
+            cache: nearer.cache.or(self.cache),
         }
     }
 }

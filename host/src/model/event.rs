@@ -60,6 +60,8 @@ pub enum Fact {
         elapsed: Duration,
         /// What it used.
         usage: Usage,
+        /// Whether the cache answered, and nothing executed.
+        cached: bool,
         /// What is to be said of an ending other than succeeded.
         error: Option<Arc<str>>,
         /// When it will be attempted again, if it will.
@@ -184,6 +186,8 @@ pub struct Counts {
     pub failed: u64,
     /// Ended cancelled.
     pub cancelled: u64,
+    /// Of those that succeeded, how many the cache answered.
+    pub cached: u64,
 }
 
 impl Counts {
@@ -265,6 +269,8 @@ impl Stream {
 pub enum Warning {
     /// The pool of instances cannot hold a component, which therefore runs slower.
     PoolTooSmall,
+    /// Outcomes cannot be kept in the cache: the next run executes their calls again.
+    CacheFailed,
     /// A reporter failed and is left out from here on.
     ReporterFailed,
     /// The run was asked to stop.
@@ -277,6 +283,7 @@ impl Warning {
     pub fn name(self) -> &'static str {
         match self {
             Self::PoolTooSmall => "pool-too-small",
+            Self::CacheFailed => "cache-failed",
             Self::ReporterFailed => "reporter-failed",
             Self::Interrupted => "interrupted",
         }

@@ -19,6 +19,8 @@ pub struct Policy {
     pub grants: Grants,
     /// Virtual clock, seeded randomness and canonical NaNs: equal arguments give equal bytes.
     pub deterministic: bool,
+    /// Succeeded outcomes are kept, and found by the next run. Only where `deterministic`.
+    pub cache: bool,
 }
 
 /// Where attempts run.

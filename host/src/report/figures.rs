@@ -62,7 +62,8 @@ pub(super) fn endings(counts: &Counts) -> String {
         .filter(|(number, _)| *number > 0)
         .map(|(number, word)| format!("{} {word}", count(*number)))
         .collect();
-    if parts.is_empty() { "nothing ran".to_owned() } else { parts.join(", ") }
+    let parts = if parts.is_empty() { "nothing ran".to_owned() } else { parts.join(", ") };
+    if counts.cached == 0 { parts } else { format!("{parts} ({} from the cache)", count(counts.cached)) }
 }
 
 #[cfg(test)]
@@ -104,7 +105,7 @@ mod tests {
     #[test]
     fn endings_leave_out_what_is_none() {
         assert_eq!(
-            endings(&Counts { succeeded: 1_500, failed: 0, cancelled: 2 }),
+            endings(&Counts { succeeded: 1_500, failed: 0, cancelled: 2, cached: 0 }),
             "1,500 succeeded, 2 cancelled"
         );
         assert_eq!(endings(&Counts::default()), "nothing ran");

@@ -110,6 +110,7 @@ enum Further<'a> {
         peak_memory: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         fuel: Option<u64>,
+        cached: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,12 +189,13 @@ impl<'a> Further<'a> {
                 Self::GroupStarted { branches: *branches, concurrency: *concurrency }
             }
             Fact::AttemptStarted => Self::AttemptStarted {},
-            Fact::AttemptEnded { ending, elapsed, usage, error, retry_in } => Self::AttemptEnded {
+            Fact::AttemptEnded { ending, elapsed, usage, cached, error, retry_in } => Self::AttemptEnded {
                 outcome: ending.name(),
                 seconds: elapsed.as_secs_f64(),
                 guest_seconds: usage.wall.as_secs_f64(),
                 peak_memory: usage.peak_memory,
                 fuel: usage.fuel,
+                cached: *cached,
                 error: error.as_deref(),
                 retry_in: retry_in.as_ref().map(Duration::as_secs_f64),
             },

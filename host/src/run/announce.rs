@@ -90,8 +90,8 @@ impl Announcer {
         let text = |text| self.secrets.redact(text);
         let maybe = |error: Option<_>| error.map(text);
         match fact {
-            Fact::AttemptEnded { ending, elapsed, usage, error, retry_in } => {
-                Fact::AttemptEnded { ending, elapsed, usage, error: maybe(error), retry_in }
+            Fact::AttemptEnded { ending, elapsed, usage, cached, error, retry_in } => {
+                Fact::AttemptEnded { ending, elapsed, usage, cached, error: maybe(error), retry_in }
             }
             Fact::TaskEnded { ending, attempts, error } => {
                 Fact::TaskEnded { ending, attempts, error: maybe(error) }

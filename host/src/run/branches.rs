@@ -21,6 +21,8 @@ pub(crate) struct Branches {
     pub(crate) opened: Option<Instant>,
     /// The sum over its attempts.
     pub(crate) guest: Duration,
+    /// Branches that the cache answered.
+    pub(crate) cached: u64,
     /// Why it was refused or skipped.
     pub(crate) reason: Option<Arc<str>>,
     /// Whether the node has ended, and all of it was let go.

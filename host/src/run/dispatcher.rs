@@ -8,16 +8,18 @@ use tokio::sync::mpsc;
 
 use super::announce::Announcer;
 use super::branches::{Branches, Making};
+use super::cached::{self, Caching, Keeper, Looked};
 use super::evaluate::{EvaluateError, Scope};
 use super::items::{ItemsError, OpenItems};
 use super::root::Root;
 use super::secrets::Secrets;
 use super::{Ended, Outputs, RunError, Settings, Stop, Stops, new_id};
+use crate::cache::Key;
 use crate::executor::{Executor, Port, Report, Reports};
 use crate::id::{AttemptId, BranchId, NodeId, RunId};
 use crate::model::{
-    Attempt, Cause, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Node, Outcome, Place, RunStarted,
-    Status, Usage, Value, Warning, Workflow,
+    Attempt, Call, Cause, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Node, Outcome, Place,
+    RunStarted, Status, Task, Usage, Value, Warning, Workflow,
 };
 use crate::schedule::{Action, Input, Plan, Scheduler};
 
@@ -28,6 +30,7 @@ const TICK: Duration = Duration::from_millis(100);
 enum Aside {
     Items(NodeId, Result<(OpenItems, u32), ItemsError>),
     Arguments(AttemptId, Result<Vec<Value>, EvaluateError>),
+    Looked(AttemptId, Vec<Value>, Looked),
 }
 
 /// What ended a wait.
@@ -44,8 +47,11 @@ enum Woken {
 /// What is known of an attempt from hand-over to its end.
 struct Flight {
     since: Instant,
-    /// Set while its arguments are still being made, with whether it was cancelled meanwhile.
+    /// Set while its arguments are still being made, or looked for in the cache, with whether it was
+    /// cancelled meanwhile.
     preparing: Option<bool>,
+    /// What its outcome is to be kept under.
+    key: Option<Box<Key>>,
 }
 
 /// One run.
@@ -53,6 +59,7 @@ pub(super) struct Dispatcher {
     workflow: Arc<Workflow>,
     run: RunId,
     executor: Arc<dyn Executor>,
+    caching: Option<(Caching, Keeper)>,
     scheduler: Scheduler,
     announcer: Announcer,
     reports: Reports,
@@ -74,12 +81,14 @@ pub(super) struct Dispatcher {
     decided: Vec<Action>,
     /// What was said of the last attempt of branches that did not succeed yet.
     errors: HashMap<BranchId, Arc<str>>,
+    /// Branches that the cache answered.
+    cached: u64,
     over: Option<(Status, Counts)>,
 }
 
 impl Dispatcher {
     pub(super) async fn new(workflow: Arc<Workflow>, settings: Settings) -> Result<Self, RunError> {
-        let Settings { executor, reporters, environment, stops } = settings;
+        let Settings { executor, reporters, environment, caching, stops } = settings;
         let root = Root::open(&workflow.root, &workflow.folder)
             .map_err(|source| RunError::Root { path: workflow.root.clone(), source })?;
         let secrets = Secrets::read(&workflow, &*environment)?;
@@ -88,6 +97,10 @@ impl Dispatcher {
         let capacity = executor.open(port).await?;
         let scheduler =
             Scheduler::new(Plan::from(&*workflow), workflow.seed, capacity.slots + capacity.ahead);
+        let caching =
+            caching.filter(|_| workflow.nodes.iter().flat_map(Node::tasks).any(|task| task.policy.cache));
+        let caching = caching.map(|caching| caching.keeper().map(|keeper| (caching, keeper)));
+        let caching = caching.transpose().map_err(RunError::Threads)?;
         let nodes = workflow.nodes.len();
         let began = Instant::now();
         let outputs = workflow.outputs.iter().map(|output| &output.value);
@@ -95,6 +108,7 @@ impl Dispatcher {
         Ok(Self {
             run: new_id()?,
             executor,
+            caching,
             scheduler,
             announcer,
             reports,
@@ -116,6 +130,7 @@ impl Dispatcher {
             actions: VecDeque::new(),
             decided: Vec::new(),
             errors: HashMap::new(),
+            cached: 0,
             over: None,
             workflow,
         })
@@ -185,6 +200,11 @@ impl Dispatcher {
         let has_value = |node: &NodeId| self.scope.values.get(node.index()).is_some_and(Option::is_some);
         let outputs = Outputs::make(&self.workflow, &self.scope, |output| output.needs.iter().all(has_value));
         let status = if outputs.is_err() { Status::Failed } else { status };
+        if let Some(failure) = self.caching.take().and_then(|(_, keeper)| keeper.finish()) {
+            let message = format!("{failure}; the next run executes again what could not be kept").into();
+            self.announcer.announce(None, Fact::Warning { kind: Warning::CacheFailed, message });
+        }
+        let counts = Counts { cached: self.cached, ..counts };
         let elapsed = self.began.elapsed();
         self.announcer.announce(None, Fact::RunEnded { status, counts, elapsed });
         self.announcer.finish();
@@ -213,6 +233,25 @@ impl Dispatcher {
                     Some(Some(true)) => self.returned(id),
                     Some(None) | None => {}
                 }
+            }
+            Aside::Looked(id, arguments, looked) => self.looked(id, arguments, looked),
+        }
+    }
+
+    fn looked(&mut self, id: AttemptId, arguments: Vec<Value>, looked: Looked) {
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        match (flight.preparing.take(), looked) {
+            (Some(true), _) => self.returned(id),
+            (_, Looked::Missing(key)) => {
+                flight.key = Some(Box::new(key));
+                self.hand_over(id, arguments);
+            }
+            (_, Looked::Found(value)) => {
+                self.cached += 1;
+                if let Some(branches) = self.branches.get_mut(id.branch.node.index()) {
+                    branches.cached += 1;
+                }
+                self.ended_so(id, Outcome::Succeeded(value), Usage::default(), true);
             }
         }
     }
@@ -248,6 +287,10 @@ impl Dispatcher {
     }
 
     fn finished(&mut self, id: AttemptId, outcome: Outcome, usage: Usage) {
+        self.ended_so(id, outcome, usage, false);
+    }
+
+    fn ended_so(&mut self, id: AttemptId, outcome: Outcome, usage: Usage, cached: bool) {
         let Some(flight) = self.flights.remove(&id) else {
             // Not one of ours, or no longer: the scheduler counts and drops it.
             return self.decide(Input::Finished { id, ending: outcome.ending(), permanent: false });
@@ -255,6 +298,9 @@ impl Dispatcher {
         let ending = outcome.ending();
         let permanent = matches!(outcome, Outcome::Failed { permanent: true, .. });
         let error: Option<Arc<str>> = outcome.message().map(Into::into);
+        if let (Outcome::Succeeded(value), Some(key)) = (&outcome, flight.key) {
+            self.keep(id, *key, value.clone(), usage);
+        }
         if let Some(branches) = self.branches.get_mut(id.branch.node.index()) {
             branches.guest += usage.wall;
             if let Outcome::Succeeded(value) = outcome {
@@ -274,10 +320,22 @@ impl Dispatcher {
                 _ => None,
             });
             let elapsed = flight.since.elapsed();
-            let fact = Fact::AttemptEnded { ending, elapsed, usage, error, retry_in };
+            let fact = Fact::AttemptEnded { ending, elapsed, usage, cached, error, retry_in };
             let place = self.place(id);
             self.announcer.announce(place, fact);
         }
+    }
+
+    /// Keeps an outcome for later runs.
+    fn keep(&self, id: AttemptId, key: Key, value: Value, usage: Usage) {
+        if let (Some((_, keeper)), Some(call), Some(task)) = (&self.caching, self.call(id), self.task(id)) {
+            let executor = task.policy.executor.name();
+            keeper.keep(cached::Outcome { key, call, value, usage, executor });
+        }
+    }
+
+    fn task(&self, id: AttemptId) -> Option<&Task> {
+        self.workflow.nodes.get(id.branch.node.index())?.task(id.branch.index)
     }
 
     /// Hands an input to the scheduler. What it says is done by [`Dispatcher::perform`], so that no
@@ -424,7 +482,7 @@ impl Dispatcher {
         let Some(task) = workflow.nodes.get(node.index()).and_then(|node| node.task(index)) else { return };
         let Some(branches) = self.branches.get(node.index()) else { return };
         let aside = branches.call(index).is_some_and(|(_, may_block)| *may_block);
-        self.flights.insert(id, Flight { since: self.now, preparing: aside.then_some(false) });
+        self.flights.insert(id, Flight { since: self.now, preparing: aside.then_some(false), key: None });
         let item = match branches.items.as_ref().map(|items| items.item(index)).transpose() {
             Ok(item) => item,
             Err(reason) => return self.reject(id, reason),
@@ -444,12 +502,37 @@ impl Dispatcher {
     }
 
     fn submit_with(&mut self, id: AttemptId, arguments: Result<Vec<Value>, EvaluateError>) {
-        let branches = self.branches.get(id.branch.node.index());
-        let Some((call, _)) = branches.and_then(|branches| branches.call(id.branch.index)) else { return };
-        match arguments {
-            Ok(arguments) => self.submitting.push(Attempt { id, call: Arc::clone(call), arguments }),
-            Err(error) => self.reject(id, error.to_string()),
+        let arguments = match arguments {
+            Ok(arguments) => arguments,
+            Err(error) => return self.reject(id, error.to_string()),
+        };
+        let cache = self.task(id).is_some_and(|task| task.policy.cache);
+        match &self.caching {
+            Some((caching, _)) if cache => {
+                let Some(call) = self.call(id) else { return };
+                if let Some(flight) = self.flights.get_mut(&id) {
+                    flight.preparing = Some(false);
+                }
+                let (sender, caching) = (self.aside.0.clone(), caching.clone());
+                tokio::task::spawn_blocking(move || {
+                    let looked = caching.look(&call, &arguments);
+                    // As above.
+                    let _ = sender.send(Aside::Looked(id, arguments, looked));
+                });
+            }
+            Some(_) | None => self.hand_over(id, arguments),
         }
+    }
+
+    fn hand_over(&mut self, id: AttemptId, arguments: Vec<Value>) {
+        if let Some(call) = self.call(id) {
+            self.submitting.push(Attempt { id, call, arguments });
+        }
+    }
+
+    fn call(&self, id: AttemptId) -> Option<Arc<Call>> {
+        let (call, _) = self.branches.get(id.branch.node.index())?.call(id.branch.index)?;
+        Some(Arc::clone(call))
     }
 
     fn reject(&mut self, id: AttemptId, reason: String) {
@@ -494,6 +577,7 @@ impl Dispatcher {
             *slot = Some(value);
         }
         let branches = branches.close();
+        let counts = Counts { cached: branches.cached, ..counts };
         let because = because.and_then(|node| workflow.nodes.get(node.index()));
         let reason = branches.reason.or_else(|| {
             because.map(|node| format!("it waits for `{}`, which has no value", node.name).into())

@@ -3,6 +3,7 @@
 
 mod announce;
 mod branches;
+mod cached;
 mod dispatcher;
 mod evaluate;
 mod files;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+pub use cached::Caching;
 pub use outputs::Outputs;
 pub use root::RootError;
 
@@ -31,6 +33,8 @@ pub struct Settings {
     pub reporters: Vec<Box<dyn Reporter>>,
     /// flowhost's environment, from which secrets are read when the run begins.
     pub environment: Arc<Environment>,
+    /// Where tasks with `cache` find and keep their outcomes; without, they execute.
+    pub caching: Option<Caching>,
     /// Asks the run to stop. [`Stopper::new`] makes both ends.
     pub stops: Stops,
 }
@@ -110,6 +114,9 @@ pub enum RunError {
         /// Why.
         reason: String,
     },
+    /// A thread that the run needs does not start.
+    #[error("the system starts no thread: {0}")]
+    Threads(std::io::Error),
     /// The system gave no random bytes for the run's id.
     #[error("the system gives no random bytes: {0}")]
     Random(getrandom::Error),

@@ -10,6 +10,9 @@ use super::space::{self, Space};
 use crate::interface::FEATURES;
 use crate::model::Call;
 
+/// The version of what executes guests.
+pub const ENGINE: &str = "wasmtime 48.0.8";
+
 /// Bytes of stack that a guest may use.
 pub(super) const WASM_STACK: usize = 1 << 20;
 

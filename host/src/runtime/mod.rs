@@ -29,8 +29,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use code_cache::CacheError;
-use code_cache::Place;
+use code_cache::{CodeCache, Place};
 pub use compile::{COMPILE_SUBCOMMAND, CompileError, compile_child};
+pub use engine::ENGINE;
 pub use load::{LoadError, Source};
 pub use prepare::{PrepareError, Prepared};
 
@@ -39,6 +40,7 @@ use engine::{Flavour, Slots};
 use epoch::Ticker;
 use load::Components;
 
+use crate::folder::Size;
 use crate::id::AttemptId;
 use crate::model::{Call, Level, Outcome, Stream, Usage, Value, Warning};
 
@@ -173,6 +175,14 @@ impl Runtime {
             }
         }
     }
+}
+
+/// Where compiled code is kept for this user, and how much of it there is.
+///
+/// # Errors
+/// Fails when there is no such folder, or not one that is safe.
+pub fn compiled() -> Result<(PathBuf, Size), CacheError> {
+    Ok(CodeCache::open(&Place::default())?.size()?)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -9,11 +9,11 @@ use wasmtime::component::{ComponentExportIndex, InstancePre, types};
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::{FsPerms, WasiCtx};
 
-use super::code_cache::by_descriptor;
 use super::engine::Flavour;
 use super::sandbox::State;
 use super::typed::{self, Shape};
 use super::values;
+use crate::folder::by_descriptor;
 use crate::model::{Call, Entry, MIB, Signature, Type};
 
 /// What wasmtime's dynamic values take for one element of a list, in bytes.

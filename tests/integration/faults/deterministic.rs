@@ -113,6 +113,16 @@ fn g17_deterministic_tasks_give_equal_bytes_whatever_the_machine_does() {
     let ended = busy.run(["--progress", "none"]);
     assert_eq!(ended.stdout, first.stdout, "{ended}");
 
+    // From the cache, where the second run finds what the first one kept.
+    let cached = WORKFLOW.replace("deterministic = true", "deterministic = true\n    cache = true");
+    place.file("workflow.toml", cached);
+    let cache = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let mut run = place.command(["run", "workflow.toml", "--progress", "none"]);
+        let ended = crate::support::ended(run.env("XDG_CACHE_HOME", cache.path()));
+        assert_eq!(ended.stdout, first.stdout, "{ended}");
+    }
+
     // A NaN has one form, whatever made it: the canonical one.
     let ended =
         place.flowhost(["call", "nans.wasm#run", "--with", "x=nan", "--deterministic", "--output", "bits"]);

@@ -1,7 +1,7 @@
 //! The fault catalogue, on the real command: what hostile guests, files and bytes do, and what must
 //! become of it. Each test bears the id of its fault.
 
-mod beside;
+pub(crate) mod beside;
 mod bytes;
 mod compiling;
 mod deterministic;

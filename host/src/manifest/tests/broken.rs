@@ -388,6 +388,14 @@ grants = { write = [".", "guest/src", "out"], read = ["dta", "text.wasm", { path
 run = "text#ready"
 deterministic = true
 grants = { read = ["data"] }
+[tasks.c]
+run = "text#ready"
+cache = true
+[tasks.d]
+run = "text#ready"
+deterministic = true
+cache = true
+grants = { env = { TOKEN = { env = "TOKEN" } } }
 "#,
         ),
     );

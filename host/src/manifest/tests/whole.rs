@@ -47,6 +47,7 @@ with = { text = "${item}" }
 retry = { max-attempts = 5 }
 limits = { log = "64KiB" }
 deterministic = true
+cache = true
 grants = {}
 
 [groups.counts]
@@ -63,6 +64,7 @@ grants = { env = {} }
 after = ["total"]
 when = true
 deterministic = false
+cache = false
 
 [tasks.total]
 run = "text#merge-counts"
@@ -206,6 +208,7 @@ fn the_nearer_wins_key_by_key() {
         limits: limits.clone(),
         grants: Grants { directories: vec![directory("data", "data", false)], ..Grants::default() },
         deterministic: false,
+        cache: false,
     };
     assert_eq!(task(&loaded, "total").policy, defaults);
     let split = Policy {
@@ -235,6 +238,7 @@ fn the_nearer_wins_key_by_key() {
         limits: Limits { log: 64 << 10, ..limits },
         grants: Grants::default(),
         deterministic: true,
+        cache: true,
         ..defaults
     };
     assert_eq!(task(&loaded, "again").policy, again);

@@ -120,7 +120,7 @@ impl Teller {
         let retry_in = retry_in.map(Duration::from_millis);
         let elapsed = Duration::from_millis(12);
         let error = error.map(Arc::from);
-        self.tell(Some(place), Fact::AttemptEnded { ending, elapsed, usage, error, retry_in })
+        self.tell(Some(place), Fact::AttemptEnded { ending, elapsed, usage, cached: false, error, retry_in })
     }
 
     pub(super) fn task_ended(&mut self, place: Place, ending: Ending, error: Option<&str>) -> &mut Self {
@@ -167,5 +167,5 @@ pub(super) fn branch(index: u32, number: u32) -> Place {
 }
 
 pub(super) fn counts(succeeded: u64, failed: u64, cancelled: u64) -> Counts {
-    Counts { succeeded, failed, cancelled }
+    Counts { succeeded, failed, cancelled, cached: 0 }
 }

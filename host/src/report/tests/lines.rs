@@ -30,7 +30,7 @@ fn an_event_is_one_line_with_its_place_first() {
             r#"{"version":1,"seq":1,"time":"2026-01-02T03:04:05.010000Z","run":"20260102-030405-abc123","#,
             r#""group":"counts","task":"count","index":3,"attempt":2,"executor":"in-process","#,
             r#""event":"attempt-ended","outcome":"timed-out","seconds":0.012,"guest-seconds":0.0115,"#,
-            r#""peak-memory":65536,"error":"slow","retry-in":1.5}"#,
+            r#""peak-memory":65536,"cached":false,"error":"slow","retry-in":1.5}"#,
         )
     );
 }
@@ -71,16 +71,16 @@ fn every_fact_has_its_fields() {
             json!({"event": "progress", "done": 3, "total": 9, "message": "reading"}),
             json!({"event": "task-ended", "outcome": "succeeded", "attempts": 1}),
             json!({
-                "event": "group-ended", "status": "failed", "succeeded": 1, "failed": 0, "cancelled": 1,
+                "event": "group-ended", "status": "failed", "succeeded": 1, "failed": 0, "cancelled": 1, "cached": 0,
                 "seconds": 1.2, "guest-seconds": 1.2,
             }),
             json!({
-                "event": "group-ended", "status": "skipped", "succeeded": 0, "failed": 0, "cancelled": 0,
+                "event": "group-ended", "status": "skipped", "succeeded": 0, "failed": 0, "cancelled": 0, "cached": 0,
                 "seconds": 0.0, "guest-seconds": 0.0, "reason": "no value",
             }),
             json!({"event": "warning", "kind": "interrupted", "message": "stopping"}),
             json!({
-                "event": "run-ended", "status": "failed", "succeeded": 1, "failed": 0, "cancelled": 1,
+                "event": "run-ended", "status": "failed", "succeeded": 1, "failed": 0, "cancelled": 1, "cached": 0,
                 "seconds": 1.23,
             }),
         ]

@@ -67,7 +67,7 @@ fn again(index: u32, number: u32, delay: u64) -> Action {
 }
 
 fn counts(succeeded: u64, failed: u64, cancelled: u64) -> Counts {
-    Counts { succeeded, failed, cancelled }
+    Counts { succeeded, failed, cancelled, cached: 0 }
 }
 
 fn closed(node: u32, status: Status, counts: Counts) -> Action {
