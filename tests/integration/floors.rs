@@ -10,6 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["manifest", "runtime"],
     &["executor"],
     &["run"],
+    &["embed"],
     &["cli"],
 ];
 

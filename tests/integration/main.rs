@@ -10,6 +10,7 @@ mod bad_input;
 mod cache;
 mod call;
 mod check;
+mod embed;
 mod examples;
 mod faults;
 mod floors;

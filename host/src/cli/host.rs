@@ -1,6 +1,5 @@
 //! What `run` and `call` share: an in-process executor, a run with signals, and its exit code.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +7,12 @@ use super::exit::Exit;
 use super::output::{error, say};
 use super::progress::Style;
 use super::signals::Signals;
-use crate::cache::{Cache, CacheError};
-use crate::executor::{InProcess, InProcessSettings};
+use crate::cache::CacheError;
+use crate::embed::{self, environment};
 use crate::manifest::duration;
 use crate::model::{Node, Status, Workflow};
 use crate::run::{Caching, Ended, RunError, Settings, Stopper};
-use crate::runtime::{ENGINE, Runtime, RuntimeError};
+use crate::runtime::RuntimeError;
 
 /// Why nothing ran.
 #[derive(Debug, thiserror::Error)]
@@ -38,15 +37,6 @@ pub(super) struct Compiling {
     compile_timeout: Duration,
 }
 
-/// Opens the cache for a workflow with tasks that use it.
-pub(super) fn caching(workflow: &Workflow) -> Result<Option<Caching>, CacheError> {
-    if !workflow.nodes.iter().flat_map(Node::tasks).any(|task| task.policy.cache) {
-        return Ok(None);
-    }
-    let cache = Cache::open(None, &others(workflow))?;
-    Ok(Some(Caching::new(cache, &format!("flowhost {} {ENGINE}", env!("CARGO_PKG_VERSION")))))
-}
-
 /// Runs a workflow in this process to its end.
 pub(super) fn run(
     workflow: Workflow,
@@ -54,16 +44,9 @@ pub(super) fn run(
     compiling: &Compiling,
     caching: Option<Caching>,
 ) -> Result<(Ended, Exit), HostError> {
-    let executor = InProcess::new(InProcessSettings {
-        runtime: Runtime::new(crate::runtime::Settings {
-            program: std::env::current_exe().ok(),
-            others: others(&workflow),
-            compile_timeout: compiling.compile_timeout,
-            ..crate::runtime::Settings::default()
-        })?,
-        root: workflow.root.clone(),
-        components: components(&workflow),
-    })?;
+    let compiling =
+        embed::Compiling { program: std::env::current_exe().ok(), timeout: Some(compiling.compile_timeout) };
+    let executor = embed::executor(&workflow, compiling)?;
     let threads = tokio::runtime::Builder::new_current_thread().enable_all().build();
     threads.map_err(HostError::Threads)?.block_on(async {
         let (stopper, stops) = Stopper::new();
@@ -85,26 +68,6 @@ pub(super) fn run(
         };
         Ok((ended, exit))
     })
-}
-
-/// Folders in which no compiled code may lie: the workflow file's own, and those that tasks write to.
-fn others(workflow: &Workflow) -> Vec<PathBuf> {
-    let tasks = workflow.nodes.iter().flat_map(Node::tasks);
-    let granted = tasks.flat_map(|task| &task.policy.grants.directories);
-    let written =
-        granted.filter(|directory| directory.write).map(|directory| workflow.root.join(&directory.path));
-    // A call from the command line has the current folder and no file that came from others.
-    let own = (workflow.root != Path::new("/")).then(|| workflow.folder.clone());
-    own.into_iter().chain(written).collect()
-}
-
-/// flowhost's own environment.
-pub(super) fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
-fn components(workflow: &Workflow) -> Vec<(crate::digest::Digest, PathBuf)> {
-    workflow.components.iter().map(|component| (component.digest, component.path.clone())).collect()
 }
 
 /// Says why nothing ran, and with which exit code that ends.

@@ -7,6 +7,7 @@ use super::host::HostError;
 use super::output::{error, result, say};
 use super::progress::Style;
 use super::{build, host};
+use crate::embed;
 use crate::manifest::{self, Loaded, Trust};
 use crate::model::{Form, Group, Items, Kind, Workflow};
 use crate::run::Environment;
@@ -124,7 +125,7 @@ impl Source {
 
 impl Run {
     pub(super) fn execute(self) -> Exit {
-        let loaded = match self.source.load(self.concurrency, &host::environment) {
+        let loaded = match self.source.load(self.concurrency, &embed::environment) {
             Ok(loaded) => loaded,
             Err(exit) => return exit,
         };
@@ -134,7 +135,7 @@ impl Run {
                 Err(failure) => stdout_failed(&failure),
             };
         }
-        let caching = if self.no_cache { Ok(None) } else { host::caching(&loaded.workflow) };
+        let caching = if self.no_cache { Ok(None) } else { embed::caching(&loaded.workflow) };
         let ran = caching
             .map_err(HostError::from)
             .and_then(|caching| host::run(loaded.workflow, self.progress, &self.compiling, caching));

@@ -1,0 +1,311 @@
+//! Running workflows from Rust: what the command line does, without a command line.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::cache::{Cache, CacheError};
+use crate::executor::{InProcess, InProcessSettings};
+use crate::manifest::{self, Loaded, Problems, Trust};
+use crate::model::{Event, Node, Workflow};
+use crate::report::{Interest, Reporter};
+use crate::run::{Caching, Ended, RunError, Settings, Stop, Stopper};
+use crate::runtime::{ENGINE, Runtime, RuntimeError};
+
+/// Why a workflow did not run to its end. What becomes of its tasks is no error; see
+/// [`Ended::status`].
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file, its components or the inputs are not right.
+    #[error(transparent)]
+    Problems(#[from] Problems),
+    /// The current folder is not known.
+    #[error("the current folder: {0}")]
+    Current(std::io::Error),
+    /// What runs guests cannot be set up.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The cache of outcomes cannot be used.
+    #[error("{0}; without the cache it is not needed")]
+    Cache(#[from] CacheError),
+    /// The run did not begin, or an output could not be written.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The tokio runtime was shut down, or flowhost itself failed.
+    #[error("the run was cut short: {0}")]
+    CutShort(#[from] tokio::task::JoinError),
+}
+
+/// A run to be: of which file, with which inputs.
+///
+/// Components are compiled by the `flowhost` program in a process of its own: see [`Run::program`].
+///
+/// ```no_run
+/// # async fn example() -> Result<(), flowhost::embed::Error> {
+/// use flowhost::embed::Run;
+///
+/// let ended = Run::file("workflow.toml").input("book", "books/alice.txt").run().await?;
+/// println!("{:?}: {}", ended.status, ended.outputs.values["words"]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// With its events as they come:
+///
+/// ```no_run
+/// # async fn example() -> Result<(), flowhost::embed::Error> {
+/// use flowhost::embed::Run;
+/// use flowhost::model::Fact;
+///
+/// let mut running = Run::file("workflow.toml").start()?;
+/// while let Some(event) = running.event().await {
+///     if let Fact::TaskEnded { ending, .. } = event.fact {
+///         println!("{:?} {}", event.place, ending.name());
+///     }
+/// }
+/// let list = &running.finish().await?.outputs.values["counts"];
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A file that is not right is an error that tells all that is wrong with it, each with its place:
+///
+/// ```
+/// use flowhost::embed::{Error, Run};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let file = folder.path().join("workflow.toml");
+/// std::fs::write(&file, "[tasks.count]\nrun = \"text#count-words\"\n").unwrap();
+/// let Err(Error::Problems(problems)) = Run::file(file).check() else { panic!("no such component") };
+/// assert!(problems.to_string().contains("workflow.toml:2:7"));
+/// ```
+pub struct Run {
+    file: PathBuf,
+    inputs: Vec<(String, String)>,
+    root: Option<PathBuf>,
+    concurrency: Option<u32>,
+    trust: Trust,
+    cache: bool,
+    program: Option<PathBuf>,
+    reporters: Vec<Box<dyn Reporter>>,
+}
+
+impl Run {
+    /// Of this file.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self {
+            file: path.into(),
+            inputs: Vec::new(),
+            root: None,
+            concurrency: None,
+            trust: Trust::Full,
+            cache: true,
+            program: None,
+            reporters: Vec::new(),
+        }
+    }
+
+    /// Sets an input: a string as it is, all else as the JSON of its type.
+    #[must_use]
+    pub fn input(mut self, name: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
+        let text = match value.into() {
+            serde_json::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        self.inputs.push((name.into(), text));
+        self
+    }
+
+    /// The folder that no path of the file leads out of. The file's own, unless this says another.
+    #[must_use]
+    pub fn root(self, folder: impl Into<PathBuf>) -> Self {
+        Self { root: Some(folder.into()), ..self }
+    }
+
+    /// At most so many attempts at once in each group. 0 counts as 1.
+    #[must_use]
+    pub fn concurrency(self, attempts: u32) -> Self {
+        Self { concurrency: Some(attempts.max(1)), ..self }
+    }
+
+    /// How far the file is trusted. In full, unless this says otherwise.
+    #[must_use]
+    pub fn trust(self, trust: Trust) -> Self {
+        Self { trust, ..self }
+    }
+
+    /// Executes tasks with `cache` as well, and keeps nothing.
+    #[must_use]
+    pub fn without_cache(self) -> Self {
+        Self { cache: false, ..self }
+    }
+
+    /// The `flowhost` program, which compiles components. Unless this says it, it is what the variable
+    /// `FLOWHOST_PROGRAM` names, and else `flowhost` on the PATH.
+    #[must_use]
+    pub fn program(self, path: impl Into<PathBuf>) -> Self {
+        Self { program: Some(path.into()), ..self }
+    }
+
+    /// Tells a reporter of the run, such as [`Progress`](crate::report::Progress) or one of your own.
+    #[must_use]
+    pub fn reporter(mut self, reporter: impl Reporter + 'static) -> Self {
+        self.reporters.push(Box::new(reporter));
+        self
+    }
+
+    /// Checks the file, its components and the inputs, as `flowhost check` does.
+    ///
+    /// # Errors
+    /// Fails with all that is wrong with them.
+    pub fn check(&self) -> Result<Loaded, Error> {
+        let options = manifest::Options {
+            root: self.root.clone(),
+            inputs: self.inputs.clone(),
+            executors: Vec::new(),
+            concurrency: self.concurrency,
+            current: std::env::current_dir().map_err(Error::Current)?,
+            environment: &environment,
+            trust: self.trust.clone(),
+        };
+        Ok(manifest::load(&self.file, &options)?)
+    }
+
+    /// Runs it to its end. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// Fails when the file is not right, the run cannot begin, or an output cannot be written.
+    pub async fn run(self) -> Result<Ended, Error> {
+        let (_, stops) = Stopper::new();
+        let (workflow, settings) = self.ready(stops)?;
+        Ok(crate::run::run(workflow, settings).await?)
+    }
+
+    /// Starts it. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// Fails when the file is not right or guests cannot run here.
+    pub fn start(mut self) -> Result<Running, Error> {
+        let (sender, events) = mpsc::unbounded_channel();
+        self.reporters.push(Box::new(Sender(sender)));
+        let (stopper, stops) = Stopper::new();
+        let (workflow, settings) = self.ready(stops)?;
+        let task = tokio::spawn(crate::run::run(workflow, settings));
+        Ok(Running { events, stopper, task })
+    }
+
+    fn ready(self, stops: crate::run::Stops) -> Result<(Arc<Workflow>, Settings), Error> {
+        let workflow = self.check()?.workflow;
+        let compiling = Compiling { program: self.program, ..Compiling::default() };
+        let settings = Settings {
+            executor: Arc::new(executor(&workflow, compiling)?),
+            reporters: self.reporters,
+            environment: Arc::new(environment),
+            caching: if self.cache { caching(&workflow)? } else { None },
+            stops,
+        };
+        Ok((Arc::new(workflow), settings))
+    }
+}
+
+/// A run that goes on. Dropped, it goes on unseen.
+#[derive(Debug)]
+pub struct Running {
+    events: mpsc::UnboundedReceiver<Event>,
+    stopper: Stopper,
+    task: JoinHandle<Result<Ended, RunError>>,
+}
+
+impl Running {
+    /// The next event, in order; none after the last. Events that are not taken stay in memory.
+    pub async fn event(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// Asks the run to stop. It ends like any other, and says what became of its tasks.
+    pub fn stop(&self, how: Stop) {
+        self.stopper.stop(how);
+    }
+
+    /// Waits for its end, and drops what events are left.
+    ///
+    /// # Errors
+    /// Fails when the run cannot begin, or an output cannot be written.
+    pub async fn finish(mut self) -> Result<Ended, Error> {
+        self.events.close();
+        Ok(self.task.await??)
+    }
+}
+
+/// Sends events to whoever takes them.
+struct Sender(mpsc::UnboundedSender<Event>);
+
+impl Reporter for Sender {
+    fn interest(&self) -> Interest {
+        Interest { starts: true, successes: true, logs: true, progress: true }
+    }
+
+    fn report(&mut self, events: &[Event]) -> std::io::Result<()> {
+        for event in events {
+            // Nobody takes them any more: nothing is lost by that.
+            let _ = self.0.send(event.clone());
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What components are compiled with.
+#[derive(Default)]
+pub(crate) struct Compiling {
+    pub(crate) program: Option<PathBuf>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Where the workflow's attempts run.
+pub(crate) fn executor(workflow: &Workflow, compiling: Compiling) -> Result<InProcess, RuntimeError> {
+    let defaults = crate::runtime::Settings::default();
+    let components = workflow.components.iter();
+    InProcess::new(InProcessSettings {
+        runtime: Runtime::new(crate::runtime::Settings {
+            program: compiling.program,
+            others: others(workflow),
+            compile_timeout: compiling.timeout.unwrap_or(defaults.compile_timeout),
+            ..defaults
+        })?,
+        root: workflow.root.clone(),
+        components: components.map(|component| (component.digest, component.path.clone())).collect(),
+    })
+}
+
+/// The cache, for a workflow with tasks that use it.
+pub(crate) fn caching(workflow: &Workflow) -> Result<Option<Caching>, CacheError> {
+    if !workflow.nodes.iter().flat_map(Node::tasks).any(|task| task.policy.cache) {
+        return Ok(None);
+    }
+    let cache = Cache::open(None, &others(workflow))?;
+    Ok(Some(Caching::new(cache, &format!("flowhost {} {ENGINE}", env!("CARGO_PKG_VERSION")))))
+}
+
+/// Folders in which nothing may lie that we trust: the workflow file's own, and those that tasks write
+/// to.
+fn others(workflow: &Workflow) -> Vec<PathBuf> {
+    let tasks = workflow.nodes.iter().flat_map(Node::tasks);
+    let granted = tasks.flat_map(|task| &task.policy.grants.directories);
+    let written =
+        granted.filter(|directory| directory.write).map(|directory| workflow.root.join(&directory.path));
+    // A call from the command line has the current folder and no file that came from others.
+    let own = (workflow.root != Path::new("/")).then(|| workflow.folder.clone());
+    own.into_iter().chain(written).collect()
+}
+
+/// The process's own environment.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
