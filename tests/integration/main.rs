@@ -22,4 +22,5 @@ mod network;
 mod outputs;
 mod progress;
 mod repository;
+mod schema;
 mod trust;

@@ -10,6 +10,7 @@ mod inspect;
 mod output;
 mod progress;
 mod run;
+mod schema;
 mod signals;
 
 use std::ffi::OsString;
@@ -42,6 +43,8 @@ enum Command {
     Call(call::Call),
     /// Say what is kept for later runs, and how much of it: outcomes of deterministic tasks, compiled code
     Cache(cache::Cache),
+    /// Print the JSON Schema of workflow files, for editors that complete and check TOML
+    Schema(schema::Schema),
     /// Compile a component on standard input, for the process that started this one
     #[command(hide = true)]
     CompileComponent(CompileComponent),
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(inspect) => inspect.execute().into(),
         Command::Call(call) => call.execute().into(),
         Command::Cache(cache) => cache.execute().into(),
+        Command::Schema(schema) => schema.execute().into(),
         Command::CompileComponent(compile) => crate::runtime::compile_child(&compile.arguments),
     }
 }

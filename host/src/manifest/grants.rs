@@ -11,10 +11,10 @@ use super::tree::{Data, Entry, Tree};
 use super::trust::is_variable;
 use crate::model::{Directory, EnvironmentValue, Grants};
 
-const GRANTS: Keys = Keys { known: &["read", "write", "env", "net", "http"], later: &[] };
+pub(super) const GRANTS: Keys = Keys { known: &["read", "write", "env", "net", "http"], later: &[] };
 /// Each is opened once a run; more are a mistake.
 const MOST_DIRECTORIES: usize = 1000;
-const DIRECTORY: Keys = Keys { known: &["path", "as"], later: &[] };
+pub(super) const DIRECTORY: Keys = Keys { known: &["path", "as"], later: &[] };
 
 impl Scope<'_> {
     /// Reads `grants`. What is in `protected` may not be written.

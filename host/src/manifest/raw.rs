@@ -72,15 +72,15 @@ pub(super) struct Output<'t> {
     pub(super) file: Option<&'t Tree>,
 }
 
-const FILE: Keys = Keys {
+pub(super) const FILE: Keys = Keys {
     known: &["name", "seed", "inputs", "components", "defaults", "tasks", "groups", "outputs"],
     later: &["executors"],
 };
-const INPUT: Keys = Keys { known: &["type", "default"], later: &[] };
-const COMPONENT: Keys = Keys { known: &["path", "digest", "build"], later: &[] };
-const DEFAULTS: Keys =
+pub(super) const INPUT: Keys = Keys { known: &["type", "default"], later: &[] };
+pub(super) const COMPONENT: Keys = Keys { known: &["path", "digest", "build"], later: &[] };
+pub(super) const DEFAULTS: Keys =
     Keys { known: &["executor", "retry", "limits", "grants", "deterministic", "cache"], later: &[] };
-const TASK: Keys = Keys {
+pub(super) const TASK: Keys = Keys {
     known: &[
         "run",
         "with",
@@ -96,7 +96,7 @@ const TASK: Keys = Keys {
     ],
     later: &["may-start", "max-iterations"],
 };
-const GROUP: Keys = Keys {
+pub(super) const GROUP: Keys = Keys {
     known: &[
         "task",
         "for-each",
@@ -116,7 +116,7 @@ const GROUP: Keys = Keys {
     ],
     later: &["split", "require", "timeout", "breaker", "rate-limit", "fallback"],
 };
-const OUTPUT: Keys = Keys { known: &["value", "file"], later: &[] };
+pub(super) const OUTPUT: Keys = Keys { known: &["value", "file"], later: &[] };
 
 /// Reads a document's sections.
 pub(super) fn read<'t>(document: &'t [Entry], findings: &'t Findings) -> File<'t> {

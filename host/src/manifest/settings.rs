@@ -44,9 +44,9 @@ pub(super) struct LimitKeys {
     log: Option<u64>,
 }
 
-const RETRY: Keys =
+pub(super) const RETRY: Keys =
     Keys { known: &["max-attempts", "delay", "factor", "max-delay", "jitter", "on"], later: &[] };
-const LIMITS: Keys = Keys { known: &["memory", "timeout", "fuel", "output", "log"], later: &[] };
+pub(super) const LIMITS: Keys = Keys { known: &["memory", "timeout", "fuel", "output", "log"], later: &[] };
 
 /// More attempts than this are a mistake.
 const MOST_ATTEMPTS: u32 = 1_000_000;

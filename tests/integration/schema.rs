@@ -1,0 +1,135 @@
+//! The JSON Schema of workflow files, with a validator that is not ours.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{Ended, Place, ended, repository};
+
+/// One of everything.
+const SOUND: &str = r#"
+    name = "everything"
+    seed = 7
+    [inputs]
+    words = { type = "list<string>", default = ["a"] }
+    [components]
+    echo = "echo.wasm"
+    [defaults]
+    executor = "auto"
+    retry = { max-attempts = 2, delay = "200ms", factor = 1.5, max-delay = "1m", jitter = 0, on = ["failed", "trapped"] }
+    limits = { memory = "64MiB", timeout = "none", fuel = 1000000, output = "1.5 MiB", log = "4KiB" }
+    grants = { read = ["data", { path = "data", as = "d" }], env = { A = "1", B = { env = "HOME" } }, net = ["127.0.0.1:80"], http = ["https://example.com"] }
+    [tasks.shout]
+    run = "echo#example:echo/extra.shout"
+    with = { text = "${item}" }
+    [tasks.answer]
+    run = "echo#answer"
+    deterministic = true
+    cache = true
+    grants = {}
+    limits = { timeout = "1m", fuel = "none" }
+    after = ["shouts"]
+    when = true
+    [groups.shouts]
+    task = "shout"
+    for-each = "${inputs.words}"
+    concurrency = 2
+    on-failure = "cancel"
+    merge = "collect"
+    max-branches = 10
+    [outputs]
+    answer = "${answer}"
+    shouts = { value = "${shouts}", file = "shouts.json" }
+"#;
+
+fn validate(place: &Place, files: &[&str]) -> Ended {
+    place.file("schema.json", place.flowhost(["schema"]).stdout);
+    let environment = repository().join("tests/guests/target/schema");
+    let mut command = Command::new("sh");
+    command.arg(repository().join("tests/schema/validate.sh")).arg(environment).arg("schema.json");
+    ended(command.args(files).current_dir(place.path()))
+}
+
+#[test]
+fn a_sound_file_fits_the_schema() {
+    let place = Place::new();
+    place.guest("echo").file("workflow.toml", SOUND).file("data/file", "");
+    let checked = place.flowhost(["check", "workflow.toml"]);
+    assert_eq!(checked.code, 0, "{checked}");
+    let examples = ["wordcount", "mandelbrot"].map(|name| repository().join("examples").join(name));
+    let examples = examples.map(|example| example.join("workflow.toml").display().to_string());
+    let fits = validate(&place, &["workflow.toml", &examples[0], &examples[1]]);
+    assert_eq!((fits.code, &*fits.stdout), (0, ""), "{fits}");
+}
+
+#[test]
+fn a_file_that_check_refuses_for_its_form_does_not_fit_the_schema() {
+    let place = Place::new();
+    place.guest("echo").file("data/file", "");
+    for (from, to) in [
+        ("seed = 7", "sede = 7"),
+        ("seed = 7", "seed = -7"),
+        ("max-attempts = 2", "max-attempts = 0"),
+        ("\"200ms\"", "\"200 years\""),
+        ("\"64MiB\"", "64"),
+        ("[\"failed\", \"trapped\"]", "[\"fallen\"]"),
+        ("executor = \"auto\"", "executor = \"magic\""),
+        ("on-failure = \"cancel\"", "on-failure = \"stop\""),
+        ("concurrency = 2", "concurrency = 0"),
+        ("{ type = \"list<string>\", default", "{ tpye = \"list<string>\", default"),
+        ("echo = \"echo.wasm\"", "echo = { file = \"echo.wasm\" }"),
+        ("deterministic = true", "deterministic = \"yes\""),
+        ("when = true", "when = \"true\""),
+    ] {
+        assert!(SOUND.contains(from), "{from}");
+        place.file("workflow.toml", SOUND.replace(from, to));
+        let checked = place.flowhost(["check", "workflow.toml"]);
+        assert_eq!(checked.code, 2, "{to}: {checked}");
+        let fits = validate(&place, &["workflow.toml"]);
+        assert_eq!(fits.code, 1, "{to}: {fits}");
+    }
+}
+
+/// The names of all properties.
+fn properties(schema: &Value, names: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(Value::Object(own)) = fields.get("properties") {
+                names.extend(own.keys().cloned());
+            }
+            fields.values().for_each(|inner| properties(inner, names));
+        }
+        Value::Array(items) => items.iter().for_each(|inner| properties(inner, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn the_reference_and_the_parser_know_the_same_keys() {
+    let mut known = BTreeSet::new();
+    // A unit test holds the schema to the parser.
+    properties(&Place::new().flowhost(["schema"]).json(), &mut known);
+    let reference = std::fs::read_to_string(repository().join("docs/workflow-reference.md")).unwrap();
+    let written = |key: &str| {
+        let forms = [format!("`{key}`"), format!("{key} ="), format!("`{key} ="), format!("`[{key}")];
+        forms.iter().any(|form| reference.contains(form))
+    };
+    let missing: Vec<_> = known.iter().filter(|key| !written(key)).collect();
+    assert!(missing.is_empty(), "docs/workflow-reference.md does not tell of {missing:?}");
+
+    // The other way round: the first column of the tables that list keys.
+    let tables = reference.lines().scan(false, |inside, line| {
+        *inside = line.starts_with("| key |") || (*inside && line.starts_with('|'));
+        Some((*inside, line))
+    });
+    let rows = tables.filter(|(inside, line)| *inside && line.starts_with("| `")).map(|(_, line)| line);
+    let mut listed = Vec::new();
+    for row in rows {
+        let names = row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2);
+        listed.extend(names.map(|name| name.trim_matches(['[', ']']).trim_end_matches(".NAME").to_owned()));
+    }
+    assert!(listed.len() > 20, "{listed:?}");
+    let unknown: Vec<_> = listed.iter().filter(|key| !known.contains(*key)).collect();
+    assert!(unknown.is_empty(), "the parser does not know {unknown:?}");
+}
