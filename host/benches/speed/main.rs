@@ -12,6 +12,7 @@
     reason = "a benchmark may panic, and prints its figures"
 )]
 
+mod cached;
 mod child;
 mod decisions;
 mod floor;
@@ -29,7 +30,7 @@ use table::Table;
 type Measure = fn(&Table);
 
 /// Each with the name that filters know it by.
-const MEASURES: [(&str, Measure); 8] = [
+const MEASURES: [(&str, Measure); 9] = [
     ("no-op", groups::no_op),
     ("features", groups::features),
     ("cpu-bound", groups::cpu_bound),
@@ -38,6 +39,7 @@ const MEASURES: [(&str, Measure); 8] = [
     ("values", values::measure),
     ("start", start::measure),
     ("decisions", decisions::measure),
+    ("cached", cached::measure),
 ];
 
 fn micros(elapsed: Duration, count: u32) -> f64 {

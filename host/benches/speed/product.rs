@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use flowhost::executor::{InProcess, InProcessSettings};
 use flowhost::manifest::{self, Options, Trust};
 use flowhost::model::{Status, Workflow};
-use flowhost::run::{Settings, Stopper};
+use flowhost::run::{Caching, Settings, Stopper};
 use flowhost::runtime::{self, Runtime};
 
 /// The component that both floor and product run, built from source once.
@@ -39,6 +39,7 @@ pub(crate) struct Product {
     workflow: Arc<Workflow>,
     runtime: Arc<Runtime>,
     threads: tokio::runtime::Runtime,
+    caching: Option<Caching>,
     _folder: tempfile::TempDir,
 }
 
@@ -63,8 +64,14 @@ impl Product {
             workflow: Arc::new(loaded.workflow),
             runtime: runtime(),
             threads: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+            caching: None,
             _folder: folder,
         }
+    }
+
+    /// With a cache of outcomes.
+    pub(crate) fn caching(self, caching: Caching) -> Self {
+        Self { caching: Some(caching), ..self }
     }
 
     /// Runs the workflow, and says how long that took.
@@ -80,7 +87,7 @@ impl Product {
             executor: Arc::new(executor.unwrap()),
             reporters: Vec::new(),
             environment: Arc::new(|_| None),
-            caching: None,
+            caching: self.caching.clone(),
             stops: Stopper::new().1,
         };
         let began = Instant::now();
