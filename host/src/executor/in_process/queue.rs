@@ -381,6 +381,12 @@ impl Queue {
             .is_some_and(|(_, computes)| computes < most && (computes == 0 || computes + 1 < most))
     }
 
+    /// Whether nothing of what is ready may have one of the lanes that are left.
+    fn is_held_back(&self) -> bool {
+        let left = self.lanes.len().saturating_sub(self.running);
+        self.running >= self.threads && left <= self.kept && self.least(&self.loads()).is_none()
+    }
+
     fn enter(&mut self, lane: usize, attempt: &Attempt) {
         if let Some(lane) = self.lanes.get_mut(lane) {
             let call = Some(Address::of(&attempt.call));
@@ -404,6 +410,8 @@ impl Queue {
         self.lend();
         let threads = self.threads.saturating_sub(self.awake);
         let count = self.ready.len().min(threads).min(self.resting.len());
+        // They would find nothing to take, wake each other again, and let no timer have a thread.
+        let count = if count > 0 && self.is_held_back() { 0 } else { count };
         self.awake += count;
         let mut wake = self.resting.split_off(self.resting.len() - count);
         wake.iter().for_each(|lane| self.turns.come(*lane));
@@ -525,6 +533,37 @@ mod tests {
         queue.back(let_in[0]);
         queue.over(let_in[0]);
         assert!(matches!(queue.next(let_in[0], Some(&good)), Next::Again(_)));
+    }
+
+    #[test]
+    fn lanes_that_are_kept_rest_while_one_call_waits_in_all_others() {
+        let mut queue = Queue::new(20, 2, 4);
+        let call = Arc::new(testing::call(b"", &[], Type::unit()));
+        let attempt = |index| Attempt {
+            id: testing::attempt_id(index),
+            call: Arc::clone(&call),
+            arguments: Vec::new(),
+        };
+        let mut woken = queue.submit((0..30).map(attempt).collect());
+        let mut begun = Vec::new();
+        let mut looks = 0;
+        while let Some(lane) = woken.pop() {
+            looks += 1;
+            assert!(looks < 100, "the lanes wake each other for ever");
+            match queue.next(lane, Some(&call)) {
+                Next::Again(_) => {
+                    begun.push(lane);
+                    woken.extend(queue.wait(lane));
+                }
+                Next::Rest(others) => woken.extend(others),
+                Next::Run(..) | Next::Refuse(..) | Next::Prepare(_) => panic!("the call is prepared"),
+            }
+        }
+        assert_eq!(begun.len(), 16);
+        // The lane of the first that ends takes the next.
+        queue.back(begun[0]);
+        queue.over(begun[0]);
+        assert!(matches!(queue.next(begun[0], Some(&call)), Next::Again(_)));
     }
 
     #[test]
