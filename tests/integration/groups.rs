@@ -320,3 +320,24 @@ pub(crate) fn events(stderr: &str) -> Vec<serde_json::Value> {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
 }
+
+#[test]
+fn more_waiting_branches_than_run_at_once_all_end() {
+    let place = Place::new();
+    place.guest("reach").file(
+        "workflow.toml",
+        r#"
+        [components]
+        reach = "reach.wasm"
+        [tasks.nap]
+        run = "reach#sleep"
+        with = { ms = 20 }
+        limits = { timeout = "1m" }
+        [groups.naps]
+        task = "nap"
+        for-each = { range = [0, 200] }
+        "#,
+    );
+    let ended = place.run(["--progress", "none"]);
+    assert_eq!(ended.code, 0, "{ended}");
+}
