@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::diagnostics::Findings;
-use super::fields::{Fields, Keys, string, word, wrong_kind};
+use super::fields::{Fields, Keys, string, wrong_kind};
 use super::raw::{Form, Group};
 use super::settings;
 use super::span::{At, Span};
@@ -182,9 +182,13 @@ fn require<'t>(tree: &'t Tree, findings: &'t Findings) -> Option<Require<'t>> {
     let entries = match &tree.data {
         Data::String(_) => {
             let text = string(tree, "`require`", findings)?;
-            return match word(text, "`require`", &[("all", true), ("any", false)], &[], findings)? {
-                true => Some(Require::All),
-                false => Some(Require::Any),
+            return match text.value {
+                "all" => Some(Require::All),
+                "any" => Some(Require::Any),
+                other => {
+                    findings.at_with_help(text.span, format!("`require` cannot be `{other}`"), REQUIRE_HELP);
+                    None
+                }
             };
         }
         Data::Table(entries) => entries,
