@@ -32,7 +32,7 @@ enum Require<'t> {
     Critical(Vec<At<&'t str>>),
 }
 
-const BREAKER: Keys = Keys { known: &["failures", "cooldown"], later: &[] };
+pub(super) const BREAKER: Keys = Keys { known: &["failures", "cooldown"], later: &[] };
 const REQUIRE: Keys = Keys { known: &["at-least", "critical"], later: &[] };
 
 /// More failures in a row than this are no failures.

@@ -52,7 +52,7 @@ fn w1_syntax() {
         &project,
         &changed(
             "for-each",
-            "executor = \"redis\"\nsplit = { chunk = 3 }\nfallback = \"in-process\"\ncache = true\nfor-each",
+            "executor = \"redis\"\nsplit = { chunk = 3 }\nfallback = \"in-process\"\nfor-each",
         ),
     );
     told(

@@ -232,11 +232,6 @@ breaker = { failure = 5, cooldown = "soon" }
 [groups.half]
 tasks = ["a"]
 breaker = { failures = 5 }
-[tasks.lone]
-run = "text#ready"
-timeout = "5s"
-[defaults]
-rate-limit = "5/s"
 "#,
         ),
     );
