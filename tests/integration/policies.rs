@@ -303,6 +303,24 @@ fn a_group_timeout_ends_what_runs_and_fails_the_group() {
 }
 
 #[test]
+fn a_group_timeout_stops_endless_loops_and_what_waits_behind_them() {
+    let ended = run(r#"
+        [tasks.loop]
+        run = "failing#spin"
+        limits = { timeout = "100s" }
+        [groups.loops]
+        task = "loop"
+        for-each = { range = [0, 300] }
+        timeout = "500ms"
+        "#);
+    assert_eq!(ended.code, 100, "{ended}");
+    let loops = group_ended(&ended, "loops");
+    assert_eq!((&loops["failed"], &loops["cancelled"]), (&json!(0), &json!(300)), "{loops}");
+    let elapsed = loops["seconds"].as_f64().unwrap();
+    assert!((0.5..30.0).contains(&elapsed), "{elapsed} s");
+}
+
+#[test]
 fn a_group_timeout_leaves_a_group_that_has_enough() {
     let ended = timed("require = { at-least = 2 }");
     assert_eq!((ended.code, ended.json()), (0, json!({ "naps": [false, false] })), "{ended}");
