@@ -20,6 +20,7 @@ mod interrupts;
 mod limits;
 mod network;
 mod outputs;
+mod policies;
 mod progress;
 mod repository;
 mod schema;

@@ -275,6 +275,10 @@ pub enum Warning {
     ReporterFailed,
     /// The run was asked to stop.
     Interrupted,
+    /// A group's attempts failed one after the other and are held back.
+    BreakerOpened,
+    /// A probe succeeded, and a group's attempts go on.
+    BreakerClosed,
 }
 
 impl Warning {
@@ -286,6 +290,8 @@ impl Warning {
             Self::CacheFailed => "cache-failed",
             Self::ReporterFailed => "reporter-failed",
             Self::Interrupted => "interrupted",
+            Self::BreakerOpened => "breaker-opened",
+            Self::BreakerClosed => "breaker-closed",
         }
     }
 }

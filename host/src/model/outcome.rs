@@ -53,6 +53,12 @@ pub enum Cause {
     Interrupted,
     /// Another branch of a group with `on-failure = "cancel"` did not succeed.
     Sibling,
+    /// Another branch of a group with `merge = "first-success"` succeeded.
+    Winner,
+    /// The group's timeout passed.
+    GroupTimeout,
+    /// The group's breaker stayed open.
+    Breaker,
 }
 
 impl Cause {
@@ -62,6 +68,9 @@ impl Cause {
         match self {
             Self::Interrupted => "the run was interrupted",
             Self::Sibling => "another branch of its group did not succeed",
+            Self::Winner => "another branch of its group succeeded first",
+            Self::GroupTimeout => "the timeout of its group passed",
+            Self::Breaker => "breaker open",
         }
     }
 }

@@ -68,7 +68,7 @@ impl Summary {
         }
     }
 
-    /// Says nothing of a run that succeeded.
+    /// Says nothing of a run in which all went well: one that succeeded without a failure.
     #[must_use]
     pub fn quiet(self) -> Self {
         Self { quiet: true, ..self }
@@ -237,7 +237,7 @@ impl Reporter for Summary {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        if self.quiet && matches!(self.ended, Some((Status::Succeeded, ..))) {
+        if self.quiet && matches!(self.ended, Some((Status::Succeeded, Counts { failed: 0, .. }, _))) {
             return Ok(());
         }
         let told = self.tell();

@@ -11,6 +11,7 @@ use super::branches::{Branches, Making};
 use super::cached::{self, Caching, Keeper, Looked};
 use super::evaluate::{EvaluateError, Scope};
 use super::items::{ItemsError, OpenItems};
+use super::reasons;
 use super::root::Root;
 use super::secrets::Secrets;
 use super::{Ended, Outputs, RunError, Settings, Stop, Stops, new_id};
@@ -354,6 +355,18 @@ impl Dispatcher {
                 Action::Cancel { id, cause } => self.cancel(id, cause),
                 // Told with the attempt's end.
                 Action::Retry { .. } => {}
+                Action::Settled { node, cause } => {
+                    if let Some(branches) = self.branches.get_mut(node.index()) {
+                        branches.settled = Some(cause);
+                    }
+                }
+                Action::BreakerOpened { node } => {
+                    let said = self.workflow.nodes.get(node.index()).map(reasons::breaker_opened);
+                    self.warn(node, Warning::BreakerOpened, &said.unwrap_or_default());
+                }
+                Action::BreakerClosed { node } => {
+                    self.warn(node, Warning::BreakerClosed, "breaker closed: a probe succeeded");
+                }
                 Action::Ended { branch, ending, attempts } => self.ended(branch, ending, attempts),
                 Action::EndedUnstarted { node, range } => {
                     if self.announcer.interest().successes {
@@ -446,6 +459,10 @@ impl Dispatcher {
         else {
             return;
         };
+        let left = u32::try_from(left_out.len()).unwrap_or(u32::MAX);
+        if let Some(reason) = reasons::hopeless(node, count.saturating_sub(left)) {
+            return self.refuse(id, &reason);
+        }
         let keep = self.wanted.get(id.index()).copied().unwrap_or(true);
         let making = Making {
             run: &self.run,
@@ -558,7 +575,11 @@ impl Dispatcher {
         if ending == Ending::Succeeded && attempts == 1 && !self.announcer.interest().successes {
             return;
         }
-        let error = self.errors.remove(&branch);
+        let mut error = self.errors.remove(&branch);
+        let settled = self.branches.get(branch.node.index()).and_then(|branches| branches.settled);
+        if let (Ending::Cancelled, Some(cause)) = (ending, settled) {
+            error = Some(reasons::of_cancelled(cause, error.as_deref()).into());
+        }
         let place = self.place(AttemptId { branch, number: attempts });
         self.announcer.announce(place, Fact::TaskEnded { ending, attempts, error });
     }
@@ -579,13 +600,19 @@ impl Dispatcher {
         let branches = branches.close();
         let counts = Counts { cached: branches.cached, ..counts };
         let because = because.and_then(|node| workflow.nodes.get(node.index()));
-        let reason = branches.reason.or_else(|| {
-            because.map(|node| format!("it waits for `{}`, which has no value", node.name).into())
-        });
+        let waits = || because.map(|node| format!("it waits for `{}`, which has no value", node.name).into());
+        let ended = || reasons::of_group(node, branches.settled, &counts, status).map(Into::into);
+        let opened = branches.opened.is_some();
+        let reason = branches.reason.or_else(waits).or_else(|| ended().filter(|_| opened));
         let elapsed = branches.opened.map(|opened| opened.elapsed()).unwrap_or_default();
         let fact = Fact::GroupEnded { status, counts, elapsed, guest: branches.guest, reason };
         let place = self.node_place(id);
         self.announcer.announce(place, fact);
+    }
+
+    fn warn(&mut self, node: NodeId, kind: Warning, message: &str) {
+        let place = self.node_place(node);
+        self.announcer.announce(place, Fact::Warning { kind, message: message.into() });
     }
 
     fn place(&self, id: AttemptId) -> Option<Place> {

@@ -9,6 +9,7 @@ mod evaluate;
 mod files;
 mod items;
 mod outputs;
+mod reasons;
 mod root;
 mod secrets;
 
