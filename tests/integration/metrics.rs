@@ -135,3 +135,33 @@ fn a_secret_that_is_a_name_is_redacted() {
     assert_eq!(of(&events, "metric")[0]["name"], "[redacted]");
     assert_eq!(of(&events, "run-ended")[0]["metrics"], json!({"[redacted]": 2.0}));
 }
+
+#[test]
+fn figures_of_deterministic_tasks_come_from_the_cache_with_their_outcomes() {
+    let place = Place::new();
+    place.guest("counting").file(
+        "workflow.toml",
+        r#"
+        [components]
+        counting = "counting.wasm"
+        [tasks.count]
+        run = "counting#count"
+        with = { text = "${item}" }
+        deterministic = true
+        cache = true
+        [groups.all]
+        task = "count"
+        for-each = ["one", "two words", "three words here"]
+        "#,
+    );
+    let cache = tempfile::tempdir().unwrap();
+    for cached in [0, 3] {
+        let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
+        let ended = ended(command.env("XDG_CACHE_HOME", cache.path()));
+        assert_eq!((ended.code, ended.json()), (0, json!({"all": [1, 2, 3]})), "{ended}");
+        let events = events(&ended);
+        let run = of(&events, "run-ended")[0];
+        assert_eq!((&run["metrics"], &run["cached"]), (&json!({"words": 6.0}), &json!(cached)), "{ended}");
+        assert_eq!(of(&events, "metric").len(), 3);
+    }
+}
