@@ -20,8 +20,7 @@ impl Memory {
     /// The channel of a run that begins, and who is told of its changes.
     #[must_use]
     pub fn shared(sink: Option<Box<dyn Sink>>) -> Arc<dyn Channel> {
-        let table = Mutex::new(Table::new(Bounds::RUN));
-        Arc::new(Self { table, clock: Clock::start(), sink })
+        Self::over(Table::new(Bounds::RUN)).telling(sink)
     }
 
     /// The channel of a run that goes on, made of all changes that were told of it so far. What has
@@ -29,13 +28,18 @@ impl Memory {
     ///
     /// # Errors
     /// Fails when the changes are not all those of a run, in their order.
-    pub fn restored(
-        writes: impl IntoIterator<Item = ChannelWrite>,
-        sink: Option<Box<dyn Sink>>,
-    ) -> Result<Arc<dyn Channel>, RestoreError> {
-        let clock = Clock::start();
-        let table = Mutex::new(Table::restore(Bounds::RUN, writes)?);
-        Ok(Arc::new(Self { table, clock, sink }))
+    pub fn restore(writes: impl IntoIterator<Item = ChannelWrite>) -> Result<Self, RestoreError> {
+        Ok(Self::over(Table::restore(Bounds::RUN, writes)?))
+    }
+
+    /// The same channel, with whom to tell of the changes from here on.
+    #[must_use]
+    pub fn telling(self, sink: Option<Box<dyn Sink>>) -> Arc<dyn Channel> {
+        Arc::new(Self { sink, ..self })
+    }
+
+    fn over(table: Table) -> Self {
+        Self { table: Mutex::new(table), clock: Clock::start(), sink: None }
     }
 }
 

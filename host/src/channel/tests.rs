@@ -331,7 +331,7 @@ async fn changes_are_told_in_order_and_make_the_same_channel() {
     for index in 0..8 {
         assert_eq!(kept.iter().filter(|(id, _)| *id == from(index)).count(), 1_000);
     }
-    let again = Memory::restored(kept.into_iter().map(|(_, write)| write), None).unwrap();
+    let again = Memory::restore(kept.into_iter().map(|(_, write)| write)).unwrap().telling(None);
     for channel in [&channel, &again] {
         let number = channel.ask(from(0), get("n")).await;
         assert_eq!(number, Ok(ChannelAnswer::Value(Some(Bytes::from_static(b"4000")))));
