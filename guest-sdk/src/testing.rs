@@ -137,13 +137,13 @@ impl Host {
         self.0.metrics.borrow().clone()
     }
 
-    /// Lets so much time pass for the keys of the [channel](crate::channel) that expire, to the
+    /// Lets so much time pass for the keys of the [`channel`] that expire, to the
     /// millisecond. No other time passes there.
     pub fn pass(&self, time: Duration) {
         self.0.channel.borrow_mut().pass(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     }
 
-    /// Makes every call of the [channel](crate::channel) fail with this, or no longer.
+    /// Makes every call of the [`channel`] fail with this, or no longer.
     pub fn fail_channel(&self, error: impl Into<Option<channel::Error>>) {
         self.0.channel_error.replace(error.into());
     }
