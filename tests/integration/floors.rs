@@ -6,7 +6,7 @@ use std::path::Path;
 const FLOORS: &[&[&str]] = &[
     &["digest", "id"],
     &["folder", "model"],
-    &["cache", "interface", "report", "schedule"],
+    &["cache", "channel", "interface", "report", "schedule"],
     &["manifest", "runtime"],
     &["executor"],
     &["run"],

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ending, Usage};
+use super::{ChannelWrite, Ending, Totals, Usage};
 use crate::digest::Digest;
 use crate::id::RunId;
 
@@ -84,8 +84,8 @@ pub enum Fact {
         counts: Counts,
         /// From its start.
         elapsed: Duration,
-        /// The sum over its attempts.
-        guest: Duration,
+        /// The sums over its attempts.
+        totals: Box<Totals>,
         /// Why it was skipped, or failed other than by a branch of its own.
         reason: Option<Arc<str>>,
     },
@@ -109,6 +109,16 @@ pub enum Fact {
         /// What is being done.
         message: Option<Arc<str>>,
     },
+    /// A figure of an attempt that succeeded. Told before the attempt's end, where successes are.
+    Metric {
+        /// The figure's name.
+        name: Arc<str>,
+        /// The attempt's sum.
+        amount: f64,
+    },
+    /// An attempt changed the run's channel. Nothing in it is redacted, since the channel is made anew
+    /// of it.
+    ChannelWrite(Box<ChannelWrite>),
     /// Something that people should know of and that stops nothing.
     Warning {
         /// What kind, for programs.
@@ -124,6 +134,8 @@ pub enum Fact {
         counts: Counts,
         /// From its start.
         elapsed: Duration,
+        /// The sums over all attempts.
+        totals: Box<Totals>,
     },
 }
 
@@ -200,6 +212,12 @@ impl Counts {
             }
             Ending::Cancelled => self.cancelled += 1,
         }
+    }
+
+    /// The share of what ended that succeeded, from 0 to 1; none where nothing ended.
+    #[must_use]
+    pub fn success_rate(&self) -> Option<f64> {
+        (self.ended() > 0).then(|| self.succeeded as f64 / self.ended() as f64)
     }
 
     /// All that ended.
@@ -279,6 +297,8 @@ pub enum Warning {
     BreakerOpened,
     /// A probe succeeded, and a group's attempts go on.
     BreakerClosed,
+    /// Figures of so many names were reported that some are missing in the totals.
+    MetricsDropped,
 }
 
 impl Warning {
@@ -292,6 +312,7 @@ impl Warning {
             Self::Interrupted => "interrupted",
             Self::BreakerOpened => "breaker-opened",
             Self::BreakerClosed => "breaker-closed",
+            Self::MetricsDropped => "metrics-dropped",
         }
     }
 }

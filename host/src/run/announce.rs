@@ -24,6 +24,7 @@ impl Announcer {
                 successes: all.successes || one.successes,
                 logs: all.logs || one.logs,
                 progress: all.progress || one.progress,
+                writes: all.writes || one.writes,
             }
         });
         Self { reporters, interest, waiting: Vec::new(), sequence: 0, secrets }
@@ -96,8 +97,8 @@ impl Announcer {
             Fact::TaskEnded { ending, attempts, error } => {
                 Fact::TaskEnded { ending, attempts, error: maybe(error) }
             }
-            Fact::GroupEnded { status, counts, elapsed, guest, reason } => {
-                Fact::GroupEnded { status, counts, elapsed, guest, reason: maybe(reason) }
+            Fact::GroupEnded { status, counts, elapsed, totals, reason } => {
+                Fact::GroupEnded { status, counts, elapsed, totals, reason: maybe(reason) }
             }
             Fact::Log { level, stream, message, cut } => {
                 Fact::Log { level, stream, message: text(message), cut }
@@ -109,6 +110,8 @@ impl Announcer {
             Fact::RunStarted(_)
             | Fact::GroupStarted { .. }
             | Fact::AttemptStarted
+            | Fact::Metric { .. }
+            | Fact::ChannelWrite(_)
             | Fact::RunEnded { .. } => fact,
         }
     }

@@ -1,13 +1,14 @@
 //! The branches of one node while it runs: their calls, items and results.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::items::OpenItems;
 use super::secrets::Secrets;
 use crate::id::RunId;
 use crate::model::{
-    Call, Cause, Component, EnvironmentValue, Expr, Form, Group, Kind, Merge, Node, Require, Task, Value,
+    Call, Cause, Component, EnvironmentValue, Expr, Form, Group, Kind, Merge, Node, Require, Task, Totals,
+    Value,
 };
 
 /// One node while it runs.
@@ -25,10 +26,10 @@ pub(crate) struct Branches {
     pub(crate) settled: Option<Cause>,
     /// When it opened.
     pub(crate) opened: Option<Instant>,
-    /// The sum over its attempts.
-    pub(crate) guest: Duration,
     /// Branches that the cache answered.
     pub(crate) cached: u64,
+    /// The sums over its attempts.
+    pub(crate) totals: Totals,
     /// Why it was refused or skipped.
     pub(crate) reason: Option<Arc<str>>,
     /// Whether the node has ended, and all of it was let go.

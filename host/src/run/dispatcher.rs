@@ -16,11 +16,12 @@ use super::root::Root;
 use super::secrets::Secrets;
 use super::{Ended, Outputs, RunError, Settings, Stop, Stops, new_id};
 use crate::cache::Key;
+use crate::channel::Memory;
 use crate::executor::{Executor, Port, Report, Reports};
 use crate::id::{AttemptId, BranchId, NodeId, RunId};
 use crate::model::{
     Attempt, Call, Cause, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Node, Outcome, Place,
-    RunStarted, Status, Task, Usage, Value, Warning, Workflow,
+    RunStarted, Status, Task, Totals, Usage, Value, Warning, Workflow,
 };
 use crate::schedule::{Action, Input, Plan, Scheduler};
 
@@ -85,6 +86,10 @@ pub(super) struct Dispatcher {
     /// Branches that the cache answered.
     cached: u64,
     over: Option<(Status, Counts)>,
+    /// Of all attempts.
+    totals: Totals,
+    /// Whether people know that figures are missing in the totals.
+    warned_of_metrics: bool,
 }
 
 impl Dispatcher {
@@ -94,7 +99,7 @@ impl Dispatcher {
             .map_err(|source| RunError::Root { path: workflow.root.clone(), source })?;
         let secrets = Secrets::read(&workflow, &*environment)?;
         let announcer = Announcer::new(reporters, secrets.clone());
-        let (port, reports) = Port::new(announcer.interest());
+        let (port, reports) = Port::new(announcer.interest(), Memory::shared);
         let capacity = executor.open(port).await?;
         let scheduler =
             Scheduler::new(Plan::from(&*workflow), workflow.seed, capacity.slots + capacity.ahead);
@@ -133,6 +138,8 @@ impl Dispatcher {
             errors: HashMap::new(),
             cached: 0,
             over: None,
+            totals: Totals::default(),
+            warned_of_metrics: false,
             workflow,
         })
     }
@@ -207,7 +214,8 @@ impl Dispatcher {
         }
         let counts = Counts { cached: self.cached, ..counts };
         let elapsed = self.began.elapsed();
-        self.announcer.announce(None, Fact::RunEnded { status, counts, elapsed });
+        let totals = Box::new(std::mem::take(&mut self.totals));
+        self.announcer.announce(None, Fact::RunEnded { status, counts, elapsed, totals });
         self.announcer.finish();
         Ok(Ended { run: self.run, status, counts, outputs: outputs? })
     }
@@ -247,12 +255,13 @@ impl Dispatcher {
                 flight.key = Some(Box::new(key));
                 self.hand_over(id, arguments);
             }
-            (_, Looked::Found(value)) => {
+            (_, Looked::Found(value, metrics)) => {
                 self.cached += 1;
                 if let Some(branches) = self.branches.get_mut(id.branch.node.index()) {
                     branches.cached += 1;
                 }
-                self.ended_so(id, Outcome::Succeeded(value), Usage::default(), true);
+                let usage = Usage { metrics, ..Usage::default() };
+                self.ended_so(id, Outcome::Succeeded(value), usage, true);
             }
         }
     }
@@ -273,6 +282,12 @@ impl Dispatcher {
                 let place = self.place(id);
                 self.announcer.announce(place, Fact::Progress { done, total, message });
             }
+            Report::Channel { id, write } => {
+                if self.announcer.interest().writes {
+                    let place = self.place(id);
+                    self.announcer.announce(place, Fact::ChannelWrite(write));
+                }
+            }
             Report::Returned { id } => self.returned(id),
             Report::Finished { id, outcome, usage } => self.finished(id, outcome, usage),
             Report::Warning { kind, message } => {
@@ -291,7 +306,7 @@ impl Dispatcher {
         self.ended_so(id, outcome, usage, false);
     }
 
-    fn ended_so(&mut self, id: AttemptId, outcome: Outcome, usage: Usage, cached: bool) {
+    fn ended_so(&mut self, id: AttemptId, outcome: Outcome, mut usage: Usage, cached: bool) {
         let Some(flight) = self.flights.remove(&id) else {
             // Not one of ours, or no longer: the scheduler counts and drops it.
             return self.decide(Input::Finished { id, ending: outcome.ending(), permanent: false });
@@ -300,13 +315,13 @@ impl Dispatcher {
         let permanent = matches!(outcome, Outcome::Failed { permanent: true, .. });
         let error: Option<Arc<str>> = outcome.message().map(Into::into);
         if let (Outcome::Succeeded(value), Some(key)) = (&outcome, flight.key) {
-            self.keep(id, *key, value.clone(), usage);
+            self.keep(id, *key, value.clone(), usage.clone());
         }
-        if let Some(branches) = self.branches.get_mut(id.branch.node.index()) {
-            branches.guest += usage.wall;
-            if let Outcome::Succeeded(value) = outcome {
-                branches.keep(id.branch.index, value);
-            }
+        self.sum_up(id, &mut usage);
+        if let (Outcome::Succeeded(value), Some(branches)) =
+            (outcome, self.branches.get_mut(id.branch.node.index()))
+        {
+            branches.keep(id.branch.index, value);
         }
         match &error {
             Some(error) => drop(self.errors.insert(id.branch, Arc::clone(error))),
@@ -321,6 +336,10 @@ impl Dispatcher {
                 _ => None,
             });
             let elapsed = flight.since.elapsed();
+            for (name, amount) in usage.metrics.iter() {
+                let place = self.place(id);
+                self.announcer.announce(place, Fact::Metric { name: Arc::clone(name), amount });
+            }
             let fact = Fact::AttemptEnded { ending, elapsed, usage, cached, error, retry_in };
             let place = self.place(id);
             self.announcer.announce(place, fact);
@@ -337,6 +356,23 @@ impl Dispatcher {
 
     fn task(&self, id: AttemptId) -> Option<&Task> {
         self.workflow.nodes.get(id.branch.node.index())?.task(id.branch.index)
+    }
+
+    /// Adds what an attempt used to the totals of its node and of the run.
+    fn sum_up(&mut self, id: AttemptId, usage: &mut Usage) {
+        let secrets = &self.scope.secrets;
+        if !usage.metrics.is_empty() && !secrets.is_empty() {
+            usage.metrics = usage.metrics.renamed(|name| secrets.redact(name));
+        }
+        let branches = self.branches.get_mut(id.branch.node.index());
+        let of_node = branches.is_none_or(|branches| branches.totals.add(usage));
+        let whole = self.totals.add(usage) && of_node;
+        if !whole && !self.warned_of_metrics {
+            self.warned_of_metrics = true;
+            let message =
+                "tasks reported figures of more than 256 names: the totals leave further names out".into();
+            self.announcer.announce(None, Fact::Warning { kind: Warning::MetricsDropped, message });
+        }
     }
 
     /// Hands an input to the scheduler. What it says is done by [`Dispatcher::perform`], so that no
@@ -605,7 +641,8 @@ impl Dispatcher {
         let opened = branches.opened.is_some();
         let reason = branches.reason.or_else(waits).or_else(|| ended().filter(|_| opened));
         let elapsed = branches.opened.map(|opened| opened.elapsed()).unwrap_or_default();
-        let fact = Fact::GroupEnded { status, counts, elapsed, guest: branches.guest, reason };
+        let totals = Box::new(branches.totals);
+        let fact = Fact::GroupEnded { status, counts, elapsed, totals, reason };
         let place = self.node_place(id);
         self.announcer.announce(place, fact);
     }

@@ -4,6 +4,8 @@
 mod announce;
 mod branches;
 mod cached;
+#[cfg(test)]
+mod channel_tests;
 mod dispatcher;
 mod evaluate;
 mod files;
