@@ -6,7 +6,7 @@ use std::path::Path;
 const FLOORS: &[&[&str]] = &[
     &["digest", "id"],
     &["folder", "model"],
-    &["cache", "interface", "report", "schedule"],
+    &["cache", "interface", "journal", "report", "schedule", "store"],
     &["manifest", "runtime"],
     &["executor"],
     &["run"],
