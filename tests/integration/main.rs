@@ -21,6 +21,8 @@ mod limits;
 mod network;
 mod outputs;
 mod progress;
+mod recorded;
 mod repository;
+mod resume;
 mod schema;
 mod trust;

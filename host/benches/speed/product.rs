@@ -58,6 +58,7 @@ impl Product {
             current: folder.path().to_owned(),
             environment: &|_| None,
             trust: Trust::Full,
+            state_dir: None,
         };
         let loaded = manifest::load(&file, &options).unwrap_or_else(|problems| panic!("{problems}"));
         Self {
@@ -89,6 +90,7 @@ impl Product {
             environment: Arc::new(|_| None),
             caching: self.caching.clone(),
             stops: Stopper::new().1,
+            journal: None,
         };
         let began = Instant::now();
         let ended = self.threads.block_on(flowhost::run::run(Arc::clone(workflow), settings)).unwrap();

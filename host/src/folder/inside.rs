@@ -5,13 +5,13 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 
-use super::{Folder, FolderError};
+use super::{Folder, FolderError, Size};
 
-const FOLDER: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 // Opening a FIFO would wait for its other end; it is refused once it is seen to be none of ours.
 const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
@@ -90,8 +90,7 @@ impl Folder {
     /// # Errors
     /// Fails when the system refuses.
     pub fn rename(&self, from: &str, to: &str) -> Result<(), FolderError> {
-        rustix::fs::renameat(&self.file, from, &self.file, to)
-            .map_err(|error| self.failed_at(from, error))
+        rustix::fs::renameat(&self.file, from, &self.file, to).map_err(|error| self.failed_at(from, error))
     }
 
     /// Removes a file inside. One that is not there is removed already.
@@ -134,6 +133,33 @@ impl Folder {
         Ok(names)
     }
 
+    /// Removes regular files of our own that were last written before `before` and whose name `wanted`
+    /// does not want, and says how much that was. Without `remove` it only says.
+    ///
+    /// # Errors
+    /// Fails when the disk does.
+    pub fn prune(
+        &self,
+        before: SystemTime,
+        remove: bool,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Size, FolderError> {
+        let mut size = Size::default();
+        for name in self.names()?.into_iter().filter(|name| !wanted(name)) {
+            // What is not ours to open is not ours to remove, and may be gone meanwhile.
+            let Ok(Some(file)) = self.find_file(&name, false) else { continue };
+            let Ok(metadata) = file.metadata() else { continue };
+            if metadata.modified().is_ok_and(|modified| modified < before) {
+                if remove {
+                    self.unlink(&name)?;
+                }
+                size.entries += 1;
+                size.bytes += metadata.len();
+            }
+        }
+        Ok(size)
+    }
+
     /// Makes names that were given, changed or taken away durable.
     ///
     /// # Errors
@@ -163,11 +189,7 @@ fn open_at(at: impl rustix::fd::AsFd, bytes: &[u8], path: PathBuf) -> Result<Opt
     open_named(at, &name(bytes, &path)?, path)
 }
 
-fn open_named(
-    at: impl rustix::fd::AsFd,
-    name: &CStr,
-    path: PathBuf,
-) -> Result<Option<Folder>, FolderError> {
+fn open_named(at: impl rustix::fd::AsFd, name: &CStr, path: PathBuf) -> Result<Option<Folder>, FolderError> {
     let descriptor = match rustix::fs::openat(at, name, FOLDER, Mode::empty()) {
         Ok(descriptor) => descriptor,
         Err(rustix::io::Errno::NOENT) => return Ok(None),

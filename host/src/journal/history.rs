@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::record::{Again, Attempted, FileRead, Kept, Record, RunEnd, Stamped, Start};
 use crate::digest::Digest;
-use crate::model::{Counts, Ending};
+use crate::model::{Counts, Ending, Status};
 
 /// A run as its journal has it.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -31,6 +31,8 @@ pub struct History {
 pub struct NodeHistory {
     /// How many branches it has, once it opened, and the digest of its items where it has any.
     pub opened: Option<(u32, Option<Digest>)>,
+    /// How it ended, if it did.
+    pub ended: Option<Status>,
     /// Branches of which something is recorded.
     pub branches: FxHashMap<u32, BranchHistory>,
 }
@@ -132,7 +134,7 @@ impl History {
                     }
                 }
             }
-            Record::GroupEnded { .. } => {}
+            Record::GroupEnded { node, status, .. } => self.node(node).ended = Some(status),
             Record::RunEnded(end) => self.end = Some(end),
         }
         Ok(())
@@ -181,6 +183,7 @@ impl History {
                 ..BranchHistory::default()
             };
         };
+        node.ended = None;
         if again.branches.is_empty() {
             node.opened = None;
             node.branches.values_mut().for_each(forget);

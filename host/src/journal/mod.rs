@@ -13,13 +13,13 @@ mod writer;
 
 use std::io;
 
-pub use history::{BranchHistory, History, NodeHistory, Standing};
+pub use history::{BranchHistory, History, More, NodeHistory, Standing};
 pub use reader::{Tail, read};
 pub use record::{
-    Again, Attempted, FileRead, Given, Kept, LogLine, NodePrint, Record, RunEnd, Start, Stamped,
+    Again, Attempted, FileRead, Given, Kept, LogLine, NodePrint, Record, RunEnd, Stamped, Start,
 };
-pub use runs::{Lock, Run, RunError, State};
-pub use writer::Writer;
+pub use runs::{Lock, Run, State, StateError};
+pub use writer::{Sink, Writer};
 
 use crate::folder::FolderError;
 

@@ -140,6 +140,8 @@ pub struct Attempted {
     pub peak_memory: u64,
     /// Fuel, where it was counted.
     pub fuel: Option<u64>,
+    /// Whether the cache knew the outcome, and nothing executed.
+    pub cached: bool,
     /// What is to be said of an ending other than succeeded.
     pub error: Option<Arc<str>>,
     /// What became of the value.
@@ -165,7 +167,7 @@ pub enum Kept {
 }
 
 /// A file whose content was an argument.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct FileRead {
     /// The path as the workflow has it.
     pub path: String,
@@ -232,6 +234,8 @@ pub(super) struct Line<'a> {
     peak_memory: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fuel: Option<u64>,
+    #[serde(skip_serializing_if = "is_false")]
+    cached: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -272,12 +276,8 @@ fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<serde_jso
 impl<'a> Line<'a> {
     /// The fields of a fact. Its inline value is left to the caller, who has it as text.
     pub(super) fn of(stamped: Stamped) -> Self {
-        let line = |event| Self {
-            version: u64::from(super::VERSION),
-            event,
-            time: stamped.time,
-            ..Self::default()
-        };
+        let line =
+            |event| Self { version: u64::from(super::VERSION), event, time: stamped.time, ..Self::default() };
         match stamped.record {
             Record::RunStarted(start) => Self { start: Some(start), ..line("run-started") },
             Record::RunResumed(start) => Self { start: Some(start), ..line("run-resumed") },
@@ -318,6 +318,7 @@ impl<'a> Line<'a> {
             guest_micros: Some(micros(attempted.guest)),
             peak_memory: Some(attempted.peak_memory),
             fuel: attempted.fuel,
+            cached: attempted.cached,
             error: attempted.error,
             files: (!attempted.files.is_empty()).then_some(attempted.files),
             log: (!attempted.log.is_empty()).then_some(attempted.log),
@@ -391,6 +392,7 @@ impl<'a> Line<'a> {
             guest: Duration::from_micros(self.guest_micros.unwrap_or_default()),
             peak_memory: self.peak_memory.unwrap_or_default(),
             fuel: self.fuel,
+            cached: self.cached,
             error: self.error,
             value,
             files: self.files.unwrap_or_default(),

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::time::SystemTime;
 
 use rustix::fs::FlockOperation;
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -34,12 +35,14 @@ pub struct Lock {
 
 /// Why a run cannot be worked on.
 #[derive(Debug, thiserror::Error)]
-pub enum RunError {
+pub enum StateError {
     /// Its folder or journal fails.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// Another process works on it.
-    #[error("run {run} is at work in process {process}: wait for it, or stop it with `flowhost cancel {run}`")]
+    #[error(
+        "run {run} is at work in process {process}: wait for it, or stop it with `flowhost cancel {run}`"
+    )]
     Busy {
         /// Which.
         run: RunId,
@@ -64,7 +67,7 @@ pub enum RunError {
     },
 }
 
-impl From<FolderError> for RunError {
+impl From<FolderError> for StateError {
     fn from(error: FolderError) -> Self {
         Self::Journal(error.into())
     }
@@ -187,7 +190,7 @@ impl State {
     ///
     /// # Errors
     /// Fails when one does, and when the disk fails.
-    pub fn remove(&self, run: &Run) -> Result<(), RunError> {
+    pub fn remove(&self, run: &Run) -> Result<(), StateError> {
         let _lock = run.lock()?;
         let Some(runs) = self.folder.find_folder(RUNS)? else { return Ok(()) };
         Ok(runs.remove_folder(&run.id.0)?)
@@ -197,7 +200,7 @@ impl State {
     ///
     /// # Errors
     /// Fails when the disk does.
-    pub fn remove_remains(&self) -> Result<(), RunError> {
+    pub fn remove_remains(&self) -> Result<(), StateError> {
         let Some(runs) = self.folder.find_folder(RUNS)? else { return Ok(()) };
         for name in runs.names()?.into_iter().filter(|name| name.starts_with(NEW)) {
             let Some(folder) = runs.find_folder(&name)? else { continue };
@@ -221,12 +224,12 @@ impl Run {
     ///
     /// # Errors
     /// Fails when another process has it.
-    pub fn lock(&self) -> Result<Lock, RunError> {
+    pub fn lock(&self) -> Result<Lock, StateError> {
         let file = self.lock_file()?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Lock::mark(file).map_err(|error| JournalError::Write(error).into()),
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                Err(RunError::Busy { run: self.id.clone(), process: read_process(&file) })
+                Err(StateError::Busy { run: self.id.clone(), process: read_process(&file) })
             }
             Err(error) => Err(JournalError::Write(error.into()).into()),
         }
@@ -236,7 +239,7 @@ impl Run {
     ///
     /// # Errors
     /// Fails when the disk does.
-    pub fn process(&self) -> Result<Option<String>, RunError> {
+    pub fn process(&self) -> Result<Option<String>, StateError> {
         let Some(file) = self.folder.find_file(LOCK, false)? else { return Ok(None) };
         Ok(is_held(&file)?.then(|| read_process(&file)))
     }
@@ -245,14 +248,14 @@ impl Run {
     ///
     /// # Errors
     /// Fails when none does, and when the system refuses.
-    pub fn stop(&self, now: bool) -> Result<String, RunError> {
-        let idle = || RunError::Idle { run: self.id.clone() };
+    pub fn stop(&self, now: bool) -> Result<String, StateError> {
+        let idle = || StateError::Idle { run: self.id.clone() };
         let file = self.folder.find_file(LOCK, false)?.ok_or_else(idle)?;
         if !is_held(&file)? {
             return Err(idle());
         }
         let process = read_process(&file);
-        let failed = |error: rustix::io::Errno| RunError::Signal {
+        let failed = |error: rustix::io::Errno| StateError::Signal {
             run: self.id.clone(),
             process: process.clone(),
             source: error.into(),
@@ -278,6 +281,27 @@ impl Run {
         super::read(BufReader::with_capacity(1 << 16, file), take)
     }
 
+    /// Under what the run began.
+    ///
+    /// # Errors
+    /// As [`Run::read`], for the first line.
+    pub fn start(&self) -> Result<Box<Start>, JournalError> {
+        let mut first = None;
+        let read = self.read(|stamped| match stamped.record {
+            Record::RunStarted(start) => {
+                first = Some(start);
+                // Nothing more is wanted.
+                Err(String::new())
+            }
+            _ => Err("comes before the run began".to_owned()),
+        });
+        match (first, read) {
+            (Some(start), _) => Ok(start),
+            (None, Err(error)) => Err(error),
+            (None, Ok(_)) => Err(JournalError::Read(std::io::ErrorKind::UnexpectedEof.into())),
+        }
+    }
+
     /// What the journal comes to.
     ///
     /// # Errors
@@ -286,6 +310,15 @@ impl Run {
         let mut history = History::default();
         let tail = self.read(|stamped| history.take(stamped))?;
         Ok((history, tail))
+    }
+
+    /// When the journal was last written to, and how many bytes it has.
+    ///
+    /// # Errors
+    /// Fails when there is none, or the disk does.
+    pub fn written(&self) -> Result<(SystemTime, u64), JournalError> {
+        let metadata = self.journal(false)?.metadata().map_err(JournalError::Read)?;
+        Ok((metadata.modified().map_err(JournalError::Read)?, metadata.len()))
     }
 
     /// Goes on with the journal behind `tail`.
@@ -344,7 +377,7 @@ impl Lock {
 }
 
 /// Whether a process holds the lock.
-fn is_held(file: &File) -> Result<bool, RunError> {
+fn is_held(file: &File) -> Result<bool, StateError> {
     match rustix::fs::flock(file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => {
             let freed = rustix::fs::flock(file, FlockOperation::Unlock);

@@ -90,6 +90,7 @@ fn attempted() -> impl Strategy<Value = Attempted> {
             guest: Duration::from_micros(small / 2),
             peak_memory: small,
             fuel: read.then_some(small),
+            cached: read,
             error,
             value,
             files: if read {
@@ -116,6 +117,7 @@ fn records() -> impl Strategy<Value = Record> {
         succeeded: succeeded.into(),
         failed: failed.into(),
         cancelled: cancelled.into(),
+        cached: 0,
     });
     prop_oneof![
         8 => attempted().prop_map(|attempted| Record::TaskEnded(Box::new(attempted))),
@@ -281,10 +283,9 @@ fn h2_a_full_disk_leaves_whole_lines() {
     let records: Vec<Stamped> = (0..20)
         .map(|time| match time {
             0 => Stamped { time, record: Record::RunStarted(Box::new(start())) },
-            _ => Stamped {
-                time,
-                record: Record::GroupStarted { node: "n".into(), branches: 1, items: None },
-            },
+            _ => {
+                Stamped { time, record: Record::GroupStarted { node: "n".into(), branches: 1, items: None } }
+            }
         })
         .collect();
     let all = written(&records);
@@ -339,6 +340,7 @@ fn attempts_of_a_discarded_branch_go_on() {
         guest: Duration::ZERO,
         peak_memory: 0,
         fuel: None,
+        cached: false,
         error: None,
         value: Kept::None,
         files: vec![],
@@ -356,7 +358,7 @@ fn attempts_of_a_discarded_branch_go_on() {
     take(Record::TaskEnded(Box::new(attempt(3, Ending::Succeeded)))).unwrap();
     let branch = &history.nodes["n"].branches[&3];
     assert_eq!((branch.attempts, branch.before, branch.lost), (3, 2, 0));
-    assert_eq!(history.counts(), Counts { succeeded: 1, failed: 0, cancelled: 0 });
+    assert_eq!(history.counts(), Counts { succeeded: 1, ..Counts::default() });
 }
 
 #[test]
@@ -366,11 +368,11 @@ fn h5_two_processes_do_not_share_a_run() {
     let (lock, _) = state.create(&start(), 1, b"file").unwrap();
     let run = state.run(&start().run).unwrap().unwrap();
     let error = run.lock().unwrap_err();
-    assert!(matches!(&error, RunError::Busy { process, .. } if *process == std::process::id().to_string()));
+    assert!(matches!(&error, StateError::Busy { process, .. } if *process == std::process::id().to_string()));
     assert!(error.to_string().contains("flowhost cancel"), "{error}");
-    assert!(matches!(state.remove(&run), Err(RunError::Busy { .. })));
+    assert!(matches!(state.remove(&run), Err(StateError::Busy { .. })));
     drop(lock);
-    assert!(matches!(run.stop(false), Err(RunError::Idle { .. })));
+    assert!(matches!(run.stop(false), Err(StateError::Idle { .. })));
     drop(run.lock().unwrap());
     assert_eq!(run.workflow().unwrap(), b"file");
     assert_eq!(std::fs::read_to_string(temporary.path().join(".flowhost/.gitignore")).unwrap(), "*\n");

@@ -50,6 +50,12 @@ pub enum Fact {
         /// Its bound on attempts handed over at once, if any.
         concurrency: Option<u32>,
     },
+    /// Of a group in a resumed run: so many of its branches had succeeded before, and do not run
+    /// again. Comes right after its start. Those that had ended otherwise are told as they end now.
+    Recorded {
+        /// How many.
+        succeeded: u64,
+    },
     /// An attempt began to execute.
     AttemptStarted,
     /// An attempt ended.
@@ -275,6 +281,8 @@ pub enum Warning {
     ReporterFailed,
     /// The run was asked to stop.
     Interrupted,
+    /// What is recorded of a run counts no longer.
+    RunsAgain,
 }
 
 impl Warning {
@@ -286,6 +294,7 @@ impl Warning {
             Self::CacheFailed => "cache-failed",
             Self::ReporterFailed => "reporter-failed",
             Self::Interrupted => "interrupted",
+            Self::RunsAgain => "runs-again",
         }
     }
 }

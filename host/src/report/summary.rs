@@ -97,6 +97,7 @@ impl Summary {
             }
             (
                 Fact::GroupStarted { .. }
+                | Fact::Recorded { .. }
                 | Fact::AttemptStarted
                 | Fact::AttemptEnded { .. }
                 | Fact::TaskEnded { .. }

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::branch::{Branch, Life, Step};
 use super::retry::{self, Verdict};
-use super::{Action, NodePlan};
+use super::{Action, NodePlan, Recorded};
 use crate::id::{AttemptId, BranchId, NodeId};
 use crate::model::{Cause, Counts, Ending, OnFailure, Retry, Status};
 
@@ -63,6 +63,10 @@ pub(super) struct Node {
     running: u32,
     cancelling: bool,
     counts: Counts,
+    /// What is known from before, until the node opens.
+    recorded: Vec<Recorded>,
+    /// Attempts of a branch that count against no budget, where there are any.
+    before: FxHashMap<u32, u32>,
 }
 
 impl Node {
@@ -83,6 +87,8 @@ impl Node {
             running: 0,
             cancelling: false,
             counts: Counts::default(),
+            recorded: Vec::new(),
+            before: FxHashMap::default(),
         }
     }
 
@@ -92,8 +98,49 @@ impl Node {
         left_out.dedup();
         self.phase = Phase::Open;
         self.branches = branches;
+        self.recall(&mut left_out);
         self.left_out = left_out.into();
         self.skip_left_out();
+    }
+
+    /// Keeps what is known from before for when the node opens.
+    pub(super) fn record(&mut self, recorded: Vec<Recorded>) {
+        self.recorded = recorded;
+    }
+
+    /// Takes what is known from before into account, and adds to `passed` what the cursor passes by.
+    fn recall(&mut self, passed: &mut Vec<u32>) {
+        let mut recorded = std::mem::take(&mut self.recorded);
+        recorded.sort_unstable_by_key(|recorded| recorded.index);
+        recorded.dedup_by_key(|recorded| recorded.index);
+        let left_out = passed.len();
+        for Recorded { index, attempts, lost, before, ended } in recorded {
+            let known = passed.get(..left_out).unwrap_or_default();
+            if index >= self.branches || known.binary_search(&index).is_ok() {
+                continue;
+            }
+            if let Some(ending) = ended {
+                self.counts.add(ending);
+            } else if attempts > 0 {
+                self.active.insert(index, Branch::resumed(attempts, lost));
+                self.ready.push(Reverse(index));
+                if before > 0 {
+                    self.before.insert(index, before);
+                }
+            } else {
+                continue;
+            }
+            passed.push(index);
+        }
+        passed.sort_unstable();
+    }
+
+    /// Whether something that is known from before cancels all other branches.
+    pub(super) fn is_lost(&self) -> bool {
+        match self.on_failure {
+            OnFailure::Cancel => self.counts.failed > 0 || self.counts.cancelled > 0,
+            OnFailure::Continue => false,
+        }
     }
 
     fn skip_left_out(&mut self) {
@@ -145,7 +192,10 @@ impl Node {
         let branch = running(&mut self.active, id)?;
         self.running -= 1;
         let retry = self.retry.get(index as usize).or(self.retry.last());
-        let verdict = retry::verdict(retry, id, branch.lost(), ending, permanent, seed);
+        // An attempt that counts against no budget is as if it had not been.
+        let before = self.before.get(&index).copied().unwrap_or_default();
+        let counted = AttemptId { number: id.number.saturating_sub(before), ..id };
+        let verdict = retry::verdict(retry, counted, branch.lost(), ending, permanent, seed);
         // A branch that would have been attempted again stands with those that wait.
         let last = stopping || self.cancelling;
         let ending = match verdict {
@@ -289,6 +339,7 @@ impl Node {
         self.active = FxHashMap::default();
         self.ready = BinaryHeap::new();
         self.left_out = VecDeque::new();
+        self.before = FxHashMap::default();
         (self.counts, std::mem::take(&mut self.dependants))
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use super::node::{Effect, Node, Phase};
-use super::{Action, Input, Plan};
+use super::{Action, Input, Plan, Recorded};
 use crate::id::{AttemptId, NodeId};
 use crate::model::{Cause, Counts, Ending, Status};
 
@@ -95,6 +95,7 @@ impl Scheduler {
     pub fn handle(&mut self, input: Input, now: Duration, actions: &mut Vec<Action>) {
         match input {
             Input::Begin => self.begin(actions),
+            Input::Recorded { node, branches } => self.recorded(node, branches),
             Input::Opened { node, branches, left_out } => self.opened(node, branches, left_out, actions),
             Input::Skipped { node } => self.unopened(node, Status::Skipped, actions),
             Input::Refused { node } => self.unopened(node, Status::Failed, actions),
@@ -165,9 +166,21 @@ impl Scheduler {
         }
     }
 
+    fn recorded(&mut self, id: NodeId, branches: Vec<Recorded>) {
+        match self.nodes.get_mut(id.index()) {
+            Some(node) if node.phase == Phase::Opening => node.record(branches),
+            Some(_) | None => self.stale += 1,
+        }
+    }
+
     fn opened(&mut self, id: NodeId, branches: u32, left_out: Vec<u32>, actions: &mut Vec<Action>) {
         match self.nodes.get_mut(id.index()) {
-            Some(node) if node.phase == Phase::Opening => node.open(branches, left_out),
+            Some(node) if node.phase == Phase::Opening => {
+                node.open(branches, left_out);
+                if node.is_lost() {
+                    node.cancel(Cause::Sibling, actions);
+                }
+            }
             Some(_) | None => {
                 self.stale += 1;
                 return;

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::time::SystemTime;
 
 use crate::digest::Digest;
-use crate::folder::{Folder, FolderError};
+use crate::folder::{Folder, FolderError, Size};
 
 /// Bytes by digest, in a folder of their own.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Store {
     }
 
     /// Removes all that `wanted` does not want and that is older than `before`, drafts and what was set
-    /// aside included. Says how many files and bytes that were. Without `remove` only counts.
+    /// aside included, and says how much that was. Without `remove` it only says.
     ///
     /// # Errors
     /// Fails when the disk does.
@@ -112,25 +112,9 @@ impl Store {
         before: SystemTime,
         remove: bool,
         wanted: impl Fn(&Digest) -> bool,
-    ) -> Result<(u64, u64), StoreError> {
-        let (mut files, mut bytes) = (0, 0);
-        for name in self.folder.names()? {
-            let digest = format!("sha256:{name}").parse::<Digest>();
-            if digest.is_ok_and(|digest| wanted(&digest)) {
-                continue;
-            }
-            // What is not ours to open is not ours to remove.
-            let Ok(Some(file)) = self.folder.find_file(&name, false) else { continue };
-            let Ok(metadata) = file.metadata() else { continue };
-            if metadata.modified().is_ok_and(|modified| modified < before) {
-                if remove {
-                    self.folder.unlink(&name)?;
-                }
-                files += 1;
-                bytes += metadata.len();
-            }
-        }
-        Ok((files, bytes))
+    ) -> Result<Size, StoreError> {
+        let wanted = |name: &str| format!("sha256:{name}").parse().is_ok_and(|digest| wanted(&digest));
+        Ok(self.folder.prune(before, remove, wanted)?)
     }
 }
 
@@ -172,7 +156,10 @@ mod tests {
             std::fs::write(&path, damage).unwrap();
             let aside = store.get(&digest).unwrap();
             assert_eq!(aside, Entry::Damaged(digest.hex() + ".damaged"));
-            assert_eq!(std::fs::read(temporary.path().join("store").join(digest.hex() + ".damaged")).unwrap(), damage);
+            assert_eq!(
+                std::fs::read(temporary.path().join("store").join(digest.hex() + ".damaged")).unwrap(),
+                damage
+            );
             assert_eq!(store.get(&digest).unwrap(), Entry::Missing);
             store.keep(b"some bytes").unwrap();
             std::fs::write(&path, damage).unwrap();
@@ -188,9 +175,12 @@ mod tests {
         std::fs::write(temporary.path().join("store/.draft-1-1"), "half").unwrap();
         let later = SystemTime::now() + Duration::from_secs(60);
         let earlier = SystemTime::now() - Duration::from_secs(60);
-        assert_eq!(store.prune(earlier, true, |_| false).unwrap(), (0, 0));
-        assert_eq!(store.prune(later, false, |digest| *digest == one).unwrap(), (2, 7));
-        assert_eq!(store.prune(later, true, |digest| *digest == one).unwrap(), (2, 7));
+        assert_eq!(store.prune(earlier, true, |_| false).unwrap(), Size::default());
+        assert_eq!(
+            store.prune(later, false, |digest| *digest == one).unwrap(),
+            Size { entries: 2, bytes: 7 }
+        );
+        assert_eq!(store.prune(later, true, |digest| *digest == one).unwrap(), Size { entries: 2, bytes: 7 });
         assert_eq!(store.get(&one).unwrap(), Entry::Sound(b"one".to_vec()));
         assert_eq!(store.get(&two).unwrap(), Entry::Missing);
     }

@@ -50,7 +50,9 @@ pub fn write_json(value: &Value, ty: &Type, out: &mut Vec<u8>) {
             });
         }
         (Value::Tuple(values), Type::Tuple(types)) if !types.is_empty() || !values.is_empty() => {
-            between(out, b"[]", values.iter().zip(types.iter()), |out, (value, ty)| write_json(value, ty, out));
+            between(out, b"[]", values.iter().zip(types.iter()), |out, (value, ty)| {
+                write_json(value, ty, out)
+            });
         }
         (Value::Record(values), Type::Record(record)) => {
             between(out, b"{}", values.iter().zip(&record.members), |out, (value, field)| {
@@ -74,7 +76,7 @@ pub fn write_json(value: &Value, ty: &Type, out: &mut Vec<u8>) {
         },
         (Value::Flags(words), Type::Flags(names)) => {
             let set = set_flags(words, &names.members);
-            between(out, b"[]", set, |out, name| plain(out, name));
+            between(out, b"[]", set, plain);
         }
         _ => null(out),
     }

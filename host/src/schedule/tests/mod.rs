@@ -2,6 +2,7 @@
 
 mod cases;
 mod properties;
+mod resume;
 mod rules;
 mod speed;
 mod world;
