@@ -32,6 +32,7 @@ type Measure = fn(&Table);
 /// Each with the name that filters know it by.
 const MEASURES: [(&str, Measure); 9] = [
     ("no-op", groups::no_op),
+    ("journal", groups::journal),
     ("features", groups::features),
     ("cpu-bound", groups::cpu_bound),
     ("sleeping", groups::sleeping),

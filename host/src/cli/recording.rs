@@ -44,10 +44,6 @@ enum ResumeProblem {
     Ambiguous { run: String },
     #[error("run {run} is of `{file}`, another workflow file")]
     OtherFile { run: RunId, file: String },
-    #[error("run {0} has succeeded: there is nothing to go on with")]
-    Succeeded(RunId),
-    #[error("run {0} has ended: --retry-failed runs again what did not succeed")]
-    Ended(RunId),
 }
 
 /// A run to go on with, and under what it ran.
@@ -181,11 +177,13 @@ impl Recording {
             return usage(ResumeProblem::OtherFile { run: run.id().clone(), file: start.file });
         }
         match history.standing() {
-            Standing::Ended(end) if end.status == Status::Succeeded && !self.force_changed => {
-                return usage(ResumeProblem::Succeeded(run.id().clone()));
-            }
-            Standing::Ended(_) if !self.retry_failed && !self.force_changed => {
-                return usage(ResumeProblem::Ended(run.id().clone()));
+            // The process may have been killed before its results had reached anybody.
+            Standing::Ended(end) if !self.retry_failed && !self.force_changed => {
+                let retry = match end.status {
+                    Status::Succeeded => "",
+                    _ => "; --retry-failed runs again what did not succeed",
+                };
+                say(&format!("run {} has ended, and its outputs are made again{retry}", run.id()));
             }
             Standing::Ended(_) | Standing::Unfinished => {}
         }

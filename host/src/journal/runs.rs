@@ -93,9 +93,13 @@ impl State {
         let (name, content) = IGNORE;
         if folder.find_file(name, false)?.is_none() {
             match folder.create(name) {
-                Ok(mut file) => file
-                    .write_all(content)
-                    .map_err(|source| FolderError::Io { path: path.join(name), source })?,
+                Ok(mut file) => {
+                    if let Err(source) = file.write_all(content) {
+                        // Half a file is none; that it could not be removed adds nothing to the error.
+                        let _ = folder.unlink(name);
+                        return Err(FolderError::Io { path: path.join(name), source });
+                    }
+                }
                 // Another process was faster.
                 Err(_) if folder.find_file(name, false)?.is_some() => {}
                 Err(error) => return Err(error),
