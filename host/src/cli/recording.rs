@@ -179,10 +179,8 @@ impl Recording {
         match history.standing() {
             // The process may have been killed before its results had reached anybody.
             Standing::Ended(end) if !self.retry_failed && !self.force_changed => {
-                let retry = match end.status {
-                    Status::Succeeded => "",
-                    _ => "; --retry-failed runs again what did not succeed",
-                };
+                let short = end.status != Status::Succeeded;
+                let retry = if short { "; --retry-failed runs again what did not succeed" } else { "" };
                 say(&format!("run {} has ended, and its outputs are made again{retry}", run.id()));
             }
             Standing::Ended(_) | Standing::Unfinished => {}
