@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::Stdio;
 
-use flowhost::journal::{History, Record, State};
+use flowhost::journal::{History, Record, Run, State};
 
 use crate::support::{Place, files_below};
 
@@ -16,17 +17,25 @@ pub(crate) fn runs(place: &Place) -> Vec<String> {
     runs.iter().map(ToString::to_string).collect()
 }
 
+/// The newest run here.
+fn newest(place: &Place) -> Run {
+    let state = State::find(&place.path().join(".flowhost")).unwrap().unwrap();
+    state.run(state.runs().unwrap().first().unwrap()).unwrap().unwrap()
+}
+
+/// Where the newest run's journal is.
+pub(crate) fn journal(place: &Place) -> PathBuf {
+    place.path().join(format!(".flowhost/runs/{}/journal.jsonl", newest(place).id()))
+}
+
 /// What the journal of the newest run comes to. Reading it refuses a second outcome of a branch.
 pub(crate) fn history(place: &Place) -> History {
-    let state = State::find(&place.path().join(".flowhost")).unwrap().unwrap();
-    let run = state.run(&state.runs().unwrap()[0]).unwrap().unwrap();
-    run.history().unwrap().0
+    newest(place).history().unwrap().0
 }
 
 /// How often each branch ended, by the newest run's journal, with what was discarded taken away.
 pub(crate) fn ends(place: &Place) -> BTreeMap<(String, u32), usize> {
-    let state = State::find(&place.path().join(".flowhost")).unwrap().unwrap();
-    let run = state.run(&state.runs().unwrap()[0]).unwrap().unwrap();
+    let run = newest(place);
     let mut ends: BTreeMap<(String, u32), usize> = BTreeMap::new();
     run.read(|stamped| {
         match stamped.record {
@@ -162,7 +171,7 @@ fn a_run_at_work_is_cancelled_and_its_journal_kept_by_prune() {
     assert!(listed.stdout.contains("running") && listed.stdout.contains(&child.id().to_string()), "{listed}");
     let pruned = place.command(["prune", "--older-than", "0s"]).env("XDG_CACHE_HOME", place.path()).status();
     assert!(pruned.unwrap().success());
-    assert_eq!(runs(&place), [run.clone()], "a run at work was removed");
+    assert_eq!(runs(&place), std::slice::from_ref(&run), "a run at work was removed");
     assert_eq!(files_below(&place.path().join(".flowhost/store")).len(), 1, "its value was removed");
 
     let cancelled = place.flowhost(["cancel", &run, "--now"]);

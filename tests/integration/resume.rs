@@ -56,7 +56,7 @@ fn resumed(place: &Place, flags: &[&str]) -> Ended {
 /// How many attempts each branch of a node took.
 fn attempts(place: &Place, node: &str) -> Vec<u32> {
     let history = history(place);
-    let mut branches: Vec<_> = history.nodes[node].branches.iter().collect();
+    let mut branches: Vec<_> = history.nodes.get(node).unwrap().branches.iter().collect();
     branches.sort_by_key(|(index, _)| **index);
     branches.into_iter().map(|(_, branch)| branch.attempts).collect()
 }

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::process::{Command, Stdio};
 
-use crate::recorded::{ends, runs};
+use crate::recorded::{ends, journal};
 use crate::support::{Ended, Place, ended};
 
 fn numbers(branches: u32) -> Place {
@@ -140,10 +140,11 @@ fn h5_a_planted_folder_is_refused() {
 fn unfinished() -> (Place, std::path::PathBuf) {
     let place = numbers(20);
     assert_eq!(place.run(["--progress", "none"]).code, 0);
-    let journal = place.path().join(format!(".flowhost/runs/{}/journal.jsonl", runs(&place)[0]));
+    let journal = journal(&place);
     let text = fs::read_to_string(&journal).unwrap();
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    fs::write(&journal, lines[..lines.len() - 4].concat()).unwrap();
+    let kept = lines.len() - 4;
+    fs::write(&journal, lines.into_iter().take(kept).collect::<String>()).unwrap();
     (place, journal)
 }
 
@@ -189,13 +190,11 @@ fn h5_a_second_process_on_one_run_is_refused() {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("\"attempt-started\"")));
-    let before =
-        fs::read(place.path().join(format!(".flowhost/runs/{}/journal.jsonl", runs(&place)[0]))).unwrap();
+    let before = fs::read(journal(&place)).unwrap();
     let second = place.run(["--resume"]);
     let process = format!("is at work in process {}", child.id());
     assert!(second.code == 2 && second.stderr.contains(&process), "{second}");
-    let after =
-        fs::read(place.path().join(format!(".flowhost/runs/{}/journal.jsonl", runs(&place)[0]))).unwrap();
+    let after = fs::read(journal(&place)).unwrap();
     assert_eq!(before, after);
     child.kill().unwrap();
     child.wait().unwrap();
