@@ -170,6 +170,7 @@ impl Run {
             current: std::env::current_dir().map_err(Error::Current)?,
             environment: &environment,
             trust: self.trust.clone(),
+            state_dir: None,
         };
         Ok(manifest::load(&self.file, &options)?)
     }
@@ -206,6 +207,7 @@ impl Run {
             environment: Arc::new(environment),
             caching: if self.cache { caching(&workflow)? } else { None },
             stops,
+            journal: None,
         };
         Ok((Arc::new(workflow), settings))
     }

@@ -1,6 +1,8 @@
 //! A folder of our own: nobody else owns it, can write to it, or decides what lies in it. What was
 //! checked is what is used, because all goes through one descriptor.
 
+mod inside;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
@@ -50,7 +52,7 @@ pub struct Size {
 
 /// A folder of our own.
 #[derive(Debug)]
-pub(crate) struct Folder {
+pub struct Folder {
     path: PathBuf,
     file: File,
 }
@@ -181,7 +183,8 @@ impl Folder {
     }
 
     /// The name that it was opened by.
-    pub(crate) fn path(&self) -> &Path {
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 

@@ -4,7 +4,7 @@
 //! it is public as well, for those who bring their own executor or reporter.
 //!
 //! The floors, from the ground up: `id` and `digest`; `folder` and `model`; `cache`, `channel`, `interface`,
-//! `report` and `schedule`; `manifest` and `runtime`; `executor`; `run`; `embed`; `cli`. A module imports only from floors
+//! `journal`, `report`, `schedule` and `store`; `manifest` and `runtime`; `executor`; `run`; `embed`; `cli`. A module imports only from floors
 //! below its own.
 
 pub mod cache;
@@ -16,9 +16,11 @@ pub mod executor;
 pub mod folder;
 pub mod id;
 pub mod interface;
+pub mod journal;
 pub mod manifest;
 pub mod model;
 pub mod report;
 pub mod run;
 pub mod runtime;
 pub mod schedule;
+pub mod store;

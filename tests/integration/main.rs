@@ -24,6 +24,8 @@ mod network;
 mod outputs;
 mod policies;
 mod progress;
+mod recorded;
 mod repository;
+mod resume;
 mod schema;
 mod trust;

@@ -58,6 +58,23 @@ pub(crate) fn no_op(table: &Table) {
     table.row("no-op: the same in processor time", busy, "times", Bound::AtMost(1.2));
 }
 
+/// The same group with a journal against without, and going on with it once all is recorded.
+pub(crate) fn journal(table: &Table) {
+    let product = Product::new(&no_ops(BRANCHES, ""));
+    product.run();
+    product.run_recorded(false);
+    let (mut ratios, mut reads) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let without = product.run().as_secs_f64();
+        ratios.push(product.run_recorded(false).as_secs_f64() / without);
+        let began = processor();
+        product.run_recorded(true);
+        reads.push(processor() - began);
+    }
+    table.row("no-op with a journal: against without", ratios, "times", Bound::AtMost(1.25));
+    table.row("200,000 recorded outcomes: processor time to go on", reads, "s", Bound::AtMost(1.0));
+}
+
 /// The same group with all that guards a task, against none of it.
 pub(crate) fn features(table: &Table) {
     const BRANCHES: u32 = 100_000;

@@ -30,8 +30,9 @@ use table::Table;
 type Measure = fn(&Table);
 
 /// Each with the name that filters know it by.
-const MEASURES: [(&str, Measure); 9] = [
+const MEASURES: [(&str, Measure); 10] = [
     ("no-op", groups::no_op),
+    ("journal", groups::journal),
     ("features", groups::features),
     ("cpu-bound", groups::cpu_bound),
     ("sleeping", groups::sleeping),

@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use flowhost::executor::{InProcess, InProcessSettings};
+use flowhost::journal::State;
 use flowhost::manifest::{self, Options, Trust};
 use flowhost::model::{Status, Workflow};
-use flowhost::run::{Caching, Settings, Stopper};
+use flowhost::run::{Caching, Journaling, Resume, ResumeOptions, Settings, Stopper};
 use flowhost::runtime::{self, Runtime};
 
 /// The component that both floor and product run, built from source once.
@@ -58,6 +59,7 @@ impl Product {
             current: folder.path().to_owned(),
             environment: &|_| None,
             trust: Trust::Full,
+            state_dir: None,
         };
         let loaded = manifest::load(&file, &options).unwrap_or_else(|problems| panic!("{problems}"));
         Self {
@@ -76,6 +78,30 @@ impl Product {
 
     /// Runs the workflow, and says how long that took.
     pub(crate) fn run(&self) -> Duration {
+        self.run_as(None)
+    }
+
+    /// Runs the workflow and records it, or goes on with the newest recorded run. The folder is that of
+    /// the workflow.
+    pub(crate) fn run_recorded(&self, resume: bool) -> Duration {
+        let state = State::make(&self.workflow.folder.join(".flowhost")).unwrap();
+        let resume = resume.then(|| {
+            let run = state.run(&state.runs().unwrap()[0]).unwrap().unwrap();
+            let lock = run.lock().unwrap();
+            let (history, tail) = run.history().unwrap();
+            Resume { run, lock, history, tail, options: ResumeOptions::default() }
+        });
+        self.run_as(Some(Journaling {
+            state,
+            file: self.workflow.folder.join("workflow.toml"),
+            text: "".into(),
+            given: Vec::new(),
+            current: self.workflow.folder.clone(),
+            resume,
+        }))
+    }
+
+    fn run_as(&self, journal: Option<Journaling>) -> Duration {
         let workflow = &self.workflow;
         let components = workflow.components.iter();
         let executor = InProcess::new(InProcessSettings {
@@ -89,6 +115,7 @@ impl Product {
             environment: Arc::new(|_| None),
             caching: self.caching.clone(),
             stops: Stopper::new().1,
+            journal,
         };
         let began = Instant::now();
         let ended = self.threads.block_on(flowhost::run::run(Arc::clone(workflow), settings)).unwrap();

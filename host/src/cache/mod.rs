@@ -119,6 +119,15 @@ impl Cache {
         self.0.size()
     }
 
+    /// Removes outcomes that were kept before `before`, and says how much that was. Without `remove` it
+    /// only says.
+    ///
+    /// # Errors
+    /// Fails when the disk does.
+    pub fn prune(&self, before: std::time::SystemTime, remove: bool) -> Result<Size, CacheError> {
+        Ok(self.0.prune(before, remove, |_| false)?)
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &std::path::Path {

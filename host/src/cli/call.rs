@@ -124,7 +124,7 @@ impl Call {
                 return Exit::Usage;
             }
         };
-        let (mut ended, exit) = match host::run(workflow, self.progress, &self.compiling, None) {
+        let (mut ended, exit) = match host::run(workflow, self.progress, &self.compiling, None, None) {
             Ok(ended) => ended,
             Err(failure) => return host::failed(&failure),
         };

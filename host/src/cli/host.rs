@@ -11,7 +11,7 @@ use crate::cache::CacheError;
 use crate::embed::{self, environment};
 use crate::manifest::duration;
 use crate::model::{Node, Status, Workflow};
-use crate::run::{Caching, Ended, RunError, Settings, Stopper};
+use crate::run::{Caching, Ended, Journaling, JournalingError, ResumeError, RunError, Settings, Stopper};
 use crate::runtime::RuntimeError;
 
 /// Why nothing ran.
@@ -43,6 +43,7 @@ pub(super) fn run(
     style: Style,
     compiling: &Compiling,
     caching: Option<Caching>,
+    journal: Option<Journaling>,
 ) -> Result<(Ended, Exit), HostError> {
     let compiling =
         embed::Compiling { program: std::env::current_exe().ok(), timeout: Some(compiling.compile_timeout) };
@@ -57,6 +58,7 @@ pub(super) fn run(
             environment: Arc::new(environment),
             caching,
             stops,
+            journal,
         };
         let ended = crate::run::run(Arc::new(workflow), settings).await?;
         let exit = match ended.status {
@@ -75,9 +77,16 @@ pub(super) fn failed(failure: &HostError) -> Exit {
     error(failure);
     match failure {
         HostError::Run(RunError::Unreachable(_)) => Exit::Unreachable,
-        HostError::Run(RunError::Secret(_)) => Exit::Usage,
         HostError::Run(
-            RunError::Output { .. } | RunError::Root { .. } | RunError::Random(_) | RunError::Threads(_),
+            RunError::Secret(_) | RunError::Journaling(JournalingError::Resume(ResumeError::Changed(_))),
+        ) => Exit::Usage,
+        HostError::Run(
+            RunError::Output { .. }
+            | RunError::Root { .. }
+            | RunError::Random(_)
+            | RunError::Threads(_)
+            | RunError::Journal(_)
+            | RunError::Journaling(JournalingError::Record(_) | JournalingError::Resume(ResumeError::Store(_))),
         )
         | HostError::Cache(_)
         | HostError::Runtime(_)

@@ -3,13 +3,19 @@
 mod build;
 mod cache;
 mod call;
+mod cancel;
 mod check;
 pub mod exit;
 mod host;
 mod inspect;
+mod kept;
+mod logs;
 mod output;
 mod progress;
+mod prune;
+mod recording;
 mod run;
+mod runs;
 mod schema;
 mod signals;
 
@@ -41,6 +47,14 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Call one function of a component, without a workflow
     Call(call::Call),
+    /// List past and present runs, the newest first
+    Runs(runs::Runs),
+    /// Show what the journal has of a task's attempts: how they ended, and the last lines of those that did not succeed
+    Logs(logs::Logs),
+    /// Ask the process that works on a run to stop
+    Cancel(cancel::Cancel),
+    /// Remove old runs, their large values, kept outcomes and compiled code
+    Prune(prune::Prune),
     /// Say what is kept for later runs, and how much of it: outcomes of deterministic tasks, compiled code
     Cache(cache::Cache),
     /// Print the JSON Schema of workflow files, for editors that complete and check TOML
@@ -76,6 +90,10 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.execute().into(),
         Command::Inspect(inspect) => inspect.execute().into(),
         Command::Call(call) => call.execute().into(),
+        Command::Runs(runs) => runs.execute().into(),
+        Command::Logs(logs) => logs.execute().into(),
+        Command::Cancel(cancel) => cancel.execute().into(),
+        Command::Prune(prune) => prune.execute().into(),
         Command::Cache(cache) => cache.execute().into(),
         Command::Schema(schema) => schema.execute().into(),
         Command::CompileComponent(compile) => crate::runtime::compile_child(&compile.arguments),

@@ -1,13 +1,15 @@
 //! `flowhost run`: check, then run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::exit::Exit;
 use super::host::HostError;
 use super::output::{error, result, say};
 use super::progress::Style;
+use super::recording::Recording;
 use super::{build, host};
 use crate::embed;
+use crate::journal::Start;
 use crate::manifest::{self, Loaded, Trust};
 use crate::model::{Form, Group, Items, Kind, Workflow};
 use crate::run::Environment;
@@ -36,6 +38,9 @@ pub(super) struct Source {
     /// What an untrusted file may be given: env=NAME, net=ADDRESS:PORT or http=ORIGIN. Repeatable
     #[arg(long, value_name = "KIND=VALUE", env = "FLOWHOST_ALLOW", value_delimiter = ',')]
     allow: Vec<manifest::Allow>,
+    /// Where runs are kept [default: .flowhost beside the file]
+    #[arg(long, value_name = "DIR", env = "FLOWHOST_STATE_DIR")]
+    state_dir: Option<PathBuf>,
 }
 
 /// Why a file is not even read.
@@ -60,6 +65,8 @@ pub(super) struct Run {
     concurrency: Option<u32>,
     #[command(flatten)]
     compiling: host::Compiling,
+    #[command(flatten)]
+    recording: Recording,
     /// How to show what happens
     #[arg(long, value_enum, default_value_t = Style::Auto, env = "FLOWHOST_PROGRESS")]
     progress: Style,
@@ -91,6 +98,25 @@ impl Source {
 
     /// Builds where asked, and loads. Problems are printed. `environment` says which secrets there are.
     pub(super) fn load(&self, concurrency: Option<u32>, environment: &Environment) -> Result<Loaded, Exit> {
+        self.load_as(concurrency, environment, None)
+    }
+
+    /// The inputs of the command line, and those of a recorded run that it does not set anew.
+    fn given(&self, recorded: Option<&Start>) -> Vec<(String, String)> {
+        let known = recorded.map_or(&[][..], |start| &start.given);
+        let anew = |name: &String| self.inputs.iter().any(|(given, _)| given == name);
+        let kept = known.iter().filter(|(name, _)| !anew(name)).cloned();
+        kept.chain(self.inputs.iter().cloned()).collect()
+    }
+
+    /// As [`Source::load`], with the inputs and the root of a recorded run where the command line has
+    /// none.
+    fn load_as(
+        &self,
+        concurrency: Option<u32>,
+        environment: &Environment,
+        recorded: Option<&Start>,
+    ) -> Result<Loaded, Exit> {
         let usage = |problem: &dyn std::error::Error| {
             error(problem);
             Exit::Usage
@@ -108,12 +134,21 @@ impl Source {
             Some((name, executor)) => (Some(name.to_owned()), executor.to_owned()),
             None => (None, text.clone()),
         });
+        let here = std::env::current_dir().map_err(|failure| usage(&failure))?;
+        let root = match (&self.root, recorded) {
+            (Some(root), _) => Some(here.join(root)),
+            (None, Some(start)) => root_of(&self.file, start),
+            (None, None) => None,
+        };
+        // Relative paths in recorded inputs start where they did.
+        let then = recorded.map(|start| PathBuf::from(&start.current)).filter(|then| then.is_dir());
         let options = manifest::Options {
-            root: self.root.clone(),
-            inputs: self.inputs.clone(),
+            root,
+            inputs: self.given(recorded),
             executors: executors.collect(),
             concurrency,
-            current: std::env::current_dir().map_err(|failure| usage(&failure))?,
+            state_dir: self.state_dir.as_ref().map(|state_dir| here.join(state_dir)),
+            current: then.unwrap_or(here),
             environment,
             trust,
         };
@@ -125,24 +160,29 @@ impl Source {
 
 impl Run {
     pub(super) fn execute(self) -> Exit {
-        let loaded = match self.source.load(self.concurrency, &embed::environment) {
-            Ok(loaded) => loaded,
-            Err(exit) => return exit,
-        };
+        match self.run() {
+            Ok(exit) | Err(exit) => exit,
+        }
+    }
+
+    fn run(self) -> Result<Exit, Exit> {
+        let (file, state_dir) = (&self.source.file, self.source.state_dir.as_deref());
+        let found = self.recording.found(file, state_dir, self.dry_run)?;
+        let start = found.as_ref().map(|found| &*found.start);
+        let loaded = self.source.load_as(self.concurrency, &embed::environment, start)?;
         if self.dry_run {
-            return match result(&plan(&loaded.workflow)) {
+            return Ok(match result(&plan(&loaded.workflow)) {
                 Ok(()) => Exit::Succeeded,
                 Err(failure) => stdout_failed(&failure),
-            };
+            });
         }
+        let given = self.source.given(start);
+        let journal = self.recording.journaling(file, state_dir, given, &loaded, found)?;
         let caching = if self.no_cache { Ok(None) } else { embed::caching(&loaded.workflow) };
-        let ran = caching
+        let ended = caching
             .map_err(HostError::from)
-            .and_then(|caching| host::run(loaded.workflow, self.progress, &self.compiling, caching));
-        let (ended, exit) = match ran {
-            Ok(ended) => ended,
-            Err(failure) => return host::failed(&failure),
-        };
+            .and_then(|caching| host::run(loaded.workflow, self.progress, &self.compiling, caching, journal));
+        let (ended, exit) = ended.map_err(|failure| host::failed(&failure))?;
         // Whoever reads JSON lines finds nothing else on standard error.
         let told = self.progress != Style::Json;
         for (name, path) in ended.outputs.files.iter().filter(|_| told) {
@@ -152,13 +192,23 @@ impl Run {
             say(&format!("output {name}: left out, because what it needs has no value"));
         }
         if ended.outputs.values.is_empty() && !ended.outputs.left_out.is_empty() {
-            return exit;
+            return Ok(exit);
         }
-        match result(&serde_json::Value::Object(ended.outputs.values).to_string()) {
+        Ok(match result(&serde_json::Value::Object(ended.outputs.values).to_string()) {
             Ok(()) => exit,
             Err(failure) => stdout_failed(&failure),
-        }
+        })
     }
+}
+
+/// The root of a recorded run: as far above the workflow file's folder as it was.
+fn root_of(file: &Path, start: &Start) -> Option<PathBuf> {
+    let folder = file.canonicalize().ok()?.parent()?.to_owned();
+    let inside = Path::new(&start.inside);
+    // A folder of another name is another root, which is seen and said later.
+    folder
+        .ends_with(inside)
+        .then(|| folder.ancestors().nth(inside.components().count()).map(Path::to_owned))?
 }
 
 /// Results that cannot be handed over are lost, whatever the tasks did.

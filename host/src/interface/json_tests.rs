@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::testing::{any_type, any_typed_value, any_value};
-use super::{encoded_size, from_json, skeleton, to_json, to_text};
+use super::{encoded_size, from_json, skeleton, to_json, to_text, write_json};
 use crate::model::{Case, Field, Named, Type, Value};
 
 /// Whether two values are the same to the bit, except that all NaNs are one.
@@ -73,6 +73,13 @@ proptest! {
         let back = from_json(&json, &ty).unwrap();
         prop_assert!(same(&back, &value), "{ty}: {value:?} -> {text} -> {back:?}");
         prop_assert_eq!(to_json(&back, &ty).to_string(), text);
+    }
+
+    #[test]
+    fn text_is_that_of_the_tree((ty, value) in any_typed_value()) {
+        let mut text = Vec::new();
+        write_json(&value, &ty, &mut text);
+        prop_assert_eq!(String::from_utf8(text).unwrap(), to_json(&value, &ty).to_string(), "{}", ty);
     }
 
     #[test]

@@ -73,6 +73,8 @@ pub struct Options<'o> {
     pub environment: &'o dyn Fn(&str) -> Option<String>,
     /// How far the file is trusted.
     pub trust: Trust,
+    /// Where runs are kept, if not in `.flowhost` beside the file. Relative to `current`.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// A workflow file that was found right.
@@ -80,6 +82,8 @@ pub struct Options<'o> {
 pub struct Loaded {
     /// The workflow.
     pub workflow: Workflow,
+    /// The file's text.
+    pub source: Arc<str>,
     /// What each of the workflow's components offers, in their order.
     pub interfaces: Vec<Interface>,
     /// What the file asks to reach.
@@ -220,7 +224,15 @@ fn load_text(path: &Path, source: &str, options: &Options<'_>, findings: &Findin
         findings.add(Place::File, "has no tasks, so there is nothing to run", Some(help.to_owned()));
     }
     let components = components::read(&file.components, &folders, findings);
-    let protected = protected(path, &folders, &components);
+    let mut protected = protected(path, &folders, &components);
+    if let Some(state_dir) = &options.state_dir {
+        // It need not be there yet, but what is above it may be a link.
+        let state_dir = folders.current.join(state_dir);
+        let real = state_dir.parent().and_then(|parent| parent.canonicalize().ok());
+        let real =
+            real.zip(state_dir.file_name()).map_or(state_dir.clone(), |(parent, name)| parent.join(name));
+        protected.add(real, "the folder of `--state-dir`, where runs are kept");
+    }
 
     let nameless = Names::default();
     let scope = |names| Scope {
@@ -268,7 +280,7 @@ fn load_text(path: &Path, source: &str, options: &Options<'_>, findings: &Findin
         nodes: resolved.nodes,
         outputs: resolved.outputs,
     };
-    Some(Loaded { workflow, interfaces, asks: resolved.asks })
+    Some(Loaded { workflow, source: Arc::from(source), interfaces, asks: resolved.asks })
 }
 
 /// What nothing in the file may overwrite.

@@ -50,6 +50,12 @@ pub enum Fact {
         /// Its bound on attempts handed over at once, if any.
         concurrency: Option<u32>,
     },
+    /// Of a group in a resumed run: so many of its branches had succeeded before, and do not run
+    /// again. Comes right after its start. Those that had ended otherwise are told as they end now.
+    Recorded {
+        /// How many.
+        succeeded: u64,
+    },
     /// An attempt began to execute.
     AttemptStarted,
     /// An attempt ended.
@@ -299,6 +305,8 @@ pub enum Warning {
     BreakerClosed,
     /// Figures of so many names were reported that some are missing in the totals.
     MetricsDropped,
+    /// What is recorded of a run counts no longer.
+    RunsAgain,
 }
 
 impl Warning {
@@ -313,6 +321,7 @@ impl Warning {
             Self::BreakerOpened => "breaker-opened",
             Self::BreakerClosed => "breaker-closed",
             Self::MetricsDropped => "metrics-dropped",
+            Self::RunsAgain => "runs-again",
         }
     }
 }

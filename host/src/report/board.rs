@@ -103,6 +103,7 @@ impl Board {
                 row.progress = None;
             }
             Fact::TaskEnded { ending, .. } => row.counts.add(*ending),
+            Fact::Recorded { succeeded } => row.counts.succeeded += succeeded,
             Fact::GroupEnded { counts, .. } => {
                 row.counts = *counts;
                 row.running = 0;

@@ -102,6 +102,9 @@ enum Further<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         concurrency: Option<u32>,
     },
+    Recorded {
+        succeeded: u64,
+    },
     AttemptStarted {},
     AttemptEnded {
         outcome: &'static str,
@@ -224,6 +227,7 @@ impl<'a> Further<'a> {
             Fact::GroupStarted { branches, concurrency } => {
                 Self::GroupStarted { branches: *branches, concurrency: *concurrency }
             }
+            Fact::Recorded { succeeded } => Self::Recorded { succeeded: *succeeded },
             Fact::AttemptStarted => Self::AttemptStarted {},
             Fact::AttemptEnded { ending, elapsed, usage, cached, error, retry_in } => Self::AttemptEnded {
                 outcome: ending.name(),

@@ -62,6 +62,7 @@ impl Narrator {
                 self.say_lines(out, &subject, Tone::Caution, message);
             }
             Fact::GroupStarted { .. }
+            | Fact::Recorded { .. }
             | Fact::AttemptStarted
             | Fact::AttemptEnded { .. }
             | Fact::TaskEnded { .. }
@@ -79,6 +80,17 @@ impl Narrator {
             Fact::GroupStarted { branches, concurrency } => {
                 if self.steps {
                     self.tell_group_start(place, *branches, *concurrency, out);
+                }
+            }
+            Fact::Recorded { succeeded } => {
+                if self.steps {
+                    let said = match place.group {
+                        Some(_) => {
+                            format!("{} had succeeded before", counted(*succeeded, "branch", "branches"))
+                        }
+                        None => "had succeeded before".to_owned(),
+                    };
+                    self.say(out, &label(place), Tone::Faint, &said);
                 }
             }
             Fact::AttemptStarted => {

@@ -110,6 +110,7 @@ impl Summary {
             }
             (
                 Fact::GroupStarted { .. }
+                | Fact::Recorded { .. }
                 | Fact::AttemptStarted
                 | Fact::AttemptEnded { .. }
                 | Fact::TaskEnded { .. }

@@ -1,5 +1,6 @@
 //! Orders and stamps events, and hands them to every reporter. Nothing that is secret passes.
 
+use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::secrets::Secrets;
@@ -11,6 +12,8 @@ pub(crate) struct Announcer {
     reporters: Vec<Box<dyn Reporter>>,
     interest: Interest,
     waiting: Vec<Event>,
+    /// Events that are told once the journal has written so many facts.
+    held: VecDeque<(u64, Vec<Event>)>,
     sequence: u64,
     secrets: Secrets,
 }
@@ -27,7 +30,7 @@ impl Announcer {
                 writes: all.writes || one.writes,
             }
         });
-        Self { reporters, interest, waiting: Vec::new(), sequence: 0, secrets }
+        Self { reporters, interest, waiting: Vec::new(), held: VecDeque::new(), sequence: 0, secrets }
     }
 
     /// What any reporter wants.
@@ -52,13 +55,25 @@ impl Announcer {
         self.sequence += 1;
     }
 
-    /// Hands the waiting events over. A reporter that fails is left out from here on, and the
-    /// others are told.
-    pub(crate) fn flush(&mut self) {
-        while !self.waiting.is_empty() {
-            let events = std::mem::take(&mut self.waiting);
+    /// Hands the waiting events over that the journal's facts up to `recorded` lead to, once so many are
+    /// `written`. A reporter that fails is left out from here on, and the others are told.
+    pub(crate) fn flush(&mut self, recorded: u64, written: u64) {
+        loop {
+            if !self.waiting.is_empty() {
+                self.held.push_back((recorded, std::mem::take(&mut self.waiting)));
+            }
+            if self.held.front().is_none_or(|(due, _)| *due > written) {
+                return;
+            }
+            let Some((_, events)) = self.held.pop_front() else { return };
             self.each(|reporter| reporter.report(&events));
         }
+    }
+
+    /// Forgets what waits for a journal that has failed.
+    pub(crate) fn forget_held(&mut self) {
+        self.held.clear();
+        self.waiting.clear();
     }
 
     /// Lets displays move.
@@ -68,7 +83,7 @@ impl Announcer {
 
     /// Hands over what waits and takes leave.
     pub(crate) fn finish(&mut self) {
-        self.flush();
+        self.flush(0, u64::MAX);
         self.each(|reporter| reporter.finish());
     }
 
@@ -109,6 +124,7 @@ impl Announcer {
             Fact::Warning { kind, message } => Fact::Warning { kind, message: text(message) },
             Fact::RunStarted(_)
             | Fact::GroupStarted { .. }
+            | Fact::Recorded { .. }
             | Fact::AttemptStarted
             | Fact::Metric { .. }
             | Fact::ChannelWrite(_)
@@ -148,6 +164,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_not_written_is_not_told() {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let reporters: Vec<Box<dyn Reporter>> = vec![Box::new(Keep(Arc::clone(&kept)))];
+        let mut announcer = Announcer::new(reporters, Secrets::default());
+        let told = || kept.lock().unwrap().len();
+        announcer.announce(None, log("one"));
+        announcer.flush(0, 0);
+        assert_eq!(told(), 1, "nothing recorded leads to it");
+        announcer.announce(None, log("two"));
+        announcer.flush(5, 4);
+        announcer.announce(None, log("three"));
+        announcer.flush(6, 4);
+        assert_eq!(told(), 1);
+        announcer.flush(6, 5);
+        assert_eq!(told(), 2);
+        announcer.flush(6, 6);
+        assert_eq!(told(), 3);
+        announcer.announce(None, log("four"));
+        announcer.flush(7, 6);
+        announcer.forget_held();
+        announcer.finish();
+        assert_eq!(told(), 3);
+    }
+
     fn log(message: &str) -> Fact {
         Fact::Log { level: Level::Info, stream: Stream::Stdout, message: message.into(), cut: false }
     }
@@ -158,7 +199,7 @@ mod tests {
         let reporters: Vec<Box<dyn Reporter>> = vec![Box::new(Broken), Box::new(Keep(Arc::clone(&kept)))];
         let mut announcer = Announcer::new(reporters, Secrets::default());
         announcer.announce(None, log("one"));
-        announcer.flush();
+        announcer.flush(0, u64::MAX);
         announcer.announce(None, log("two"));
         announcer.finish();
         let kept = kept.lock().unwrap();

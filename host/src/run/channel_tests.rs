@@ -106,6 +106,7 @@ async fn told(interest: Interest) -> Vec<Event> {
         reporters: vec![Box::new(Keep(Arc::clone(&events), interest))],
         environment: Arc::new(|_| None),
         caching: None,
+        journal: None,
         stops: Stopper::new().1,
     };
     let ended = run(Arc::new(workflow(100)), settings).await.unwrap();

@@ -1,7 +1,7 @@
 //! The one loop of a run. It alone orders events; all decisions about tasks are the scheduler's.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -11,19 +11,24 @@ use super::branches::{Branches, Making};
 use super::cached::{self, Caching, Keeper, Looked};
 use super::evaluate::{EvaluateError, Scope};
 use super::items::{ItemsError, OpenItems};
+use super::journaling;
 use super::reasons;
+use super::recorder::{AttemptNote, RecordError, Recorder};
+use super::resume::{Resumed, ResumedNode};
 use super::root::Root;
 use super::secrets::Secrets;
 use super::{Ended, Outputs, RunError, Settings, Stop, Stops, new_id};
 use crate::cache::Key;
 use crate::channel::Memory;
+use crate::digest::Digest;
 use crate::executor::{Executor, Port, Report, Reports};
 use crate::id::{AttemptId, BranchId, NodeId, RunId};
+use crate::journal::{Again, FileRead, LogLine, Record, RunEnd};
 use crate::model::{
     Attempt, Call, Cause, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Node, Outcome, Place,
     RunStarted, Status, Task, Totals, Usage, Value, Warning, Workflow,
 };
-use crate::schedule::{Action, Input, Plan, Scheduler};
+use crate::schedule::{Action, Input, Plan, Recorded, Scheduler};
 
 /// How often displays move.
 const TICK: Duration = Duration::from_millis(100);
@@ -31,7 +36,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// What was done aside because it may block.
 enum Aside {
     Items(NodeId, Result<(OpenItems, u32), ItemsError>),
-    Arguments(AttemptId, Result<Vec<Value>, EvaluateError>),
+    Arguments(AttemptId, Result<Vec<Value>, EvaluateError>, Vec<FileRead>),
     Looked(AttemptId, Vec<Value>, Looked),
 }
 
@@ -44,6 +49,8 @@ enum Woken {
     Due,
     /// Displays move.
     Tick,
+    /// The journal has come further, or failed.
+    Recorded,
 }
 
 /// What is known of an attempt from hand-over to its end.
@@ -54,7 +61,19 @@ struct Flight {
     preparing: Option<bool>,
     /// What its outcome is to be kept under.
     key: Option<Box<Key>>,
+    /// What few attempts have: files that their arguments were read from, and lines.
+    more: Option<Box<More>>,
 }
+
+/// What the journal is told of few attempts.
+#[derive(Default)]
+struct More {
+    files: Vec<FileRead>,
+    log: VecDeque<LogLine>,
+}
+
+/// So many of an attempt's last lines are kept, where it does not succeed.
+const LINES: usize = 20;
 
 /// One run.
 pub(super) struct Dispatcher {
@@ -64,6 +83,12 @@ pub(super) struct Dispatcher {
     caching: Option<(Caching, Keeper)>,
     scheduler: Scheduler,
     announcer: Announcer,
+    recorder: Recorder,
+    resumed: Resumed,
+    /// The branch whose end was recorded with its attempt's.
+    recorded: Option<BranchId>,
+    /// Whether the run was asked to stop: then what ends cancelled is still to be run.
+    stopping: bool,
     reports: Reports,
     stops: Stops,
     aside: (mpsc::UnboundedSender<Aside>, mpsc::UnboundedReceiver<Aside>),
@@ -94,7 +119,7 @@ pub(super) struct Dispatcher {
 
 impl Dispatcher {
     pub(super) async fn new(workflow: Arc<Workflow>, settings: Settings) -> Result<Self, RunError> {
-        let Settings { executor, reporters, environment, caching, stops } = settings;
+        let Settings { executor, reporters, environment, caching, stops, journal } = settings;
         let root = Root::open(&workflow.root, &workflow.folder)
             .map_err(|source| RunError::Root { path: workflow.root.clone(), source })?;
         let secrets = Secrets::read(&workflow, &*environment)?;
@@ -111,22 +136,33 @@ impl Dispatcher {
         let began = Instant::now();
         let outputs = workflow.outputs.iter().map(|output| &output.value);
         let wanted = Workflow::used(nodes, workflow.nodes.iter().flat_map(Node::expressions).chain(outputs));
+        let scope = Scope {
+            values: Arc::new(vec![None; nodes]),
+            item: None,
+            index: 0,
+            root: Arc::new(root),
+            secrets,
+            read: None,
+        };
+        let run = match journaling::id_of(journal.as_ref()) {
+            Some(run) => run,
+            None => new_id()?,
+        };
+        let (recorder, resumed) = journaling::open(journal, &run, &workflow, &scope, &wanted)?;
         Ok(Self {
-            run: new_id()?,
+            run,
             executor,
             caching,
             scheduler,
             announcer,
+            recorder,
+            resumed,
+            recorded: None,
+            stopping: false,
             reports,
             stops,
             aside: mpsc::unbounded_channel(),
-            scope: Scope {
-                values: Arc::new(vec![None; nodes]),
-                item: None,
-                index: 0,
-                root: Arc::new(root),
-                secrets,
-            },
+            scope,
             branches: std::iter::repeat_with(Branches::default).take(nodes).collect(),
             wanted,
             flights: HashMap::default(),
@@ -156,7 +192,13 @@ impl Dispatcher {
             if !self.submitting.is_empty() {
                 self.executor.submit(std::mem::take(&mut self.submitting));
             }
-            self.announcer.flush();
+            self.settle();
+            while !self.recorder.has_room() && !self.recorder.has_failed() {
+                self.recorder.progress().await;
+            }
+            if let Some(failure) = self.recorder.failure() {
+                return self.give_up(failure).await;
+            }
             if let Some(over) = self.over {
                 break over;
             }
@@ -166,11 +208,12 @@ impl Dispatcher {
                 Some(aside) = self.aside.1.recv() => Woken::Aside(aside),
                 Some(stop) = self.stops.0.recv() => Woken::Stop(stop),
                 () = sleep_until(wake) => Woken::Due,
+                () = self.recorder.progress() => Woken::Recorded,
                 _ = ticks.tick() => Woken::Tick,
             };
             self.now = Instant::now();
             match woken {
-                Woken::Reports => {}
+                Woken::Reports | Woken::Recorded => {}
                 Woken::Aside(aside) => self.aside(aside),
                 Woken::Stop(stop) => self.stop(stop),
                 Woken::Due => self.decide(Input::Tick),
@@ -185,6 +228,23 @@ impl Dispatcher {
         };
         self.executor.drain().await;
         self.end(status, counts)
+    }
+
+    /// Hands facts to the journal, and to reporters what it has written.
+    fn settle(&mut self) {
+        self.recorder.hand_over();
+        self.announcer.flush(self.recorder.pushed(), self.recorder.written());
+    }
+
+    /// The journal failed: nothing more is to happen that it would not know of.
+    async fn give_up(mut self, failure: RecordError) -> Result<Ended, RunError> {
+        let flying: Vec<AttemptId> = self.flights.keys().copied().collect();
+        self.executor.announce_cancel();
+        self.executor.cancel(&flying, Cause::Interrupted);
+        self.executor.drain().await;
+        self.announcer.forget_held();
+        self.announcer.finish();
+        Err(RunError::Journal(failure))
     }
 
     fn announce_start(&mut self) {
@@ -205,18 +265,36 @@ impl Dispatcher {
     }
 
     fn end(mut self, status: Status, counts: Counts) -> Result<Ended, RunError> {
+        // Outputs are made of nothing that could still be lost.
+        if let Err(failure) = self.recorder.finish() {
+            self.announcer.forget_held();
+            self.announcer.finish();
+            return Err(RunError::Journal(failure));
+        }
         let has_value = |node: &NodeId| self.scope.values.get(node.index()).is_some_and(Option::is_some);
         let outputs = Outputs::make(&self.workflow, &self.scope, |output| output.needs.iter().all(has_value));
-        let status = if outputs.is_err() { Status::Failed } else { status };
         if let Some(failure) = self.caching.take().and_then(|(_, keeper)| keeper.finish()) {
             let message = format!("{failure}; the next run executes again what could not be kept").into();
             self.announcer.announce(None, Fact::Warning { kind: Warning::CacheFailed, message });
         }
         let counts = Counts { cached: self.cached, ..counts };
+        let mut failure = None;
+        let status = if outputs.is_err() {
+            // Whoever resumes the run makes them anew.
+            Status::Failed
+        } else {
+            let stopped = self.stopping && status != Status::Succeeded;
+            self.recorder.record(Instant::now(), Record::RunEnded(RunEnd { status, counts, stopped }));
+            failure = self.recorder.finish().err();
+            status
+        };
         let elapsed = self.began.elapsed();
         let totals = Box::new(std::mem::take(&mut self.totals));
         self.announcer.announce(None, Fact::RunEnded { status, counts, elapsed, totals });
         self.announcer.finish();
+        if let Some(failure) = failure {
+            return Err(RunError::Journal(failure));
+        }
         Ok(Ended { run: self.run, status, counts, outputs: outputs? })
     }
 
@@ -230,15 +308,21 @@ impl Dispatcher {
         };
         let message = message.into();
         self.announcer.announce(None, Fact::Warning { kind: Warning::Interrupted, message });
+        self.stopping = true;
         self.decide(input);
     }
 
     fn aside(&mut self, aside: Aside) {
         match aside {
             Aside::Items(node, items) => self.items(node, items),
-            Aside::Arguments(id, arguments) => {
+            Aside::Arguments(id, arguments, files) => {
                 match self.flights.get_mut(&id).map(|flight| flight.preparing.take()) {
-                    Some(Some(false)) => self.submit_with(id, arguments),
+                    Some(Some(false)) => {
+                        if let Some(flight) = self.flights.get_mut(&id).filter(|_| !files.is_empty()) {
+                            flight.more.get_or_insert_default().files = files;
+                        }
+                        self.submit_with(id, arguments);
+                    }
                     Some(Some(true)) => self.returned(id),
                     Some(None) | None => {}
                 }
@@ -275,6 +359,7 @@ impl Dispatcher {
                 }
             }
             Report::Log { id, level, stream, message, cut } => {
+                self.keep_line(id, LogLine { level, stream, message: Arc::clone(&message), cut });
                 let place = self.place(id);
                 self.announcer.announce(place, Fact::Log { level, stream, message, cut });
             }
@@ -294,6 +379,20 @@ impl Dispatcher {
                 self.announcer.announce(None, Fact::Warning { kind, message })
             }
         }
+    }
+
+    /// Keeps a line for the journal, in case that its attempt does not succeed.
+    fn keep_line(&mut self, id: AttemptId, mut line: LogLine) {
+        if !self.recorder.is_on() {
+            return;
+        }
+        line.message = self.scope.secrets.redact(line.message);
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        let log = &mut flight.more.get_or_insert_default().log;
+        if log.len() == LINES {
+            log.pop_front();
+        }
+        log.push_back(line);
     }
 
     fn returned(&mut self, id: AttemptId) {
@@ -318,6 +417,13 @@ impl Dispatcher {
             self.keep(id, *key, value.clone(), usage.clone());
         }
         self.sum_up(id, &mut usage);
+        let elapsed = self.now.saturating_duration_since(flight.since);
+        let value = match &outcome {
+            Outcome::Succeeded(value) if self.recorder.is_on() && self.is_wanted(id.branch.node) => {
+                Some(value.clone())
+            }
+            _ => None,
+        };
         if let (Outcome::Succeeded(value), Some(branches)) =
             (outcome, self.branches.get_mut(id.branch.node.index()))
         {
@@ -330,12 +436,23 @@ impl Dispatcher {
         }
         let decided = self.actions.len();
         self.decide(Input::Finished { id, ending, permanent });
+        if self.recorder.is_on() {
+            let last = self.actions.range(decided..).any(|action| {
+                matches!(action, Action::Ended { branch, ending: ended, .. } if *branch == id.branch && *ended == ending)
+            });
+            let error = error.as_ref().map(|error| self.scope.secrets.redact(Arc::clone(error)));
+            let more = flight.more.map_or_else(More::default, |more| *more);
+            let log = if ending == Ending::Succeeded { Vec::new() } else { more.log.into() };
+            let files = more.files;
+            let usage = usage.clone();
+            let note = AttemptNote { id, ending, last, elapsed, usage, cached, error, value, files, log };
+            self.record_attempt(note);
+        }
         if ending != Ending::Succeeded || self.announcer.interest().successes {
             let retry_in = self.actions.range(decided..).find_map(|action| match action {
                 Action::Retry { id: again, delay } if *again == id => Some(*delay),
                 _ => None,
             });
-            let elapsed = flight.since.elapsed();
             for (name, amount) in usage.metrics.iter() {
                 let place = self.place(id);
                 self.announcer.announce(place, Fact::Metric { name: Arc::clone(name), amount });
@@ -352,6 +469,22 @@ impl Dispatcher {
             let executor = task.policy.executor.name();
             keeper.keep(cached::Outcome { key, call, value, usage, executor });
         }
+    }
+
+    /// Records the end of an attempt, unless it is to be made again when the run goes on.
+    fn record_attempt(&mut self, note: AttemptNote) {
+        if self.stopping && note.ending == Ending::Cancelled {
+            return;
+        }
+        if note.last {
+            self.recorded = Some(note.id.branch);
+        }
+        self.recorder.attempt(self.now, note);
+    }
+
+    /// Whether anything refers to a node's value.
+    fn is_wanted(&self, node: NodeId) -> bool {
+        self.wanted.get(node.index()).copied().unwrap_or(true)
     }
 
     fn task(&self, id: AttemptId) -> Option<&Task> {
@@ -405,9 +538,10 @@ impl Dispatcher {
                 }
                 Action::Ended { branch, ending, attempts } => self.ended(branch, ending, attempts),
                 Action::EndedUnstarted { node, range } => {
+                    self.record_unstarted(node, &range);
                     if self.announcer.interest().successes {
                         for index in range {
-                            self.ended(BranchId { node, index }, Ending::Cancelled, 0);
+                            self.tell_end(BranchId { node, index }, Ending::Cancelled, 0);
                         }
                     }
                 }
@@ -500,6 +634,10 @@ impl Dispatcher {
             return self.refuse(id, &reason);
         }
         let keep = self.wanted.get(id.index()).copied().unwrap_or(true);
+        let items = match self.recorder.is_on() {
+            true => branches.items.as_ref().and_then(OpenItems::digest),
+            false => None,
+        };
         let making = Making {
             run: &self.run,
             seed: workflow.seed,
@@ -515,7 +653,68 @@ impl Dispatcher {
         let fact = Fact::GroupStarted { branches: Some(started), concurrency };
         let place = self.node_place(id);
         self.announcer.announce(place, fact);
+        let name = Arc::clone(&node.name);
+        let known = self.known(id, count, items);
+        if known.as_ref().is_none_or(|known| known.opened.is_none()) {
+            self.recorder.record(self.now, Record::GroupStarted { node: name, branches: count, items });
+        }
+        if let Some(known) = known {
+            self.recall(id, known);
+        }
         self.decide(Input::Opened { node: id, branches: count, left_out });
+    }
+
+    /// What is known from before of a node that opens with these items.
+    fn known(&mut self, id: NodeId, count: u32, items: Option<Digest>) -> Option<ResumedNode> {
+        let known = self.resumed.take(id)?;
+        if known.opened.is_none_or(|(branches, then)| branches == count && then == items) {
+            return Some(known);
+        }
+        // The list comes from a task that ran again and made another.
+        let reason = "its items are not those of the recorded run: all its branches run again";
+        let node = Arc::clone(&self.workflow.nodes.get(id.index())?.name);
+        let again = Again { node, branches: Vec::new(), reason: reason.to_owned() };
+        self.recorder.record(self.now, Record::Discarded(again));
+        let fact = Fact::Warning { kind: Warning::RunsAgain, message: reason.into() };
+        let place = self.node_place(id);
+        self.announcer.announce(place, fact);
+        let begun = known.branches.into_iter().map(|branch| Recorded {
+            before: branch.attempts,
+            lost: 0,
+            ended: None,
+            ..branch
+        });
+        Some(ResumedNode { branches: begun.collect(), ..ResumedNode::default() })
+    }
+
+    /// Takes over what is known from before.
+    fn recall(&mut self, id: NodeId, known: ResumedNode) {
+        let ResumedNode { branches: recorded, values, mut errors, .. } = known;
+        if recorded.is_empty() {
+            return;
+        }
+        if let Some(branches) = self.branches.get_mut(id.index()) {
+            for (index, value) in values {
+                branches.keep(index, value);
+            }
+        }
+        let mut succeeded = 0;
+        for known in &recorded {
+            let Some(ending) = known.ended else { continue };
+            if ending == Ending::Succeeded {
+                succeeded += 1;
+                continue;
+            }
+            if let Some(error) = errors.remove(&known.index) {
+                self.errors.insert(BranchId { node: id, index: known.index }, error);
+            }
+            self.tell_end(BranchId { node: id, index: known.index }, ending, known.attempts);
+        }
+        if succeeded > 0 {
+            let place = self.node_place(id);
+            self.announcer.announce(place, Fact::Recorded { succeeded });
+        }
+        self.decide(Input::Recorded { node: id, branches: recorded });
     }
 
     fn because(&mut self, node: NodeId, reason: &str) {
@@ -535,7 +734,8 @@ impl Dispatcher {
         let Some(task) = workflow.nodes.get(node.index()).and_then(|node| node.task(index)) else { return };
         let Some(branches) = self.branches.get(node.index()) else { return };
         let aside = branches.call(index).is_some_and(|(_, may_block)| *may_block);
-        self.flights.insert(id, Flight { since: self.now, preparing: aside.then_some(false), key: None });
+        let preparing = aside.then_some(false);
+        self.flights.insert(id, Flight { since: self.now, preparing, key: None, more: None });
         let item = match branches.items.as_ref().map(|items| items.item(index)).transpose() {
             Ok(item) => item,
             Err(reason) => return self.reject(id, reason),
@@ -546,11 +746,16 @@ impl Dispatcher {
             let arguments = self.scope.all(&task.arguments);
             return self.submit_with(id, arguments);
         }
-        let scope = Scope { item, index, ..self.scope.clone() };
+        let read = self.recorder.is_on().then(Arc::<Mutex<Vec<FileRead>>>::default);
+        let scope = Scope { item, index, read: read.clone(), ..self.scope.clone() };
         let (sender, arguments) = (self.aside.0.clone(), task.arguments.clone());
         tokio::task::spawn_blocking(move || {
+            let arguments = scope.all(&arguments);
+            let take = |read: Arc<Mutex<Vec<_>>>| {
+                std::mem::take(&mut *read.lock().unwrap_or_else(PoisonError::into_inner))
+            };
             // As above.
-            let _ = sender.send(Aside::Arguments(id, scope.all(&arguments)));
+            let _ = sender.send(Aside::Arguments(id, arguments, read.map(take).unwrap_or_default()));
         });
     }
 
@@ -608,6 +813,36 @@ impl Dispatcher {
     }
 
     fn ended(&mut self, branch: BranchId, ending: Ending, attempts: u32) {
+        if self.recorded.take() != Some(branch) {
+            // It ended otherwise than its last attempt, or waited for one.
+            self.record_attempt(AttemptNote {
+                id: AttemptId { branch, number: attempts },
+                ending,
+                last: true,
+                elapsed: Duration::ZERO,
+                usage: Usage::default(),
+                cached: false,
+                error: self.errors.get(&branch).map(|error| self.scope.secrets.redact(Arc::clone(error))),
+                value: None,
+                files: Vec::new(),
+                log: Vec::new(),
+            });
+            self.recorded = None;
+        }
+        self.tell_end(branch, ending, attempts);
+    }
+
+    fn record_unstarted(&mut self, node: NodeId, range: &std::ops::Range<u32>) {
+        if self.stopping {
+            return;
+        }
+        if let Some(node) = self.workflow.nodes.get(node.index()) {
+            let (node, from, to) = (Arc::clone(&node.name), range.start, range.end);
+            self.recorder.record(self.now, Record::Unstarted { node, from, to });
+        }
+    }
+
+    fn tell_end(&mut self, branch: BranchId, ending: Ending, attempts: u32) {
         if ending == Ending::Succeeded && attempts == 1 && !self.announcer.interest().successes {
             return;
         }
@@ -635,6 +870,10 @@ impl Dispatcher {
         }
         let branches = branches.close();
         let counts = Counts { cached: branches.cached, ..counts };
+        if status != Status::Cancelled || !self.stopping {
+            let node = Arc::clone(&node.name);
+            self.recorder.record(self.now, Record::GroupEnded { node, status, counts });
+        }
         let because = because.and_then(|node| workflow.nodes.get(node.index()));
         let waits = || because.map(|node| format!("it waits for `{}`, which has no value", node.name).into());
         let ended = || reasons::of_group(node, branches.settled, &counts, status).map(Into::into);

@@ -2,13 +2,15 @@
 //! go wrong here is the world: files, environment, and JSON that was not known before the run.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
 use super::root::Root;
 use super::secrets::Secrets;
+use crate::digest::Digest;
 use crate::interface::{JsonError, from_json, to_text};
+use crate::journal::FileRead;
 use crate::model::{Base, Expr, Part, Source, Type, Value};
 
 /// What expressions may refer to.
@@ -24,6 +26,8 @@ pub(crate) struct Scope {
     pub(crate) root: Arc<Root>,
     /// What the environment holds.
     pub(crate) secrets: Secrets,
+    /// Takes down which files are read, where anybody wants to know.
+    pub(crate) read: Option<Arc<Mutex<Vec<FileRead>>>>,
 }
 
 /// A branch's item.
@@ -134,6 +138,11 @@ impl Scope {
             Ok(bytes) => bytes,
             Err(source) => return Err(EvaluateError::File { path, source }),
         };
+        if let Some(read) = &self.read {
+            let (path, given) = (path.to_string_lossy().into_owned(), base == Base::CommandLine);
+            let file = FileRead { path, given, digest: Digest::of(&bytes) };
+            read.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+        }
         if !text {
             return Ok(Value::Bytes(Bytes::from(bytes)));
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::evaluate::{EvaluateError, Item, Scope};
 use super::root::{Root, RootError};
+use crate::digest::Digest;
 use crate::model::{Base, Items, Value};
 
 /// Items whose number is known, ready to be made.
@@ -69,6 +70,25 @@ impl OpenItems {
         match u32::try_from(count) {
             Ok(within) if within <= bound => Ok((open, within)),
             _ => Err(ItemsError::TooMany { count, bound }),
+        }
+    }
+
+    /// A digest of items that come from outside the workflow file, and so may be others next time.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        match self {
+            Self::Range(..) | Self::Literal(_) | Self::Matrix(_) => None,
+            Self::List(items) => {
+                let mut bytes = Vec::new();
+                // Any form will do that differs where the items do; values always have this one.
+                serde_json::to_writer(&mut bytes, items).ok()?;
+                Some(Digest::of(&bytes))
+            }
+            Self::Bytes(bytes) => Some(Digest::of(bytes)),
+            Self::Files(files) => {
+                let names = files.iter().flat_map(|path| [path.as_os_str().as_encoded_bytes(), b"\0"]);
+                Some(Digest::of(&names.collect::<Vec<_>>().concat()))
+            }
+            Self::Lines(lines) | Self::Jsonl(lines, _) => Some(Digest::of(lines.text.as_bytes())),
         }
     }
 

@@ -10,8 +10,11 @@ mod dispatcher;
 mod evaluate;
 mod files;
 mod items;
+mod journaling;
 mod outputs;
 mod reasons;
+mod recorder;
+mod resume;
 mod root;
 mod secrets;
 
@@ -20,7 +23,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 pub use cached::Caching;
+pub use journaling::{Journaling, JournalingError, Resume};
 pub use outputs::Outputs;
+pub use recorder::RecordError;
+pub use resume::{ResumeError, ResumeOptions};
 pub use root::RootError;
 
 use crate::executor::{Executor, Unreachable};
@@ -40,6 +46,8 @@ pub struct Settings {
     pub caching: Option<Caching>,
     /// Asks the run to stop. [`Stopper::new`] makes both ends.
     pub stops: Stops,
+    /// Where the run is recorded, so that it can be resumed; none keeps nothing.
+    pub journal: Option<Journaling>,
 }
 
 /// Looks a variable up by its name; none where it is not set.
@@ -120,6 +128,13 @@ pub enum RunError {
     /// A thread that the run needs does not start.
     #[error("the system starts no thread: {0}")]
     Threads(std::io::Error),
+    /// The journal cannot be begun, or the recorded run does not go on.
+    #[error(transparent)]
+    Journaling(#[from] JournalingError),
+    /// The journal failed while the run went on. What was written before stays, and the run can be
+    /// resumed from there.
+    #[error("the run stopped because its journal failed, and can be resumed from what was written: {0}")]
+    Journal(#[source] RecordError),
     /// The system gave no random bytes for the run's id.
     #[error("the system gives no random bytes: {0}")]
     Random(getrandom::Error),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Environment, RunError};
-use crate::model::{EnvironmentValue, Expr, Workflow};
+use crate::model::{EnvironmentValue, Expr, Value, Workflow};
 
 /// What stands where a secret stood.
 const REDACTED: &str = "[redacted]";
@@ -57,6 +57,51 @@ impl Secrets {
         self.0.is_empty()
     }
 
+    /// The names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.0.iter().map(|(name, _)| name)
+    }
+
+    /// Whether a text or bytes in `value` hold a secret.
+    pub(crate) fn are_in(&self, value: &Value) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        match value {
+            Value::String(text) => self.are_in_bytes(text.as_bytes()),
+            Value::Bytes(bytes) => self.are_in_bytes(bytes),
+            Value::List(values) | Value::Tuple(values) | Value::Record(values) => {
+                values.iter().any(|value| self.are_in(value))
+            }
+            Value::Option(Some(value))
+            | Value::Variant(_, Some(value))
+            | Value::Result(Ok(Some(value)) | Err(Some(value))) => self.are_in(value),
+            Value::Option(None)
+            | Value::Variant(_, None)
+            | Value::Result(Ok(None) | Err(None))
+            | Value::Bool(_)
+            | Value::S8(_)
+            | Value::U8(_)
+            | Value::S16(_)
+            | Value::U16(_)
+            | Value::S32(_)
+            | Value::U32(_)
+            | Value::S64(_)
+            | Value::U64(_)
+            | Value::F32(_)
+            | Value::F64(_)
+            | Value::Char(_)
+            | Value::Enum(_)
+            | Value::Flags(_) => false,
+        }
+    }
+
+    fn are_in_bytes(&self, bytes: &[u8]) -> bool {
+        let mut secrets =
+            self.0.iter().map(|(_, secret)| secret.as_bytes()).filter(|secret| !secret.is_empty());
+        secrets.any(|secret| bytes.windows(secret.len()).any(|window| window == secret))
+    }
+
     /// The text without secrets.
     pub(crate) fn redact(&self, text: Arc<str>) -> Arc<str> {
         let secrets = self.0.iter().map(|(_, secret)| secret).filter(|secret| !secret.is_empty());
@@ -76,5 +121,8 @@ mod tests {
         let secrets = Secrets(Arc::new([pair("KEY", "hunter2"), pair("EMPTY", "")]));
         assert_eq!(&*secrets.redact("the key is hunter2!".into()), "the key is [redacted]!");
         assert_eq!(format!("{secrets:?}"), r#"["KEY", "EMPTY"]"#);
+        let within = |value: Value| secrets.are_in(&Value::Option(Some(Arc::new(value))));
+        assert!(within(Value::string("it is hunter2")) && within(Value::Bytes(b"hunter2!"[..].into())));
+        assert!(!within(Value::string("hunter")) && !within(Value::U8(1)));
     }
 }

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -66,6 +67,11 @@ impl CodeCache {
     /// Where it is, and how much it holds.
     pub(super) fn size(&self) -> io::Result<(PathBuf, Size)> {
         Ok((self.0.path().to_owned(), self.0.size()?))
+    }
+
+    /// Removes what was compiled before `before`, and says how much that was. Without `remove` it only says.
+    pub(super) fn prune(&self, before: SystemTime, remove: bool) -> Result<Size, CacheError> {
+        Ok(self.0.prune(before, remove, |_| false)?)
     }
 
     /// Removes the entry for `digest`, which does not load.

@@ -189,6 +189,15 @@ pub fn compiled() -> Result<(PathBuf, Size), CacheError> {
     Ok(CodeCache::open(&Place::default())?.size()?)
 }
 
+/// Removes code that was compiled before `before`, and says how much that was. Without `remove` it only
+/// says.
+///
+/// # Errors
+/// As [`compiled`], and when the disk fails.
+pub fn prune_compiled(before: std::time::SystemTime, remove: bool) -> Result<Size, CacheError> {
+    CodeCache::open(&Place::default())?.prune(before, remove)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Everything behind these locks is whole between two statements.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

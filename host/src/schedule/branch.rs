@@ -60,6 +60,12 @@ impl Branch {
         Self { life: Life::Ready, lost: 0, number: 1 }
     }
 
+    /// A branch of which so many attempts ended before, of which so many were lost.
+    pub(super) fn resumed(attempts: u32, lost: u32) -> Self {
+        let lost = u8::try_from(lost).unwrap_or(u8::MAX);
+        Self { life: Life::Ready, lost, number: attempts.saturating_add(1) }
+    }
+
     /// Which attempt runs, or comes next.
     pub(super) fn number(&self) -> u32 {
         self.number

@@ -28,6 +28,15 @@ use crate::model::{Cause, Counts, Ending, Status};
 pub enum Input {
     /// The run begins. A second one changes nothing.
     Begin,
+    /// What is known from before of the branches of a node that is to be opened: comes after
+    /// [`Action::Open`] and before its answer. At any other time it is dropped as stale.
+    Recorded {
+        /// Which node.
+        node: NodeId,
+        /// At most one of each branch, in any order. Those of branches that the node turns out not to
+        /// have are dropped.
+        branches: Vec<Recorded>,
+    },
     /// The answer to [`Action::Open`]: the node runs, with so many branches.
     Opened {
         /// Which.
@@ -68,6 +77,21 @@ pub enum Input {
     Interrupt,
     /// [`Input::Interrupt`], and running attempts are cancelled.
     Abort,
+}
+
+/// What is known of a branch from before this scheduler.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Recorded {
+    /// Its position.
+    pub index: u32,
+    /// How many attempts ended. The next has the number after that.
+    pub attempts: u32,
+    /// How many of these were lost and count against the budget for that.
+    pub lost: u32,
+    /// How many of these count against no budget.
+    pub before: u32,
+    /// How it ended for good, if it did. Then it counts, and nothing is said of it.
+    pub ended: Option<Ending>,
 }
 
 /// What is to be done, in order.

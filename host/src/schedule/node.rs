@@ -12,7 +12,7 @@ use super::breaker::News;
 use super::gate::Gate;
 use super::requirement::Requirement;
 use super::retry::{self, Verdict};
-use super::{Action, NodePlan};
+use super::{Action, NodePlan, Recorded};
 use crate::id::{AttemptId, BranchId, NodeId};
 use crate::model::{Cause, Counts, Ending, OnFailure, Retry, Status};
 
@@ -89,6 +89,10 @@ pub(super) struct Node {
     /// Whether a branch ended because the run stops, which might have succeeded otherwise.
     cut_short: bool,
     counts: Counts,
+    /// What is known from before, until the node opens.
+    recorded: Vec<Recorded>,
+    /// Attempts of a branch that count against no budget, where there are any.
+    before: FxHashMap<u32, u32>,
 }
 
 impl Node {
@@ -116,6 +120,8 @@ impl Node {
             settled: None,
             cut_short: false,
             counts: Counts::default(),
+            recorded: Vec::new(),
+            before: FxHashMap::default(),
         }
     }
 
@@ -128,8 +134,63 @@ impl Node {
         self.deadline = self.timeout.map(|timeout| now.saturating_add(timeout));
         self.phase = Phase::Open;
         self.branches = branches;
+        self.recall(&mut left_out);
         self.left_out = left_out.into();
         self.skip_left_out();
+    }
+
+    /// Keeps what is known from before for when the node opens.
+    pub(super) fn record(&mut self, recorded: Vec<Recorded>) {
+        self.recorded = recorded;
+    }
+
+    /// Takes what is known from before into account, and adds to `passed` what the cursor passes by.
+    fn recall(&mut self, passed: &mut Vec<u32>) {
+        let mut recorded = std::mem::take(&mut self.recorded);
+        recorded.sort_unstable_by_key(|recorded| recorded.index);
+        recorded.dedup_by_key(|recorded| recorded.index);
+        let left_out = passed.len();
+        for Recorded { index, attempts, lost, before, ended } in recorded {
+            let known = passed.get(..left_out).unwrap_or_default();
+            if index >= self.branches || known.binary_search(&index).is_ok() {
+                continue;
+            }
+            if let Some(ending) = ended {
+                self.counts.add(ending);
+                match ending {
+                    Ending::Succeeded => self.requirement.succeed(index),
+                    Ending::Failed
+                    | Ending::Trapped
+                    | Ending::TimedOut
+                    | Ending::Cancelled
+                    | Ending::Rejected
+                    | Ending::Lost => self.requirement.miss(index),
+                }
+            } else if attempts > 0 {
+                self.active.insert(index, Branch::resumed(attempts, lost));
+                self.ready.push(Reverse(index));
+                if before > 0 {
+                    self.before.insert(index, before);
+                }
+            } else {
+                continue;
+            }
+            passed.push(index);
+        }
+        passed.sort_unstable();
+    }
+
+    /// Why the node is decided by what is known from before, if it is.
+    pub(super) fn decided_before(&self) -> Option<Cause> {
+        if self.counts.succeeded > 0 && self.first_success {
+            return Some(Cause::Winner);
+        }
+        match self.on_failure {
+            OnFailure::Cancel if self.counts.ended() > 0 && self.requirement.is_out_of_reach() => {
+                Some(Cause::Sibling)
+            }
+            OnFailure::Cancel | OnFailure::Continue => None,
+        }
     }
 
     fn skip_left_out(&mut self) {
@@ -194,7 +255,10 @@ impl Node {
         let branch = running(&mut self.active, id)?;
         self.running -= 1;
         let retry = self.retry.get(index as usize).or(self.retry.last());
-        let verdict = retry::verdict(retry, id, branch.lost(), ending, permanent, moment.seed);
+        // An attempt that counts against no budget is as if it had not been.
+        let before = self.before.get(&index).copied().unwrap_or_default();
+        let counted = AttemptId { number: id.number.saturating_sub(before), ..id };
+        let verdict = retry::verdict(retry, counted, branch.lost(), ending, permanent, moment.seed);
         let news = match &mut self.gate {
             Some(gate) if self.settled.is_none() => gate.ended(id, Some(ending), moment.now),
             Some(_) | None => News::None,
@@ -383,6 +447,7 @@ impl Node {
         self.active = FxHashMap::default();
         self.ready = BinaryHeap::new();
         self.left_out = VecDeque::new();
+        self.before = FxHashMap::default();
         (self.counts, std::mem::take(&mut self.dependants))
     }
 }

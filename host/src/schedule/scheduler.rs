@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use super::node::{Effect, Moment, Node, Phase};
-use super::{Action, Input, Plan};
+use super::{Action, Input, Plan, Recorded};
 use crate::id::{AttemptId, NodeId};
 use crate::model::{Cause, Counts, Ending, Status};
 
@@ -107,6 +107,7 @@ impl Scheduler {
     pub fn handle(&mut self, input: Input, now: Duration, actions: &mut Vec<Action>) {
         match input {
             Input::Begin => self.begin(actions),
+            Input::Recorded { node, branches } => self.recorded(node, branches),
             Input::Opened { node, branches, left_out } => {
                 self.opened(node, branches, left_out, now, actions);
             }
@@ -182,6 +183,13 @@ impl Scheduler {
         }
     }
 
+    fn recorded(&mut self, id: NodeId, branches: Vec<Recorded>) {
+        match self.nodes.get_mut(id.index()) {
+            Some(node) if node.phase == Phase::Opening => node.record(branches),
+            Some(_) | None => self.stale += 1,
+        }
+    }
+
     fn opened(
         &mut self,
         id: NodeId,
@@ -194,6 +202,9 @@ impl Scheduler {
             Some(node) if node.phase == Phase::Opening => {
                 node.open(branches, left_out, now);
                 self.alarms.extend(node.deadline.map(|at| (at, id, Alarm::Deadline)));
+                if let Some(cause) = node.decided_before() {
+                    self.settle(id, cause, actions);
+                }
             }
             Some(_) | None => {
                 self.stale += 1;

@@ -5,12 +5,14 @@ mod error;
 mod reading;
 mod size;
 mod skeleton;
+mod text;
 mod writing;
 
 pub use error::{JsonError, JsonProblem};
 pub use reading::from_json;
 pub use size::encoded_size;
 pub use skeleton::skeleton;
+pub use text::write_json;
 pub use writing::{to_json, to_text};
 
 use crate::model::Type;

@@ -94,15 +94,26 @@ fn single(key: &str, json: Json) -> Json {
 fn float(value: f64) -> Json {
     match Number::from_f64(value) {
         Some(number) => Json::Number(number),
-        None if value.is_nan() => NAN.into(),
-        None if value > 0.0 => INFINITY.into(),
-        None => NEGATIVE_INFINITY.into(),
+        None => special(value).into(),
+    }
+}
+
+/// The text for what JSON has no number for.
+pub(super) fn special(value: f64) -> Option<&'static str> {
+    if value.is_nan() {
+        Some(NAN)
+    } else if value.is_finite() {
+        None
+    } else if value > 0.0 {
+        Some(INFINITY)
+    } else {
+        Some(NEGATIVE_INFINITY)
     }
 }
 
 /// The number that people would write for it, 0.1 for the `f32` nearest to 0.1, where that reads back
 /// as the same `f32`; else its exact value.
-fn decimal(value: f32) -> f64 {
+pub(super) fn decimal(value: f32) -> f64 {
     let exact = f64::from(value);
     if !value.is_finite() {
         return exact;
@@ -113,6 +124,11 @@ fn decimal(value: f32) -> f64 {
 }
 
 fn flags(words: &[u32], names: &[Arc<str>]) -> Json {
+    set_flags(words, names).collect()
+}
+
+/// The names of the flags that are set.
+pub(super) fn set_flags<'a>(words: &'a [u32], names: &'a [Arc<str>]) -> impl Iterator<Item = &'a str> {
     let set = |index: usize| words.get(index / 32).is_some_and(|word| word >> (index % 32) & 1 == 1);
-    names.iter().enumerate().filter(|(index, _)| set(*index)).map(|(_, name)| &**name).collect()
+    names.iter().enumerate().filter(move |(index, _)| set(*index)).map(|(_, name)| &**name)
 }

@@ -109,6 +109,7 @@ impl Project {
             current: self.folder.clone(),
             environment: &|name| (name == "TOKEN").then(|| "secret".to_owned()),
             trust: Trust::Full,
+            state_dir: None,
         }
     }
 

@@ -4,6 +4,7 @@ mod cases;
 mod oracle;
 mod policies;
 mod properties;
+mod resume;
 mod rules;
 mod script;
 mod speed;

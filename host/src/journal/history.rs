@@ -1,0 +1,200 @@
+//! What a journal's records come to: which branches ended how, and which are missing.
+
+use std::collections::{HashMap, hash_map};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::record::{Again, Attempted, FileRead, Kept, Record, RunEnd, Stamped, Start};
+use crate::digest::Digest;
+use crate::model::{Counts, Ending, Status};
+
+/// A run as its journal has it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct History {
+    /// Under what it began or was last resumed.
+    pub start: Option<Box<Start>>,
+    /// When it began, in microseconds since 1970.
+    pub began: u64,
+    /// The time of the last record.
+    pub last: u64,
+    /// How often it was resumed.
+    pub resumed: u32,
+    /// What is known of tasks and groups, by name.
+    pub nodes: HashMap<Arc<str>, NodeHistory>,
+    /// How it ended, if it did and nothing came after.
+    pub end: Option<RunEnd>,
+}
+
+/// What is known of a task or group.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct NodeHistory {
+    /// How many branches it has, once it opened, and the digest of its items where it has any.
+    pub opened: Option<(u32, Option<Digest>)>,
+    /// How it ended, if it did.
+    pub ended: Option<Status>,
+    /// Branches of which something is recorded.
+    pub branches: FxHashMap<u32, BranchHistory>,
+}
+
+/// What is known of a branch.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct BranchHistory {
+    /// How many attempts ended.
+    pub attempts: u32,
+    /// How many of these were lost.
+    pub lost: u32,
+    /// How many of these were made before an outcome that counts no longer.
+    pub before: u32,
+    /// How the branch ended, if it did.
+    pub ended: Option<Ending>,
+    /// Its value.
+    pub value: Kept,
+    /// What is known of few branches only.
+    pub more: Option<Box<More>>,
+}
+
+/// What is known of few branches only.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct More {
+    /// What was said of an ending other than succeeded.
+    pub error: Option<Arc<str>>,
+    /// Files that its arguments were read from.
+    pub files: Vec<FileRead>,
+}
+
+/// How a run stands, as far as the journal tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// All that it would run has ended.
+    Ended(RunEnd),
+    /// It was stopped, or its process is gone or still at it.
+    Unfinished,
+}
+
+impl History {
+    /// How the run stands.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        match self.end {
+            Some(end) if !end.stopped => Standing::Ended(end),
+            Some(_) | None => Standing::Unfinished,
+        }
+    }
+
+    /// Branches by their ending.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        let branches = self.nodes.values().flat_map(|node| node.branches.values());
+        branches.filter_map(|branch| branch.ended).for_each(|ending| counts.add(ending));
+        counts
+    }
+
+    /// Takes the next record.
+    ///
+    /// # Errors
+    /// Fails when it is at odds with those before.
+    pub fn take(&mut self, stamped: Stamped) -> Result<(), String> {
+        match (&stamped.record, &self.start) {
+            (Record::RunStarted(_), Some(_)) => return Err("begins a run that had begun".to_owned()),
+            (Record::RunStarted(_), None) => self.began = stamped.time,
+            (_, None) => return Err("comes before the run began".to_owned()),
+            (_, Some(_)) => {}
+        }
+        self.last = stamped.time;
+        if !matches!(stamped.record, Record::RunEnded(_)) {
+            self.end = None;
+        }
+        match stamped.record {
+            Record::RunStarted(start) => self.start = Some(start),
+            Record::RunResumed(start) => {
+                self.resumed += 1;
+                self.start = Some(start);
+            }
+            Record::Discarded(again) => self.discard(&again),
+            Record::GroupStarted { node, branches, items } => {
+                self.node(node).opened = Some((branches, items));
+            }
+            Record::AttemptEnded(attempted) => self.attempted(*attempted, false)?,
+            Record::TaskEnded(attempted) => self.attempted(*attempted, true)?,
+            Record::Unstarted { node, from, to } => {
+                let history = self.node(Arc::clone(&node));
+                for index in from..to {
+                    let cancelled =
+                        BranchHistory { ended: Some(Ending::Cancelled), ..BranchHistory::default() };
+                    match history.branches.entry(index) {
+                        hash_map::Entry::Vacant(vacant) => drop(vacant.insert(cancelled)),
+                        hash_map::Entry::Occupied(mut known) if known.get().ended.is_none() => {
+                            known.get_mut().ended = Some(Ending::Cancelled);
+                        }
+                        hash_map::Entry::Occupied(_) => {
+                            return Err(format!("tells a second end of `{node}[{index}]`"));
+                        }
+                    }
+                }
+            }
+            Record::GroupEnded { node, status, .. } => self.node(node).ended = Some(status),
+            Record::RunEnded(end) => self.end = Some(end),
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, name: Arc<str>) -> &mut NodeHistory {
+        self.nodes.entry(name).or_default()
+    }
+
+    fn attempted(&mut self, attempted: Attempted, last: bool) -> Result<(), String> {
+        let Attempted { node, index, number, ending, error, value, files, .. } = attempted;
+        let name = Arc::clone(&node);
+        let branch = self.node(node).branches.entry(index).or_default();
+        if branch.ended.is_some() {
+            return Err(format!("tells a second end of `{name}[{index}]`"));
+        }
+        // A branch may end cancelled while it waits for its next attempt: then no attempt is new.
+        let waited = last && ending == Ending::Cancelled && number == branch.attempts;
+        let in_order = waited || number > branch.attempts;
+        if !in_order {
+            return Err(format!(
+                "tells of attempt {number} of `{name}[{index}]` after attempt {}",
+                branch.attempts
+            ));
+        }
+        branch.attempts = number;
+        if ending == Ending::Lost {
+            branch.lost += 1;
+        }
+        if last {
+            branch.ended = Some(ending);
+            branch.value = value;
+            if error.is_some() || !files.is_empty() {
+                branch.more = Some(Box::new(More { error, files }));
+            }
+        }
+        Ok(())
+    }
+
+    fn discard(&mut self, again: &Again) {
+        let Some(node) = self.nodes.get_mut(&again.node) else { return };
+        let forget = |branch: &mut BranchHistory| {
+            *branch = BranchHistory {
+                attempts: branch.attempts,
+                before: branch.attempts,
+                ..BranchHistory::default()
+            };
+        };
+        node.ended = None;
+        if again.branches.is_empty() {
+            node.opened = None;
+            node.branches.values_mut().for_each(forget);
+            return;
+        }
+        for (first, last) in &again.branches {
+            for index in *first..=*last {
+                if let Some(branch) = node.branches.get_mut(&index) {
+                    forget(branch);
+                }
+            }
+        }
+    }
+}

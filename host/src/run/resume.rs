@@ -1,0 +1,331 @@
+//! What a journal means for a run that goes on: which outcomes stay, which branches run again, and
+//! whether the run is still the one that was recorded.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::evaluate::Scope;
+use super::items::OpenItems;
+use crate::digest::Digest;
+use crate::id::NodeId;
+use crate::interface::from_json;
+use crate::journal::{Again, BranchHistory, FileRead, History, Kept, NodeHistory, Start};
+use crate::model::{Base, Ending, Form, Group, Items, Kind, Node, Status, Type, Value, Workflow};
+use crate::schedule::Recorded;
+use crate::store::{Entry, Store, StoreError};
+
+/// What is known of each node's branches when a run goes on. Empty in a new run.
+#[derive(Debug, Default)]
+pub(crate) struct Resumed {
+    nodes: Vec<Option<ResumedNode>>,
+}
+
+/// What is known of one node's branches.
+#[derive(Debug, Default)]
+pub(crate) struct ResumedNode {
+    /// How many branches it had, and of which items, if it had opened.
+    pub(crate) opened: Option<(u32, Option<Digest>)>,
+    /// For the scheduler, in the order of positions.
+    pub(crate) branches: Vec<Recorded>,
+    /// Values of those that succeeded, where anybody needs them.
+    pub(crate) values: Vec<(u32, Value)>,
+    /// What was said of those that did not.
+    pub(crate) errors: HashMap<u32, Arc<str>>,
+}
+
+impl Resumed {
+    /// What is known of a node. Gives it once.
+    pub(crate) fn take(&mut self, node: NodeId) -> Option<ResumedNode> {
+        self.nodes.get_mut(node.index()).and_then(Option::take)
+    }
+}
+
+/// What may differ from the recorded run, and what runs again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ResumeOptions {
+    /// Runs again what ended otherwise than succeeded.
+    pub retry_failed: bool,
+    /// Runs anew what a change touches, instead of refusing.
+    pub force_changed: bool,
+}
+
+/// Why a run does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ResumeError {
+    /// It would be another run.
+    #[error("{}; --force-changed runs again what that touches, and `flowhost run` without --resume begins anew", .0.join("; "))]
+    Changed(Vec<String>),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// All that a resumption is made from.
+pub(super) struct Resumption<'a> {
+    pub(super) workflow: &'a Workflow,
+    pub(super) history: History,
+    /// The workflow and its surroundings as they are now.
+    pub(super) now: &'a Start,
+    pub(super) scope: &'a Scope,
+    pub(super) store: &'a Store,
+    /// Whether anything refers to a node's value.
+    pub(super) wanted: &'a [bool],
+    pub(super) options: ResumeOptions,
+}
+
+impl Resumption<'_> {
+    /// What is known, and what counts no longer.
+    pub(super) fn prepare(mut self) -> Result<(Resumed, Vec<Again>), ResumeError> {
+        let mut changes = self.changed_start();
+        let mut redo =
+            if changes.is_empty() { vec![false; self.nodes().len()] } else { self.changed_nodes() };
+        self.changed_items(&mut changes, &mut redo);
+        let files = self.changed_files(&mut changes);
+        if !changes.is_empty() && !self.options.force_changed {
+            return Err(ResumeError::Changed(changes));
+        }
+        self.spread(&mut redo, &files);
+
+        let (mut nodes, mut again) = (Vec::new(), Vec::new());
+        for ((id, node), redo) in (0..).map(NodeId).zip(&self.workflow.nodes).zip(redo) {
+            let mut history = self.history.nodes.remove(&node.name).unwrap_or_default();
+            let mut discarded = Vec::new();
+            if redo && (history.opened.is_some() || !history.branches.is_empty()) {
+                let reason = "what they depend on changed".to_owned();
+                again.push(Again { node: Arc::clone(&node.name), branches: Vec::new(), reason });
+                forget_all(&mut history);
+            }
+            nodes.push(Some(self.known(id, node, history, &files, &mut discarded)?));
+            again.extend(stretches(&node.name, discarded));
+        }
+        Ok((Resumed { nodes }, again))
+    }
+
+    fn nodes(&self) -> &[Node] {
+        &self.workflow.nodes
+    }
+
+    /// What is not as it was when the run was last worked on, in words.
+    fn changed_start(&self) -> Vec<String> {
+        let (Some(then), now) = (&self.history.start, self.now) else { return Vec::new() };
+        let mut changes = Vec::new();
+        if then.workflow != now.workflow {
+            changes.push("the workflow file changed".to_owned());
+        }
+        if then.inside != now.inside {
+            changes.push(format!("the root changed: the workflow file was in `{}` below it", then.inside));
+        }
+        for (alias, digest) in &now.components {
+            match then.components.iter().find(|(known, _)| known == alias) {
+                Some((_, known)) if known == digest => {}
+                Some((_, known)) => {
+                    changes.push(format!("component `{alias}` changed: it was {known} and is {digest}"));
+                }
+                // The workflow file changed, then.
+                None => {}
+            }
+        }
+        for input in &now.inputs {
+            if then.inputs.iter().any(|known| known.name == input.name && known.value != input.value) {
+                changes.push(format!("input `{}` has another value", input.name));
+            }
+        }
+        changes
+    }
+
+    /// Nodes that are not what they were.
+    fn changed_nodes(&self) -> Vec<bool> {
+        let then = self.history.start.as_ref();
+        let same = |print| then.is_some_and(|then| then.nodes.contains(print));
+        self.now.nodes.iter().map(|print| !same(print)).collect()
+    }
+
+    /// Looks whether files that items come from still have the same. Lists of other nodes are looked at
+    /// when they are there.
+    fn changed_items(&self, changes: &mut Vec<String>, redo: &mut [bool]) {
+        for (node, redo) in self.nodes().iter().zip(redo) {
+            let Kind::Group(Group { form: Form::ForEach { items, .. }, max_branches, .. }) = &node.kind
+            else {
+                continue;
+            };
+            match items {
+                Items::Files { .. } | Items::Lines { .. } | Items::Jsonl { .. } => {}
+                Items::List(_) | Items::Range { .. } | Items::Literal(_) | Items::Matrix(_) => continue,
+            }
+            let Some((_, then)) = self.history.nodes.get(&node.name).and_then(|history| history.opened)
+            else {
+                continue;
+            };
+            match OpenItems::open(items, self.scope, *max_branches) {
+                Ok((items, _)) if items.digest() == then => continue,
+                Ok(_) => changes.push(format!("the items of `{}` changed", node.name)),
+                Err(error) => changes.push(format!("the items of `{}` are gone: {error}", node.name)),
+            }
+            *redo = true;
+        }
+    }
+
+    /// Files that arguments were read from and that are not what they were.
+    fn changed_files(&self, changes: &mut Vec<String>) -> BTreeSet<FileRead> {
+        let branches = self.history.nodes.values().flat_map(|node| node.branches.values());
+        let files = branches.filter_map(|branch| branch.more.as_ref()).flat_map(|more| &more.files);
+        let known: BTreeSet<&FileRead> = files.collect();
+        let mut now = HashMap::new();
+        let mut changed = BTreeSet::new();
+        for file in known {
+            let digest = now.entry((&file.path, file.given)).or_insert_with(|| {
+                let base = if file.given { Base::CommandLine } else { Base::Workflow };
+                self.scope.root.read(Path::new(&file.path), base).map(|bytes| Digest::of(&bytes))
+            });
+            match digest {
+                Ok(digest) if *digest == file.digest => continue,
+                Ok(_) => changes.push(format!("the file `{}` changed", file.path)),
+                Err(error) => changes.push(format!("the file `{}` cannot be read again: {error}", file.path)),
+            }
+            changed.insert(file.clone());
+        }
+        changed
+    }
+
+    /// What waits for a node of which something runs again because of a change runs again as a whole.
+    fn spread(&self, redo: &mut Vec<bool>, files: &BTreeSet<FileRead>) {
+        let partly = self.nodes().iter().map(|node| {
+            let history = self.history.nodes.get(&node.name);
+            !files.is_empty()
+                && history.is_some_and(|history| history.branches.values().any(|b| reads(b, files)))
+        });
+        let partly: Vec<bool> = partly.collect();
+        loop {
+            let is = |of: &[bool], node: &NodeId| of.get(node.index()).copied().unwrap_or(false);
+            let follows =
+                |node: &Node| node.after.iter().any(|needed| is(redo, needed) || is(&partly, needed));
+            let next: Vec<bool> =
+                self.nodes().iter().zip(&*redo).map(|(node, redo)| *redo || follows(node)).collect();
+            if next == *redo {
+                return;
+            }
+            *redo = next;
+        }
+    }
+
+    /// What is known of a node. Branches whose outcome counts no longer go to `discarded`.
+    fn known(
+        &self,
+        id: NodeId,
+        node: &Node,
+        history: NodeHistory,
+        files: &BTreeSet<FileRead>,
+        discarded: &mut Vec<(u32, &'static str)>,
+    ) -> Result<ResumedNode, ResumeError> {
+        let types: Vec<Type> = node.tasks().map(|task| task.signature.result.task_value()).collect();
+        let wanted = self.wanted.get(id.index()).copied().unwrap_or(true);
+        let retry = self.options.retry_failed && history.ended != Some(Status::Succeeded);
+        let mut known = ResumedNode { opened: history.opened, ..ResumedNode::default() };
+        let mut branches: Vec<(u32, BranchHistory)> = history.branches.into_iter().collect();
+        branches.sort_unstable_by_key(|(index, _)| *index);
+        for (index, mut branch) in branches {
+            if let Some(ending) = branch.ended {
+                let ty = types.get(index as usize).or_else(|| types.first());
+                let outdated = reads(&branch, files);
+                let value = std::mem::take(&mut branch.value);
+                let reason = if outdated {
+                    Err("a file that they read changed")
+                } else if ending != Ending::Succeeded {
+                    if retry { Err("they did not succeed") } else { Ok(None) }
+                } else if wanted {
+                    self.value(value, ty)?.map(Some)
+                } else {
+                    Ok(None)
+                };
+                match reason {
+                    Ok(value) => {
+                        known.values.extend(value.map(|value| (index, value)));
+                        let error = branch.more.take().and_then(|more| more.error);
+                        known.errors.extend(error.map(|error| (index, error)));
+                    }
+                    Err(reason) => {
+                        discarded.push((index, reason));
+                        forget(&mut branch);
+                    }
+                }
+            }
+            let BranchHistory { attempts, lost, before, ended, .. } = branch;
+            known.branches.push(Recorded { index, attempts, lost, before, ended });
+        }
+        Ok(known)
+    }
+
+    /// A value as it was kept, or why it is not to be had.
+    fn value(&self, kept: Kept, ty: Option<&Type>) -> Result<Result<Value, &'static str>, StoreError> {
+        const MISFIT: &str = "their values do not have the type that they must";
+        let json = match kept {
+            Kept::Inline(json) => json,
+            Kept::Stored(digest) => match self.store.get(&digest)? {
+                Entry::Sound(bytes) => match serde_json::from_slice(&bytes) {
+                    Ok(json) => json,
+                    Err(_) => return Ok(Err(MISFIT)),
+                },
+                Entry::Missing => return Ok(Err("their values are not in the store")),
+                Entry::Damaged(_) => {
+                    return Ok(Err("their values in the store were damaged and are set aside"));
+                }
+            },
+            Kept::Withheld => return Ok(Err("their values hold a secret and were not written down")),
+            Kept::None => return Ok(Err("their values were not kept")),
+        };
+        Ok(ty.and_then(|ty| from_json(&json, ty).ok()).ok_or(MISFIT))
+    }
+}
+
+fn reads(branch: &BranchHistory, files: &BTreeSet<FileRead>) -> bool {
+    let read = branch.more.as_ref().map_or(&[][..], |more| &more.files);
+    read.iter().any(|file| files.contains(file))
+}
+
+/// What remains of a branch that runs again: how far its attempts are counted.
+fn forget(branch: &mut BranchHistory) {
+    let attempts = branch.attempts;
+    *branch = BranchHistory { attempts, before: attempts, ..BranchHistory::default() };
+}
+
+fn forget_all(history: &mut NodeHistory) {
+    history.opened = None;
+    history.ended = None;
+    history.branches.values_mut().for_each(forget);
+}
+
+/// Branches that run again, by reason and in stretches.
+fn stretches(node: &Arc<str>, mut discarded: Vec<(u32, &'static str)>) -> Vec<Again> {
+    discarded.sort_unstable_by_key(|(index, reason)| (*reason, *index));
+    let mut all: Vec<Again> = Vec::new();
+    for (index, reason) in discarded {
+        match all.last_mut() {
+            Some(again) if again.reason == reason => match again.branches.last_mut() {
+                Some((_, last)) if last.checked_add(1) == Some(index) => *last = index,
+                Some(_) | None => again.branches.push((index, index)),
+            },
+            Some(_) | None => {
+                let (node, reason) = (Arc::clone(node), reason.to_owned());
+                all.push(Again { node, branches: vec![(index, index)], reason });
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn branches_that_run_again_are_told_in_stretches() {
+        let discarded = vec![(5, "b"), (1, "a"), (2, "a"), (4, "a"), (6, "b"), (u32::MAX, "b")];
+        let told = stretches(&"n".into(), discarded);
+        let told: Vec<_> = told.into_iter().map(|again| (again.reason, again.branches)).collect();
+        assert_eq!(
+            told,
+            [("a".to_owned(), vec![(1, 2), (4, 4)]), ("b".to_owned(), vec![(5, 6), (u32::MAX, u32::MAX)])]
+        );
+    }
+}
