@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::recorded::{ends, history, runs};
-use crate::support::{Ended, Place};
+use crate::support::{Ended, Place, ended};
 
 /// One task of which some branches fail, a task that reads files, and one that waits for both.
 const WORKFLOW: &str = r#"
@@ -274,4 +274,50 @@ fn a_write_grant_over_what_is_kept_is_refused() {
         assert_eq!(place.run(["--state-dir", inside]).code, 2);
     }
     assert_eq!(place.run(["--state-dir", "out/state", "--progress", "none"]).code, 0);
+}
+
+const SHARING: &str = r#"
+    [components]
+    sharing = "sharing.wasm"
+    failing = "failing.wasm"
+    [tasks.put]
+    run = "sharing#write"
+    with = { key = "a", text = "kept" }
+    [tasks.gate]
+    run = "failing#flaky"
+    with = { until-attempt = 2 }
+    after = ["put"]
+    [tasks.read]
+    run = "sharing#read"
+    with = { key = "a" }
+    after = ["gate"]
+    [outputs]
+    read = "${read}"
+"#;
+
+#[test]
+fn the_channel_is_as_it_was() {
+    let place = Place::new();
+    place.guest("sharing").guest("failing").file("workflow.toml", SHARING);
+    assert_eq!(place.run(["--progress", "none"]).code, 100);
+    let ended = resumed(&place, &["--retry-failed"]);
+    assert_eq!((ended.code, ended.json()), (0, json!({ "read": "kept" })), "{ended}");
+}
+
+#[test]
+fn a_secret_in_the_channel_is_not_written_down_and_the_run_does_not_go_on() {
+    let place = Place::new();
+    let secret = SHARING.replace("\"kept\"", "{ env = \"FLOW_TOKEN\" }");
+    place.guest("sharing").guest("failing").file("workflow.toml", secret);
+    let run = |flags: &[&str]| {
+        let mut command = place.command(["run", "workflow.toml", "--progress", "none"]);
+        ended(command.args(flags).env("FLOW_TOKEN", "hunter2"))
+    };
+    assert_eq!(run(&[]).code, 100);
+    let journals = format!("grep -r hunter2 {}", place.path().join(".flowhost").display());
+    let found = std::process::Command::new("sh").args(["-c", &journals]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "", "the secret is on the disk");
+    let refused = run(&["--resume", "--retry-failed"]);
+    assert_eq!(refused.code, 2, "{refused}");
+    assert!(refused.stderr.contains("wrote a secret to the run's channel"), "{refused}");
 }

@@ -78,7 +78,8 @@ pub(super) fn failed(failure: &HostError) -> Exit {
     match failure {
         HostError::Run(RunError::Unreachable(_)) => Exit::Unreachable,
         HostError::Run(
-            RunError::Secret(_) | RunError::Journaling(JournalingError::Resume(ResumeError::Changed(_))),
+            RunError::Secret(_)
+            | RunError::Journaling(JournalingError::Resume(ResumeError::Changed(_) | ResumeError::Secret)),
         ) => Exit::Usage,
         HostError::Run(
             RunError::Output { .. }
@@ -86,7 +87,10 @@ pub(super) fn failed(failure: &HostError) -> Exit {
             | RunError::Random(_)
             | RunError::Threads(_)
             | RunError::Journal(_)
-            | RunError::Journaling(JournalingError::Record(_) | JournalingError::Resume(ResumeError::Store(_))),
+            | RunError::Journaling(
+                JournalingError::Record(_)
+                | JournalingError::Resume(ResumeError::Store(_) | ResumeError::Channel(_)),
+            ),
         )
         | HostError::Cache(_)
         | HostError::Runtime(_)

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::record::{Again, Attempted, FileRead, Kept, Record, RunEnd, Stamped, Start};
 use crate::digest::Digest;
-use crate::model::{Counts, Ending, Status};
+use crate::model::{ChannelWrite, Counts, Ending, Status};
 
 /// A run as its journal has it.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -22,6 +22,10 @@ pub struct History {
     pub resumed: u32,
     /// What is known of tasks and groups, by name.
     pub nodes: HashMap<Arc<str>, NodeHistory>,
+    /// Changes of its channel, in their order.
+    pub channel: Vec<ChannelWrite>,
+    /// Whether one of them was not written down, because it holds a secret.
+    pub channel_withheld: bool,
     /// How it ended, if it did and nothing came after.
     pub end: Option<RunEnd>,
 }
@@ -113,6 +117,8 @@ impl History {
                 self.start = Some(start);
             }
             Record::Discarded(again) => self.discard(&again),
+            Record::ChannelWritten { write: Some(write), .. } => self.channel.push(*write),
+            Record::ChannelWritten { write: None, .. } => self.channel_withheld = true,
             Record::GroupStarted { node, branches, items } => {
                 self.node(node).opened = Some((branches, items));
             }

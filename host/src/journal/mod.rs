@@ -10,6 +10,7 @@ mod runs;
 #[cfg(test)]
 mod tests;
 mod writer;
+mod written;
 
 use std::io;
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::written::Written;
 use crate::digest::Digest;
 use crate::id::RunId;
-use crate::model::{Counts, Ending, Level, Status, Stream};
+use crate::model::{ChannelWrite, Counts, Ending, Level, Status, Stream};
 
 /// One fact, with its time.
 #[derive(Clone, PartialEq, Debug)]
@@ -27,6 +28,13 @@ pub enum Record {
     RunResumed(Box<Start>),
     /// What was recorded of these branches counts no longer: they run again.
     Discarded(Again),
+    /// A task changed the run's channel.
+    ChannelWritten {
+        /// Counts from 0 within a run, without gaps.
+        sequence: u64,
+        /// The change; none where it holds a secret, which is not written down.
+        write: Option<Box<ChannelWrite>>,
+    },
     /// A task or group has so many branches.
     GroupStarted {
         /// The task or group.
@@ -261,6 +269,8 @@ pub(super) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     again: Option<Again>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<Written>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     stored: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     withheld: Option<bool>,
@@ -282,6 +292,10 @@ impl<'a> Line<'a> {
             Record::RunStarted(start) => Self { start: Some(start), ..line("run-started") },
             Record::RunResumed(start) => Self { start: Some(start), ..line("run-resumed") },
             Record::Discarded(again) => Self { again: Some(again), ..line("discarded") },
+            Record::ChannelWritten { sequence, write } => {
+                let written = Written::of(sequence, write.map(|write| *write));
+                Self { channel: Some(written), ..line("channel-write") }
+            }
             Record::GroupStarted { node, branches, items } => {
                 Self { node: Some(node), branches: Some(branches), items, ..line("group-started") }
             }
@@ -338,6 +352,10 @@ impl<'a> Line<'a> {
             "run-started" => Record::RunStarted(need(self.start, "start")?),
             "run-resumed" => Record::RunResumed(need(self.start, "start")?),
             "discarded" => Record::Discarded(need(self.again, "again")?),
+            "channel-write" => {
+                let (sequence, write) = need(self.channel, "channel")?.change()?;
+                Record::ChannelWritten { sequence, write: write.map(Box::new) }
+            }
             "group-started" => Record::GroupStarted {
                 node: need(self.node, "node")?,
                 branches: need(self.branches, "branches")?,

@@ -10,7 +10,7 @@ use super::writer::Sink;
 use super::*;
 use crate::digest::Digest;
 use crate::id::RunId;
-use crate::model::{Counts, Ending, Level, Status, Stream};
+use crate::model::{ChannelChange, ChannelWrite, Counts, Ending, Level, Status, Stream};
 
 /// A disk that takes so many bytes and no more.
 #[derive(Debug, Default)]
@@ -136,6 +136,20 @@ fn records() -> impl Strategy<Value = Record> {
         }),
         1 => (counts, any::<bool>())
             .prop_map(|(counts, stopped)| Record::RunEnded(RunEnd { status: Status::Cancelled, counts, stopped })),
+        1 => (any::<u64>(), any::<Option<Vec<u8>>>(), any::<Option<u64>>()).prop_map(|(sequence, value, expires)| {
+            let change = match value {
+                Some(value) => ChannelChange::Set { value: value.into(), expires },
+                None => ChannelChange::Delete,
+            };
+            let write = ChannelWrite { sequence, key: "k".into(), change };
+            Record::ChannelWritten { sequence, write: Some(Box::new(write)) }
+        }),
+        1 => any::<u64>().prop_map(|sequence| Record::ChannelWritten { sequence, write: None }),
+        1 => any::<Vec<u8>>().prop_map(|value| {
+            let change = ChannelChange::Append { value: value.into() };
+            let write = ChannelWrite { sequence: 3, key: "".into(), change };
+            Record::ChannelWritten { sequence: 3, write: Some(Box::new(write)) }
+        }),
         1 => node().prop_map(|node| Record::Discarded(Again {
             node,
             branches: vec![(1, 2), (5, 5)],

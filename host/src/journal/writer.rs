@@ -69,6 +69,7 @@ impl<S: Sink> Writer<S> {
             Record::RunStarted(_)
             | Record::RunResumed(_)
             | Record::Discarded(_)
+            | Record::ChannelWritten { .. }
             | Record::GroupStarted { .. }
             | Record::Unstarted { .. }
             | Record::GroupEnded { .. }

@@ -25,9 +25,10 @@ use crate::executor::{Executor, Port, Report, Reports};
 use crate::id::{AttemptId, BranchId, NodeId, RunId};
 use crate::journal::{Again, FileRead, LogLine, Record, RunEnd};
 use crate::model::{
-    Attempt, Call, Cause, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Node, Outcome, Place,
-    RunStarted, Status, Task, Totals, Usage, Value, Warning, Workflow,
+    Attempt, Call, Cause, ChannelWrite, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Node, Outcome,
+    Place, RunStarted, Status, Task, Totals, Usage, Value, Warning, Workflow,
 };
+use crate::report::Interest;
 use crate::schedule::{Action, Input, Plan, Recorded, Scheduler};
 
 /// How often displays move.
@@ -124,10 +125,6 @@ impl Dispatcher {
             .map_err(|source| RunError::Root { path: workflow.root.clone(), source })?;
         let secrets = Secrets::read(&workflow, &*environment)?;
         let announcer = Announcer::new(reporters, secrets.clone());
-        let (port, reports) = Port::new(announcer.interest(), Memory::shared);
-        let capacity = executor.open(port).await?;
-        let scheduler =
-            Scheduler::new(Plan::from(&*workflow), workflow.seed, capacity.slots + capacity.ahead);
         let caching =
             caching.filter(|_| workflow.nodes.iter().flat_map(Node::tasks).any(|task| task.policy.cache));
         let caching = caching.map(|caching| caching.keeper().map(|keeper| (caching, keeper)));
@@ -148,7 +145,16 @@ impl Dispatcher {
             Some(run) => run,
             None => new_id()?,
         };
-        let (recorder, resumed) = journaling::open(journal, &run, &workflow, &scope, &wanted)?;
+        let (recorder, resumed, channel) = journaling::open(journal, &run, &workflow, &scope, &wanted)?;
+        let interest = announcer.interest();
+        let interest = Interest { writes: interest.writes || recorder.is_on(), ..interest };
+        let (port, reports) = Port::new(interest, |sink| match channel {
+            Some(channel) => channel.telling(sink),
+            None => Memory::shared(sink),
+        });
+        let capacity = executor.open(port).await?;
+        let scheduler =
+            Scheduler::new(Plan::from(&*workflow), workflow.seed, capacity.slots + capacity.ahead);
         Ok(Self {
             run,
             executor,
@@ -368,6 +374,7 @@ impl Dispatcher {
                 self.announcer.announce(place, Fact::Progress { done, total, message });
             }
             Report::Channel { id, write } => {
+                self.record_write(&write);
                 if self.announcer.interest().writes {
                     let place = self.place(id);
                     self.announcer.announce(place, Fact::ChannelWrite(write));
@@ -378,6 +385,15 @@ impl Dispatcher {
             Report::Warning { kind, message } => {
                 self.announcer.announce(None, Fact::Warning { kind, message })
             }
+        }
+    }
+
+    /// Keeps a change of the channel for the journal; of one that holds a secret, that there was one.
+    fn record_write(&mut self, write: &ChannelWrite) {
+        if self.recorder.is_on() {
+            let sequence = write.sequence;
+            let write = (!self.scope.secrets.are_in_write(write)).then(|| Box::new(write.clone()));
+            self.recorder.record(self.now, Record::ChannelWritten { sequence, write });
         }
     }
 

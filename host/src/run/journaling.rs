@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::evaluate::Scope;
 use super::recorder::{RecordError, Recorder, now};
 use super::resume::{ResumeError, ResumeOptions, Resumed, Resumption};
+use crate::channel::Memory;
 use crate::digest::Digest;
 use crate::id::RunId;
 use crate::interface::to_json;
@@ -78,20 +79,21 @@ pub(super) fn open(
     workflow: &Arc<Workflow>,
     scope: &Scope,
     wanted: &[bool],
-) -> Result<(Recorder, Resumed), JournalingError> {
-    let Some(journaling) = journaling else { return Ok((Recorder::off(), Resumed::default())) };
+) -> Result<(Recorder, Resumed, Option<Memory>), JournalingError> {
+    let Some(journaling) = journaling else { return Ok((Recorder::off(), Resumed::default(), None)) };
     let start = start(&journaling, run, workflow, scope);
     let folder = journaling.state.store().map_err(JournalError::from)?;
     let store = Store::new(folder);
-    let (lock, writer, resumed) = match journaling.resume {
+    let (lock, writer, resumed, channel) = match journaling.resume {
         None => {
             let (lock, writer) = journaling.state.create(&start, now(), journaling.text.as_bytes())?;
-            (lock, writer, Resumed::default())
+            (lock, writer, Resumed::default(), None)
         }
         Some(Resume { run, lock, history, tail, options }) => {
             let same_file = history.start.as_ref().is_some_and(|then| then.workflow == start.workflow);
             let (now_is, store) = (&start, &store);
-            let resumption = Resumption { workflow, history, now: now_is, scope, store, wanted, options };
+            let mut resumption = Resumption { workflow, history, now: now_is, scope, store, wanted, options };
+            let channel = resumption.channel()?;
             let (resumed, again) = resumption.prepare()?;
             let mut writer = run.append(&tail)?;
             if !same_file {
@@ -103,11 +105,11 @@ pub(super) fn open(
             }
             writer.write()?;
             writer.sink().sync_all().map_err(JournalError::Write)?;
-            (lock, writer, resumed)
+            (lock, writer, resumed, Some(channel))
         }
     };
     let recorder = Recorder::start(writer, lock, store, Arc::clone(workflow), scope.secrets.clone())?;
-    Ok((recorder, resumed))
+    Ok((recorder, resumed, channel))
 }
 
 fn start(journaling: &Journaling, run: &RunId, workflow: &Workflow, scope: &Scope) -> Start {

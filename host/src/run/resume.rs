@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::evaluate::Scope;
 use super::items::OpenItems;
+use crate::channel::{Memory, RestoreError};
 use crate::digest::Digest;
 use crate::id::NodeId;
 use crate::interface::from_json;
@@ -59,6 +60,14 @@ pub enum ResumeError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A change of the channel holds a secret.
+    #[error(
+        "a task wrote a secret to the run's channel, which no journal keeps, so the run cannot go on: begin anew with `flowhost run` without --resume"
+    )]
+    Secret,
+    /// The changes of the channel are not all there.
+    #[error("the run's channel: {0}")]
+    Channel(#[from] RestoreError),
 }
 
 /// All that a resumption is made from.
@@ -75,6 +84,14 @@ pub(super) struct Resumption<'a> {
 }
 
 impl Resumption<'_> {
+    /// The channel as it was.
+    pub(super) fn channel(&mut self) -> Result<Memory, ResumeError> {
+        if self.history.channel_withheld {
+            return Err(ResumeError::Secret);
+        }
+        Ok(Memory::restore(std::mem::take(&mut self.history.channel))?)
+    }
+
     /// What is known, and what counts no longer.
     pub(super) fn prepare(mut self) -> Result<(Resumed, Vec<Again>), ResumeError> {
         let mut changes = self.changed_start();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Environment, RunError};
-use crate::model::{EnvironmentValue, Expr, Value, Workflow};
+use crate::model::{ChannelChange, ChannelWrite, EnvironmentValue, Expr, Value, Workflow};
 
 /// What stands where a secret stood.
 const REDACTED: &str = "[redacted]";
@@ -100,6 +100,15 @@ impl Secrets {
         let mut secrets =
             self.0.iter().map(|(_, secret)| secret.as_bytes()).filter(|secret| !secret.is_empty());
         secrets.any(|secret| bytes.windows(secret.len()).any(|window| window == secret))
+    }
+
+    /// Whether one of them is in a change of the channel.
+    pub(crate) fn are_in_write(&self, write: &ChannelWrite) -> bool {
+        let value = match &write.change {
+            ChannelChange::Set { value, .. } | ChannelChange::Append { value } => &**value,
+            ChannelChange::Delete => &[],
+        };
+        self.are_in_bytes(write.key.as_bytes()) || self.are_in_bytes(value)
     }
 
     /// The text without secrets.
