@@ -3,9 +3,14 @@
 
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::bindings::flowhost::task::{
+    channel::{append, compare_and_swap, delete, get, increment, keys, set},
     context::{cancelled, current, time_left},
     log::log,
+    metrics::add,
     progress::report,
 };
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use crate::testing::{cancelled, current, log, report, time_left};
+pub(crate) use crate::testing::{
+    add, append, cancelled, compare_and_swap, current, delete, get, increment, keys, log, report, set,
+    time_left,
+};

@@ -40,10 +40,12 @@
 //! ```
 
 mod bindings;
+pub mod channel;
 pub mod context;
 mod failure;
 mod host;
 pub mod log;
+pub mod metrics;
 pub mod progress;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;

@@ -14,12 +14,18 @@
 //! assert_eq!(host.lines(), ["attempt 2"]);
 //! ```
 
+mod store;
+
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use self::store::Store;
+use crate::channel;
 use crate::context::Place;
 use crate::log::Level;
+use crate::metrics;
 
 thread_local! {
     static HOSTS: RefCell<Vec<Rc<State>>> = const { RefCell::new(Vec::new()) };
@@ -29,7 +35,7 @@ thread_local! {
 /// dropped. Where several live at once on a thread, the last to start answers.
 ///
 /// Without one, native calls see the constants of a deterministic task, and what they log and
-/// report goes nowhere. Threads that a test starts have no host until they start their own.
+/// report goes nowhere; there is no channel. Threads that a test starts have no host until they start their own.
 #[derive(Debug)]
 #[must_use = "a host answers only while it lives"]
 pub struct Host(Rc<State>);
@@ -61,6 +67,9 @@ struct State {
     cancelled: Cell<bool>,
     log: RefCell<Vec<Line>>,
     progress: RefCell<Vec<Progress>>,
+    metrics: RefCell<BTreeMap<String, f64>>,
+    channel: RefCell<Store>,
+    channel_error: RefCell<Option<channel::Error>>,
 }
 
 impl Host {
@@ -74,6 +83,9 @@ impl Host {
             cancelled: Cell::new(false),
             log: RefCell::default(),
             progress: RefCell::default(),
+            metrics: RefCell::default(),
+            channel: RefCell::default(),
+            channel_error: RefCell::default(),
         });
         HOSTS.with_borrow_mut(|hosts| hosts.push(Rc::clone(&state)));
         Self(state)
@@ -118,6 +130,23 @@ impl Host {
     pub fn progress(&self) -> Vec<Progress> {
         self.0.progress.borrow().clone()
     }
+
+    /// All figures so far, summed by name.
+    #[must_use]
+    pub fn metrics(&self) -> BTreeMap<String, f64> {
+        self.0.metrics.borrow().clone()
+    }
+
+    /// Lets so much time pass for the keys of the [`channel`] that expire, to the
+    /// millisecond. No other time passes there.
+    pub fn pass(&self, time: Duration) {
+        self.0.channel.borrow_mut().pass(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    }
+
+    /// Makes every call of the [`channel`] fail with this, or no longer.
+    pub fn fail_channel(&self, error: impl Into<Option<channel::Error>>) {
+        self.0.channel_error.replace(error.into());
+    }
 }
 
 impl Drop for Host {
@@ -159,6 +188,69 @@ pub(crate) fn report(done: u64, total: Option<u64>, message: Option<&str>) {
     if let Some(host) = host() {
         host.progress.borrow_mut().push(Progress { done, total, message: message.map(str::to_owned) });
     }
+}
+
+pub(crate) fn add(name: &str, amount: f64) -> Result<(), metrics::Error> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(fits) {
+        return Err(metrics::Error::InvalidName);
+    }
+    let Some(host) = host() else { return Ok(()) };
+    let mut metrics = host.metrics.borrow_mut();
+    let sum = metrics.get(name).copied().unwrap_or_default() + amount;
+    if !sum.is_finite() {
+        return Err(metrics::Error::NotFinite);
+    }
+    if !metrics.contains_key(name) && metrics.len() >= 32 {
+        return Err(metrics::Error::TooManyNames);
+    }
+    metrics.insert(name.to_owned(), sum);
+    Ok(())
+}
+
+/// What the channel of the host of this thread says.
+fn ask<T>(question: impl FnOnce(&mut Store) -> Result<T, channel::Error>) -> Result<T, channel::Error> {
+    let Some(host) = host() else {
+        let reason = "there is no host: start a `testing::Host` first".to_owned();
+        return Err(channel::Error::Unavailable(reason));
+    };
+    match &*host.channel_error.borrow() {
+        Some(error) => Err(error.clone()),
+        None => question(&mut host.channel.borrow_mut()),
+    }
+}
+
+pub(crate) fn get(key: &str) -> Result<Option<Vec<u8>>, channel::Error> {
+    ask(|store| store.get(key))
+}
+
+pub(crate) fn set(key: &str, value: &[u8], time_to_live: Option<u64>) -> Result<(), channel::Error> {
+    ask(|store| store.set(key, value, time_to_live))
+}
+
+pub(crate) fn delete(key: &str) -> Result<bool, channel::Error> {
+    ask(|store| store.delete(key))
+}
+
+pub(crate) fn keys(prefix: &str, after: Option<&str>) -> Result<Vec<String>, channel::Error> {
+    ask(|store| store.keys(prefix, after))
+}
+
+pub(crate) fn append(key: &str, value: &[u8]) -> Result<u64, channel::Error> {
+    ask(|store| store.append(key, value))
+}
+
+pub(crate) fn increment(key: &str, by: i64) -> Result<i64, channel::Error> {
+    ask(|store| store.increment(key, by))
+}
+
+pub(crate) fn compare_and_swap(
+    key: &str,
+    expected: Option<&[u8]>,
+    value: Option<&[u8]>,
+    time_to_live: Option<u64>,
+) -> Result<bool, channel::Error> {
+    ask(|store| store.compare_and_swap(key, expected, value, time_to_live))
 }
 
 #[cfg(test)]
@@ -218,6 +310,53 @@ mod tests {
                 Progress { done: 2, total: None, message: None },
             ]
         );
+    }
+
+    #[test]
+    fn figures_are_summed_and_bounded() {
+        assert_eq!(metrics::add("tokens", 1.0), Ok(()));
+        let host = Host::start();
+        for amount in [1.5, 2.0, -0.5] {
+            metrics::add("tokens", amount).unwrap();
+        }
+        assert_eq!(metrics::add("a b", 1.0), Err(metrics::Error::InvalidName));
+        assert_eq!(metrics::add("tokens", f64::NAN), Err(metrics::Error::NotFinite));
+        assert_eq!(host.metrics(), BTreeMap::from([("tokens".to_owned(), 3.0)]));
+        for number in 1..32 {
+            metrics::add(&number.to_string(), 1.0).unwrap();
+        }
+        assert_eq!(metrics::add("more", 1.0), Err(metrics::Error::TooManyNames));
+    }
+
+    #[test]
+    fn the_channel_keeps_the_rules_of_the_real_one() {
+        use crate::channel::Error;
+        let host = Host::start();
+        let second = Duration::from_secs(1);
+        channel::set_for("k", "1", second).unwrap();
+        assert_eq!(channel::increment("k", 2), Ok(3));
+        assert_eq!(channel::append("k", "0"), Ok(2));
+        host.pass(second - Duration::from_millis(1));
+        assert_eq!(channel::number("k"), Ok(Some(30)));
+        host.pass(Duration::from_millis(1));
+        assert_eq!(channel::get("k"), Ok(None));
+        assert_eq!(channel::compare_and_swap("k", Some(b""), None), Ok(false));
+        assert_eq!(channel::add("k", "x"), Ok(true));
+        assert_eq!(channel::add("k", "y"), Ok(false));
+        assert_eq!(channel::increment("k", 1), Err(Error::NotANumber));
+        assert_eq!(channel::delete("k"), Ok(true));
+        assert_eq!(channel::increment("k", i64::MAX), Ok(i64::MAX));
+        assert_eq!(channel::increment("k", 1), Err(Error::Overflow));
+        assert_eq!(channel::set("", ""), Err(Error::EmptyKey));
+        assert_eq!(channel::set(&"k".repeat(513), ""), Err(Error::KeyTooLong));
+        assert_eq!(channel::set("v", vec![0; (1 << 20) + 1]), Err(Error::ValueTooLarge));
+        assert_eq!(channel::set_for("v", "", Duration::ZERO), Err(Error::InvalidTimeToLive));
+        host.fail_channel(Error::Unavailable("gone".to_owned()));
+        assert_eq!(channel::get("k"), Err(Error::Unavailable("gone".to_owned())));
+        host.fail_channel(None);
+        assert!(channel::get("k").is_ok());
+        drop(host);
+        assert!(matches!(channel::get("k"), Err(Error::Unavailable(_))));
     }
 
     #[test]

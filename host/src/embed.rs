@@ -247,7 +247,7 @@ struct Sender(mpsc::UnboundedSender<Event>);
 
 impl Reporter for Sender {
     fn interest(&self) -> Interest {
-        Interest { starts: true, successes: true, logs: true, progress: true }
+        Interest { starts: true, successes: true, logs: true, progress: true, writes: false }
     }
 
     fn report(&mut self, events: &[Event]) -> std::io::Result<()> {

@@ -3,11 +3,12 @@
 //! [`embed::Run`] runs a workflow file from Rust; the command line does no more. What stands beneath
 //! it is public as well, for those who bring their own executor or reporter.
 //!
-//! The floors, from the ground up: `id` and `digest`; `folder` and `model`; `cache`, `interface`,
+//! The floors, from the ground up: `id` and `digest`; `folder` and `model`; `cache`, `channel`, `interface`,
 //! `journal`, `report`, `schedule` and `store`; `manifest` and `runtime`; `executor`; `run`; `embed`; `cli`. A module imports only from floors
 //! below its own.
 
 pub mod cache;
+pub mod channel;
 pub mod cli;
 pub mod digest;
 pub mod embed;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowhost::channel::{Channel, Memory};
 use flowhost::digest::Digest;
 use flowhost::id::{AttemptId, BranchId, NodeId, RunId};
 use flowhost::model::{Call, Entry, Level, Limits, Outcome, Signature, Stream, Type, Value};
@@ -13,13 +14,16 @@ use flowhost::runtime::{
     CompileError, LoadError, Observer, PrepareError, Prepared, Runtime, Settings, Source,
 };
 
-struct Deaf;
+struct Deaf(Arc<dyn Channel>);
 
 impl Observer for Deaf {
     fn line(&self, _: AttemptId, _: Level, _: Stream, _: Arc<str>, _: bool) {}
     fn progress(&self, _: AttemptId, _: u64, _: Option<u64>, _: Option<Arc<str>>) {}
     fn wants_progress(&self) -> bool {
         false
+    }
+    fn channel(&self) -> &dyn Channel {
+        &*self.0
     }
     fn cancelling(&self) -> bool {
         false
@@ -79,7 +83,7 @@ async fn prepare(
 async fn outcome(settings: Settings, call: Arc<Call>, wasm: &[u8]) -> Outcome {
     let (runtime, prepared) = prepare(settings, call, wasm).await.unwrap();
     let id = AttemptId { branch: BranchId { node: NodeId(0), index: 0 }, number: 1 };
-    let observer: Arc<dyn Observer> = Arc::new(Deaf);
+    let observer: Arc<dyn Observer> = Arc::new(Deaf(Memory::shared(None)));
     runtime.attempt(&Arc::new(prepared), id, &[], &observer).await.0
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 const FLOORS: &[&[&str]] = &[
     &["digest", "id"],
     &["folder", "model"],
-    &["cache", "interface", "journal", "report", "schedule", "store"],
+    &["cache", "channel", "interface", "journal", "report", "schedule", "store"],
     &["manifest", "runtime"],
     &["executor"],
     &["run"],

@@ -36,6 +36,10 @@ const SOUND: &str = r#"
     for-each = "${inputs.words}"
     concurrency = 2
     on-failure = "cancel"
+    require = { at-least = 1 }
+    timeout = "1h"
+    rate-limit = "50/s"
+    breaker = { failures = 5, cooldown = "30s" }
     merge = "collect"
     max-branches = 10
     [outputs]
@@ -77,6 +81,12 @@ fn a_file_that_check_refuses_for_its_form_does_not_fit_the_schema() {
         ("executor = \"auto\"", "executor = \"magic\""),
         ("on-failure = \"cancel\"", "on-failure = \"stop\""),
         ("concurrency = 2", "concurrency = 0"),
+        ("{ at-least = 1 }", "{ at-least = 0 }"),
+        ("{ at-least = 1 }", "{ critical = [] }"),
+        ("{ at-least = 1 }", "\"most\""),
+        ("timeout = \"1h\"", "timeout = \"an hour\""),
+        ("50/s", "50 per second"),
+        ("failures = 5, ", ""),
         ("{ type = \"list<string>\", default", "{ tpye = \"list<string>\", default"),
         ("echo = \"echo.wasm\"", "echo = { file = \"echo.wasm\" }"),
         ("deterministic = true", "deterministic = \"yes\""),

@@ -1,10 +1,9 @@
 //! The scheduler core alone, on one thread: an attempt ends, its branch ends, the next is submitted.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use flowhost::id::NodeId;
-use flowhost::model::{Ending, OnFailure, Retry};
+use flowhost::model::{Ending, Retry};
 use flowhost::schedule::{Action, Input, NodePlan, Plan, Scheduler};
 
 use super::table::{Bound, Table};
@@ -18,12 +17,7 @@ const DECISIONS: u32 = 1_000_000;
 fn rate(branches: u32) -> f64 {
     let mut elapsed = Duration::ZERO;
     for _ in 0..DECISIONS / branches {
-        let node = NodePlan {
-            after: BTreeSet::new(),
-            concurrency: None,
-            on_failure: OnFailure::default(),
-            retry: vec![Retry::default()],
-        };
+        let node = NodePlan { retry: vec![Retry::default()], ..NodePlan::default() };
         let mut scheduler = Scheduler::new(Plan { nodes: vec![node] }, 1, 272);
         let (mut actions, mut ended) = (Vec::new(), 0);
         scheduler.handle(Input::Begin, Duration::ZERO, &mut actions);
@@ -40,6 +34,9 @@ fn rate(branches: u32) -> f64 {
                     Action::Open { .. }
                     | Action::Cancel { .. }
                     | Action::Retry { .. }
+                    | Action::Settled { .. }
+                    | Action::BreakerOpened { .. }
+                    | Action::BreakerClosed { .. }
                     | Action::EndedUnstarted { .. }
                     | Action::Closed { .. }
                     | Action::Over { .. } => {}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use flowhost::channel::{Channel, Memory};
 use flowhost::id::{AttemptId, BranchId, NodeId, RunId};
 use flowhost::model::{Call, Entry, Level, Limits, MIB, Outcome, Signature, Stream, Type, Value};
 use flowhost::runtime::{Observer, Prepared, Runtime, Source};
@@ -16,13 +17,16 @@ const LARGE: usize = 64 << 20;
 const ROUNDS: usize = 7;
 
 /// Hears nothing.
-struct Deaf;
+struct Deaf(Arc<dyn Channel>);
 
 impl Observer for Deaf {
     fn line(&self, _: AttemptId, _: Level, _: Stream, _: Arc<str>, _: bool) {}
     fn progress(&self, _: AttemptId, _: u64, _: Option<u64>, _: Option<Arc<str>>) {}
     fn wants_progress(&self) -> bool {
         false
+    }
+    fn channel(&self) -> &dyn Channel {
+        &*self.0
     }
     fn cancelling(&self) -> bool {
         false
@@ -63,7 +67,7 @@ impl Ready {
 
     fn call(&self, argument: &Value) -> (Value, Duration) {
         let id = AttemptId { branch: BranchId { node: NodeId(0), index: 0 }, number: 1 };
-        let observer: Arc<dyn Observer> = Arc::new(Deaf);
+        let observer: Arc<dyn Observer> = Arc::new(Deaf(Memory::shared(None)));
         let began = Instant::now();
         let attempt = self.runtime.attempt(&self.prepared, id, std::slice::from_ref(argument), &observer);
         let (outcome, _) = self.threads.block_on(attempt);

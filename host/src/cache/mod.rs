@@ -145,7 +145,8 @@ mod tests {
 
     fn entry(n: u64) -> Entry {
         let key = Key::of(&call(n), &[], "engine");
-        let usage = Usage { wall: Duration::from_millis(n), peak_memory: 1, fuel: Some(n) };
+        let usage =
+            Usage { wall: Duration::from_millis(n), peak_memory: 1, fuel: Some(n), ..Usage::default() };
         Entry::new(key, serde_json::json!({ "n": n }), usage, "in-process")
     }
 

@@ -101,6 +101,8 @@ enum CallError {
         "a deterministic call reaches no directories and no network: leave --read, --write, --net and --http out"
     )]
     Reaches,
+    #[error("`{path}` imports `{import}`, which no deterministic call may: leave --deterministic out")]
+    Nondeterministic { path: PathBuf, import: Arc<str> },
 }
 
 /// For a flag.
@@ -145,6 +147,9 @@ impl Call {
             interface.find(function).map_err(|source| CallError::Find { path: path.clone(), source })?;
         if let Some(unprovided) = interface.unprovided().into_iter().next() {
             return Err(CallError::Import { path, import: unprovided.name });
+        }
+        if let Some(import) = interface.nondeterministic().first().filter(|_| self.deterministic) {
+            return Err(CallError::Nondeterministic { path, import: Arc::clone(&import.name) });
         }
         let arguments = self.arguments(&found.entry, &found.signature)?;
         let name: Arc<str> = function.into();

@@ -60,18 +60,19 @@ fn function_text(name: &str, signature: &Signature) -> String {
     format!("{name}: func({}){result}", parameters.join(", "))
 }
 
-/// What stands for an import: that nothing provides it, or the grant without which it reaches
-/// nothing.
+/// What stands for an import: that nothing provides it, the grant without which it reaches nothing, or
+/// what it is for.
 fn import_note(interface: &Interface, name: &str) -> &'static str {
     if interface.unprovided().iter().any(|unprovided| &*unprovided.name == name) {
         return "not provided: no task can run";
     }
-    match imports::find(name).and_then(|provided| provided.needs) {
+    let Some(provided) = imports::find(name) else { return "" };
+    match provided.needs {
         Some("env") => "the environment, with an `env` grant",
         Some("net") => "the network by address, with a `net` grant",
         Some("http") => "requests over HTTP, with an `http` grant",
         Some(_) => "directories, with a `read` or `write` grant",
-        None => "",
+        None => provided.purpose.unwrap_or_default(),
     }
 }
 
@@ -134,6 +135,8 @@ fn as_json(digest: Digest, interface: &Interface) -> serde_json::Value {
             "name": import.name,
             "provided": !interface.unprovided().iter().any(|unprovided| unprovided.name == import.name),
             "grant": imports::find(&import.name).and_then(|provided| provided.needs),
+            "purpose": imports::find(&import.name).and_then(|provided| provided.purpose),
+            "deterministic": import.provided().is_none_or(|provided| provided.deterministic),
         })).collect::<Vec<_>>(),
     })
 }

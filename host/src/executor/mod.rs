@@ -3,6 +3,7 @@
 
 mod in_process;
 mod port;
+mod writes;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,7 +13,7 @@ pub use in_process::{InProcess, InProcessSettings};
 pub use port::{Port, Reports};
 
 use crate::id::AttemptId;
-use crate::model::{Attempt, Cause, Level, Outcome, Stream, Usage, Warning};
+use crate::model::{Attempt, Cause, ChannelWrite, Level, Outcome, Stream, Usage, Warning};
 
 /// A future in a box.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -91,6 +92,14 @@ pub enum Report {
         total: Option<u64>,
         /// What is being done.
         message: Option<Arc<str>>,
+    },
+    /// It changed the run's channel. In the order of the changes, before its end and before that of
+    /// every attempt that saw the change.
+    Channel {
+        /// Which.
+        id: AttemptId,
+        /// The change.
+        write: Box<ChannelWrite>,
     },
     /// It was cancelled before it began to execute.
     Returned {

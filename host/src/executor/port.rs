@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::Report;
+use super::writes::Writes;
+use crate::channel::{Channel, Sink};
 use crate::report::Interest;
 
 /// So many reports wake the dispatcher. On a machine whose cores the guests keep busy, a wake-up takes
@@ -18,27 +20,38 @@ const BATCH: usize = 64;
 /// worth a batch.
 const PAUSE: Duration = Duration::from_micros(200);
 
-/// The executor's end. Clones share one queue.
-#[derive(Clone, Debug)]
-pub struct Port(Arc<Shared>);
+/// The executor's end: where its reports go, and the run's channel, which its attempts reach. Clones
+/// share one queue.
+#[derive(Clone)]
+pub struct Port {
+    shared: Arc<Shared>,
+    channel: Arc<dyn Channel>,
+}
 
 /// The dispatcher's end.
 #[derive(Debug)]
 pub struct Reports(Arc<Shared>);
 
+/// What both ends share.
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     queue: Mutex<Queue>,
     wake: Notify,
     interest: Interest,
+    /// Reports were taken, or nobody takes any more.
+    pub(super) taken: Notify,
 }
 
 #[derive(Debug)]
 struct Queue {
     reports: Vec<Report>,
+    /// Bytes of changes of the channel among them.
+    changed: usize,
     /// Whether the dispatcher was woken and did not come yet.
     woken: bool,
     last_woken: Instant,
+    /// Nobody takes reports any more.
+    closed: bool,
 }
 
 impl Shared {
@@ -50,36 +63,78 @@ impl Shared {
 
 impl Port {
     /// Two ends of one queue. `interest` is what the dispatcher wants to be told besides how
-    /// attempts ended.
+    /// attempts ended. `channel` makes the run's channel, which tells its changes to the sink that it is
+    /// given, if any.
+    pub fn new<C>(interest: Interest, channel: C) -> (Self, Reports)
+    where
+        C: FnOnce(Option<Box<dyn Sink>>) -> Arc<dyn Channel>,
+    {
+        let queue = Queue {
+            reports: Vec::new(),
+            changed: 0,
+            woken: false,
+            last_woken: Instant::now(),
+            closed: false,
+        };
+        let (wake, taken) = (Notify::new(), Notify::new());
+        let shared = Arc::new(Shared { queue: Mutex::new(queue), wake, interest, taken });
+        let sink = interest.writes.then(|| -> Box<dyn Sink> { Box::new(Writes(Arc::clone(&shared))) });
+        (Self { shared: Arc::clone(&shared), channel: channel(sink) }, Reports(shared))
+    }
+
+    /// The run's channel. An executor asks it for its attempts: directly in this process, or when a
+    /// worker hands a question over.
     #[must_use]
-    pub fn new(interest: Interest) -> (Self, Reports) {
-        let queue = Queue { reports: Vec::new(), woken: false, last_woken: Instant::now() };
-        let shared = Arc::new(Shared { queue: Mutex::new(queue), wake: Notify::new(), interest });
-        (Self(Arc::clone(&shared)), Reports(shared))
+    pub fn channel(&self) -> &dyn Channel {
+        &*self.channel
     }
 
     /// What the dispatcher wants to be told. Executors need not make other reports of starts and
     /// progress, and of the lines of attempts that succeeded.
     #[must_use]
     pub fn interest(&self) -> Interest {
-        self.0.interest
+        self.shared.interest
     }
 
     /// Makes reports visible. Wakes the dispatcher when enough wait or enough time passed;
     /// [`Port::flush`] wakes it in any case.
     pub fn report(&self, reports: impl IntoIterator<Item = Report>) {
         let now = Instant::now();
-        let mut queue = self.0.queue();
+        let mut queue = self.shared.queue();
         queue.reports.extend(reports);
-        let due = queue.reports.len() >= BATCH || now.duration_since(queue.last_woken) >= PAUSE;
-        if due {
-            self.wake(queue, now);
-        }
+        self.shared.wake_if_due(queue, now);
     }
 
     /// Wakes the dispatcher if anything waits for it. An executor calls this before it rests.
     pub fn flush(&self) {
-        self.wake(self.0.queue(), Instant::now());
+        self.shared.flush();
+    }
+}
+
+impl Shared {
+    /// A change of the channel.
+    pub(super) fn change(&self, report: Report, size: usize) {
+        let now = Instant::now();
+        let mut queue = self.queue();
+        queue.changed = queue.changed.saturating_add(size);
+        queue.reports.push(report);
+        self.wake_if_due(queue, now);
+    }
+
+    /// Bytes of changes that wait; none where nobody waits for them.
+    pub(super) fn changed(&self) -> usize {
+        let queue = self.queue();
+        if queue.closed { 0 } else { queue.changed }
+    }
+
+    pub(super) fn flush(&self) {
+        self.wake(self.queue(), Instant::now());
+    }
+
+    fn wake_if_due(&self, queue: MutexGuard<'_, Queue>, now: Instant) {
+        if queue.reports.len() >= BATCH || now.duration_since(queue.last_woken) >= PAUSE {
+            self.wake(queue, now);
+        }
     }
 
     fn wake(&self, mut queue: MutexGuard<'_, Queue>, now: Instant) {
@@ -89,7 +144,7 @@ impl Port {
         queue.woken = true;
         queue.last_woken = now;
         drop(queue);
-        self.0.wake.notify_one();
+        self.wake.notify_one();
     }
 }
 
@@ -104,7 +159,18 @@ impl Reports {
         into.clear();
         let mut queue = self.0.queue();
         queue.woken = false;
+        queue.changed = 0;
         std::mem::swap(into, &mut queue.reports);
+        drop(queue);
+        self.0.taken.notify_waiters();
+    }
+}
+
+impl Drop for Reports {
+    fn drop(&mut self) {
+        // Who waits for room would wait for ever.
+        self.0.queue().closed = true;
+        self.0.taken.notify_waiters();
     }
 }
 
@@ -115,6 +181,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use super::*;
+    use crate::channel::Memory;
     use crate::id::{AttemptId, BranchId, NodeId};
 
     fn returned(index: u32) -> Report {
@@ -128,8 +195,8 @@ mod tests {
 
     /// A port whose pause begins anew.
     fn fresh() -> (Port, Reports) {
-        let (port, reports) = Port::new(Interest::default());
-        port.0.queue().last_woken = Instant::now() + Duration::from_secs(3600);
+        let (port, reports) = Port::new(Interest::default(), Memory::shared);
+        port.shared.queue().last_woken = Instant::now() + Duration::from_secs(3600);
         (port, reports)
     }
 
@@ -162,7 +229,7 @@ mod tests {
     #[test]
     fn a_report_after_a_pause_wakes_at_once() {
         let (port, reports) = fresh();
-        port.0.queue().last_woken = Instant::now().checked_sub(PAUSE).unwrap();
+        port.shared.queue().last_woken = Instant::now().checked_sub(PAUSE).unwrap();
         port.report([returned(0)]);
         assert!(is_woken(&reports));
     }

@@ -17,6 +17,7 @@ mod literal;
 mod network;
 mod outputs;
 mod paths;
+mod policies;
 mod raw;
 mod resolve;
 mod schema;
@@ -39,7 +40,7 @@ pub use diagnostics::{Diagnostic, Place, Problems};
 pub use schema::schema;
 pub use span::Span;
 pub use trust::{Allow, AllowError, Trust};
-pub use units::{UnitError, duration, size};
+pub use units::{UnitError, duration, rate, size};
 
 use crate::digest::Digest;
 use crate::interface::Interface;

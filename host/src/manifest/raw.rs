@@ -3,10 +3,11 @@
 
 use super::diagnostics::Findings;
 use super::fields::{Fields, Keys, string, table, wrong_kind};
+use super::policies::Policies;
 use super::settings::Settings;
 use super::span::{At, Span};
 use super::tree::{Data, Entry, Tree};
-use crate::model::{MAX_BRANCHES, OnFailure};
+use crate::model::{MAX_BRANCHES, Merge, OnFailure};
 
 /// A whole file.
 pub(super) struct File<'t> {
@@ -52,6 +53,9 @@ pub(super) struct Group<'t> {
     pub(super) settings: Settings<'t>,
     pub(super) concurrency: Option<u32>,
     pub(super) on_failure: OnFailure,
+    pub(super) policies: Policies<'t>,
+    /// None where a problem was reported.
+    pub(super) merge: Option<Merge>,
     pub(super) max_branches: u32,
     pub(super) after: Vec<At<&'t str>>,
     pub(super) when: Option<&'t Tree>,
@@ -104,6 +108,10 @@ pub(super) const GROUP: Keys = Keys {
         "executor",
         "concurrency",
         "on-failure",
+        "require",
+        "timeout",
+        "breaker",
+        "rate-limit",
         "merge",
         "max-branches",
         "retry",
@@ -114,7 +122,7 @@ pub(super) const GROUP: Keys = Keys {
         "after",
         "when",
     ],
-    later: &["split", "require", "timeout", "breaker", "rate-limit", "fallback"],
+    later: &["split", "fallback"],
 };
 pub(super) const OUTPUT: Keys = Keys { known: &["value", "file"], later: &[] };
 
@@ -261,17 +269,20 @@ fn group<'t>(entry: &'t Entry, findings: &'t Findings) -> Option<Group<'t>> {
     let what = format!("group `{}`", entry.key);
     let entries = table(&entry.value, &what, findings)?;
     let fields = Fields::new(entries, what, entry.span, &GROUP, findings);
-    let later = ["first-success", "concat", "results"];
-    if fields.tree("merge").is_some_and(|tree| matches!(tree.data, Data::Table(_))) {
+    let later = ["concat", "results"];
+    let merge = if fields.tree("merge").is_some_and(|tree| matches!(tree.data, Data::Table(_))) {
         let span = fields.tree("merge").map(|tree| tree.span).unwrap_or_default();
         findings.at_with_help(
             span,
             "`merge` with a table is not supported by this version of flowhost",
-            "this version has \"collect\"; a task that takes the group's list can do the rest",
+            "this version has \"collect\" and \"first-success\"; a task that takes the group's list can do the rest",
         );
+        None
+    } else if fields.tree("merge").is_some() {
+        fields.word("merge", &[("collect", Merge::Collect), ("first-success", Merge::FirstSuccess)], &later)
     } else {
-        fields.word("merge", &[("collect", ())], &later);
-    }
+        Some(Merge::default())
+    };
     let words = [("continue", OnFailure::Continue), ("cancel", OnFailure::Cancel)];
     Some(Group {
         name: name(entry),
@@ -279,6 +290,8 @@ fn group<'t>(entry: &'t Entry, findings: &'t Findings) -> Option<Group<'t>> {
         settings: Settings::read(&fields, findings),
         concurrency: fields.integer("concurrency", 1, MAX_BRANCHES),
         on_failure: fields.word("on-failure", &words, &[]).unwrap_or_default(),
+        policies: Policies::read(&fields, findings),
+        merge,
         max_branches: fields.integer("max-branches", 1, MAX_BRANCHES).unwrap_or(MAX_BRANCHES),
         after: fields.strings("after"),
         when: fields.tree("when"),

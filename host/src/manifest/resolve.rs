@@ -10,13 +10,14 @@ use super::calls::{self, Called};
 use super::components::Components;
 use super::grants::Protected;
 use super::graph;
+use super::policies;
 use super::raw::{self, Form};
 use super::scope::{Item, Names, Scope};
 use super::span::{At, Span};
 use super::suggest;
 use super::tree::Tree;
 use crate::id::NodeId;
-use crate::model::{self, Expr, Group, Kind, Member, Merge, Node, Output, Type};
+use crate::model::{self, Expr, Group, GroupPolicy, Kind, Member, Merge, Node, Output, Type};
 
 /// A lone task or a group, before it is read.
 #[derive(Clone, Copy)]
@@ -148,21 +149,36 @@ impl<'f, 't> Plan<'f, 't> {
     fn value(&self, node: Planned<'_, '_>) -> Option<Type> {
         match node {
             Planned::Task(task) => self.task_value(task.name.value),
-            Planned::Group(group) => match group.form.as_ref()? {
-                Form::ForEach { task, .. } => self.task_value(task.as_ref()?.value).map(Type::list),
-                Form::Tasks(members) => {
-                    let mut fields = Vec::with_capacity(members.len());
-                    for member in members {
-                        let value = self.task_value(member.value)?;
-                        let optional = self.tasks.get(member.value)?.when.is_some();
-                        fields.push((
-                            Arc::from(member.value),
-                            if optional { Type::option(value) } else { value },
-                        ));
+            Planned::Group(group) => {
+                let form = group.form.as_ref()?;
+                let require = group.policies.resolved(form, group.merge?)?.require;
+                match (form, group.merge?) {
+                    (Form::ForEach { task, .. }, Merge::Collect) => {
+                        self.task_value(task.as_ref()?.value).map(Type::list)
                     }
-                    Some(Type::record(fields))
+                    (Form::ForEach { task, .. }, Merge::FirstSuccess) => {
+                        self.task_value(task.as_ref()?.value)
+                    }
+                    (Form::Tasks(members), Merge::Collect) => {
+                        let mut fields = Vec::with_capacity(members.len());
+                        for (index, member) in (0..).zip(members) {
+                            let value = self.task_value(member.value)?;
+                            let left_out = self.tasks.get(member.value)?.when.is_some();
+                            let certain = !left_out && require.needs(index, members.len());
+                            let value = if certain { value } else { Type::option(value) };
+                            fields.push((Arc::from(member.value), value));
+                        }
+                        Some(Type::record(fields))
+                    }
+                    (Form::Tasks(members), Merge::FirstSuccess) => {
+                        let (first, rest) = members.split_first()?;
+                        let value = self.task_value(first.value)?;
+                        let alike =
+                            |member: &At<&str>| self.task_value(member.value).as_ref() == Some(&value);
+                        rest.iter().all(alike).then_some(value)
+                    }
                 }
-            },
+            }
         }
     }
 
@@ -232,12 +248,14 @@ impl<'t> Reader<'_, '_, 't> {
                 after(&group.after, &outside);
                 let when = self.when(group.when, &outside);
                 let form = self.form(group, &outside, needs);
-                let kind = form.map(|form| {
+                let policy = self.policy(group, form.as_ref(), &outside);
+                let kind = form.zip(policy).zip(group.merge).map(|((form, policy), merge)| {
                     Kind::Group(Group {
                         form,
                         concurrency: self.overrides.concurrency.or(group.concurrency),
                         on_failure: group.on_failure,
-                        merge: Merge::Collect,
+                        policy,
+                        merge,
                         max_branches: group.max_branches,
                     })
                 });
@@ -253,6 +271,30 @@ impl<'t> Reader<'_, '_, 't> {
             kind: kind?,
             value,
         })
+    }
+
+    /// What governs a group as a whole; none where there was a problem. `form` is what it runs, where
+    /// that is known.
+    fn policy(
+        &self,
+        group: &raw::Group<'t>,
+        form: Option<&model::Form>,
+        outside: &Scope<'_>,
+    ) -> Option<GroupPolicy> {
+        let items = form.and_then(|form| match form {
+            model::Form::ForEach { items, .. } => Some(items),
+            model::Form::Tasks(_) => None,
+        });
+        let sensible = group.policies.check(group, items, outside.findings);
+        let alike = match (group.form.as_ref()?, group.merge?) {
+            (Form::Tasks(members), Merge::FirstSuccess) => {
+                let value = |member: &At<&'t str>| Some((*member, self.plan.task_value(member.value)?));
+                let values: Vec<_> = members.iter().filter_map(value).collect();
+                policies::check_alike(&values, group.name.value, outside.findings)
+            }
+            (Form::Tasks(_) | Form::ForEach { .. }, Merge::Collect | Merge::FirstSuccess) => true,
+        };
+        if sensible && alike { group.policies.resolved(group.form.as_ref()?, group.merge?) } else { None }
     }
 
     /// The condition, if there is one; none where there was a problem.

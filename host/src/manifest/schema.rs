@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 const TITLE: &str = "flowhost workflow";
 const DURATION: &str = r"^[0-9]+(\.[0-9]+)? ?(ms|s|m|h)$";
 const SIZE: &str = r"^[0-9]+(\.[0-9]+)? ?(B|kB|KB|KiB|MB|MiB|GB|GiB)$";
+const RATE: &str = r"^0*[1-9][0-9]*/(s|m|h)$";
 const REFERENCE: &str = r"^\$\{.+\}$";
 const NAME: &str = "^[A-Za-z0-9_-]+$";
 
@@ -233,11 +234,47 @@ fn group() -> Vec<(&'static str, Value)> {
             "on-failure",
             word(&["continue", "cancel"], "What becomes of the others when a branch does not succeed."),
         ),
-        ("merge", word(&["collect"], "How the branches' values become the group's.")),
+        ("merge", word(&["collect", "first-success"], "How the branches' values become the group's.")),
         ("max-branches", integer(1, "More branches are refused.", 10_000_000)),
     ];
+    keys.extend(governing());
     keys.extend(ordering());
     keys
+}
+
+/// What governs a group as a whole.
+fn governing() -> [(&'static str, Value); 4] {
+    let count = || json!({ "type": "integer", "minimum": 1 });
+    let names = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 });
+    let least = object(&[("at-least", described(count(), "So many branches."))]);
+    let critical = object(&[("critical", described(names, "These members; only with `tasks`."))]);
+    let require = [
+        word(&["all", "any"], "Every branch, or one at least."),
+        required(least, &["at-least"]),
+        required(critical, &["critical"]),
+    ];
+    let cooldown =
+        json!({ "type": "string", "pattern": DURATION, "description": "The pause before one probes." });
+    let breaker = object(&[
+        ("failures", described(count(), "So many failures in a row open it.")),
+        ("cooldown", cooldown),
+    ]);
+    let timeout = [json!({ "type": "string", "pattern": DURATION }), json!({ "const": "none" })];
+    [
+        ("require", one_of(&require, "Which branches have to succeed.")),
+        ("timeout", one_of(&timeout, "For the whole group. None where it is left out.")),
+        (
+            "rate-limit",
+            json!({ "type": "string", "pattern": RATE, "description": "How many attempts are started." }),
+        ),
+        (
+            "breaker",
+            described(
+                required(breaker, &["failures", "cooldown"]),
+                "Holds attempts back while they fail one after the other.",
+            ),
+        ),
+    ]
 }
 
 fn items() -> Value {
@@ -264,7 +301,7 @@ mod tests {
 
     use super::*;
     use crate::manifest::fields::Keys;
-    use crate::manifest::{grants, raw, settings};
+    use crate::manifest::{grants, policies, raw, settings};
 
     fn keys<'a>(schema: &'a Value, path: &str) -> BTreeSet<&'a str> {
         let properties = schema.pointer(path).unwrap_or_else(|| panic!("nothing at {path}"));
@@ -276,7 +313,7 @@ mod tests {
         let schema = schema();
         let of =
             |table: &str, rest: &str| format!("/properties/{table}/additionalProperties{rest}/properties");
-        let tables: [(String, &Keys); 12] = [
+        let tables: [(String, &Keys); 13] = [
             ("/properties".to_owned(), &raw::FILE),
             (of("inputs", ""), &raw::INPUT),
             (of("components", "/anyOf/1"), &raw::COMPONENT),
@@ -292,6 +329,7 @@ mod tests {
                 &grants::DIRECTORY,
             ),
             (of("groups", "/properties/retry"), &settings::RETRY),
+            (of("groups", "/properties/breaker"), &policies::BREAKER),
         ];
         for (path, known) in tables {
             assert_eq!(keys(&schema, &path), known.known.iter().copied().collect(), "{path}");

@@ -266,7 +266,8 @@ fn unit<T>(result: Result<T, UnitError>, tree: &Tree, key: &str, findings: &Find
     }
 }
 
-fn duration(tree: &Tree, key: &str, findings: &Findings) -> Option<Duration> {
+/// Reads a duration that is the value of `key`.
+pub(super) fn duration(tree: &Tree, key: &str, findings: &Findings) -> Option<Duration> {
     match &tree.data {
         Data::String(text) => unit(units::duration(text), tree, key, findings),
         Data::Integer(number) => unit(Err(UnitError::Duration(number.to_string())), tree, key, findings),
@@ -274,7 +275,8 @@ fn duration(tree: &Tree, key: &str, findings: &Findings) -> Option<Duration> {
     }
 }
 
-fn timeout(tree: &Tree, findings: &Findings) -> Option<Option<Duration>> {
+/// Reads a timeout; the inner none is "none".
+pub(super) fn timeout(tree: &Tree, findings: &Findings) -> Option<Option<Duration>> {
     if tree.data == Data::String("none".to_owned()) {
         return Some(None);
     }

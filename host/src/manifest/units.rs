@@ -1,11 +1,14 @@
-//! Durations and sizes as people write them: `200ms`, `128MiB`. Knows nothing of where they stand.
+//! Durations, rates and sizes as people write them: `200ms`, `128MiB`. Knows nothing of where they stand.
 
 use std::time::Duration;
 
 /// The longest duration that a file may ask for: a year.
 pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-/// Why a text is no duration or size.
+/// The highest rate that a file may ask for, in each of its units.
+const MOST_PER_UNIT: u32 = 1_000_000;
+
+/// Why a text is no duration, rate or size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
     /// Not a number and a unit of time.
@@ -14,6 +17,9 @@ pub enum UnitError {
     /// Longer than a year.
     #[error("`{0}` is longer than a year")]
     TooLong(String),
+    /// Not a number and a unit of time to divide it by.
+    #[error("`{0}` is not a rate: one is a whole number from 1 to {MOST} and `/s`, `/m` or `/h`, such as `50/s`", MOST = MOST_PER_UNIT)]
+    Rate(String),
     /// Not a number and a unit of size.
     #[error(
         "`{0}` is not a size: one is a number and `B`, `kB`, `KiB`, `MB`, `MiB`, `GB` or `GiB`, such as `128MiB`"
@@ -55,6 +61,25 @@ pub fn duration(text: &str) -> Result<Duration, UnitError> {
     let too_long = || UnitError::TooLong(text.to_owned());
     let duration = Duration::try_from_secs_f64(number * seconds).map_err(|_| too_long())?;
     if duration > LONGEST { Err(too_long()) } else { Ok(duration) }
+}
+
+/// Reads `50/s`, `100/m`, `5000/h`: how many in how long a time, from 1 to 1,000,000.
+///
+/// # Errors
+/// Fails with what is wrong with the text.
+pub fn rate(text: &str) -> Result<(u32, Duration), UnitError> {
+    let invalid = || UnitError::Rate(text.to_owned());
+    let (number, unit) = text.split_once('/').ok_or_else(invalid)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(invalid()),
+    };
+    // `parse` alone would take a sign.
+    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let number = number.parse().ok().filter(|number| digits && (1..=MOST_PER_UNIT).contains(number));
+    Ok((number.ok_or_else(invalid)?, Duration::from_secs(seconds)))
 }
 
 /// Reads `65536B`, `1GB`, `128MiB`: bytes, at most 2^63-1.
@@ -105,6 +130,19 @@ mod tests {
             assert_eq!(duration(text), Err(UnitError::Duration(text.to_owned())), "{text}");
         }
         assert_eq!(duration("9999999999h"), Err(UnitError::TooLong("9999999999h".to_owned())));
+    }
+
+    #[test]
+    fn rates() {
+        for (text, attempts, seconds) in [("50/s", 50, 1), ("100/m", 100, 60), ("1000000/h", 1_000_000, 3600)]
+        {
+            assert_eq!(rate(text), Ok((attempts, Duration::from_secs(seconds))), "{text}");
+        }
+        for text in
+            ["", "/s", "50", "50/", "0/s", "1000001/s", "0.5/s", "+5/s", "-1/s", "50/ms", "50 / s", "1/s/s"]
+        {
+            assert_eq!(rate(text), Err(UnitError::Rate(text.to_owned())), "{text}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ending, Usage};
+use super::{ChannelWrite, Ending, Totals, Usage};
 use crate::digest::Digest;
 use crate::id::RunId;
 
@@ -90,8 +90,8 @@ pub enum Fact {
         counts: Counts,
         /// From its start.
         elapsed: Duration,
-        /// The sum over its attempts.
-        guest: Duration,
+        /// The sums over its attempts.
+        totals: Box<Totals>,
         /// Why it was skipped, or failed other than by a branch of its own.
         reason: Option<Arc<str>>,
     },
@@ -115,6 +115,16 @@ pub enum Fact {
         /// What is being done.
         message: Option<Arc<str>>,
     },
+    /// A figure of an attempt that succeeded. Told before the attempt's end, where successes are.
+    Metric {
+        /// The figure's name.
+        name: Arc<str>,
+        /// The attempt's sum.
+        amount: f64,
+    },
+    /// An attempt changed the run's channel. Nothing in it is redacted, since the channel is made anew
+    /// of it.
+    ChannelWrite(Box<ChannelWrite>),
     /// Something that people should know of and that stops nothing.
     Warning {
         /// What kind, for programs.
@@ -130,6 +140,8 @@ pub enum Fact {
         counts: Counts,
         /// From its start.
         elapsed: Duration,
+        /// The sums over all attempts.
+        totals: Box<Totals>,
     },
 }
 
@@ -208,6 +220,12 @@ impl Counts {
         }
     }
 
+    /// The share of what ended that succeeded, from 0 to 1; none where nothing ended.
+    #[must_use]
+    pub fn success_rate(&self) -> Option<f64> {
+        (self.ended() > 0).then(|| self.succeeded as f64 / self.ended() as f64)
+    }
+
     /// All that ended.
     #[must_use]
     pub fn ended(&self) -> u64 {
@@ -283,6 +301,12 @@ pub enum Warning {
     Interrupted,
     /// What is recorded of a run counts no longer.
     RunsAgain,
+    /// A group's attempts failed one after the other and are held back.
+    BreakerOpened,
+    /// A probe succeeded, and a group's attempts go on.
+    BreakerClosed,
+    /// Figures of so many names were reported that some are missing in the totals.
+    MetricsDropped,
 }
 
 impl Warning {
@@ -295,6 +319,9 @@ impl Warning {
             Self::ReporterFailed => "reporter-failed",
             Self::Interrupted => "interrupted",
             Self::RunsAgain => "runs-again",
+            Self::BreakerOpened => "breaker-opened",
+            Self::BreakerClosed => "breaker-closed",
+            Self::MetricsDropped => "metrics-dropped",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Expr, Items, Task};
+use super::{Expr, GroupPolicy, Items, Task};
 
 /// One task over many items, or several tasks side by side.
 #[derive(Clone, PartialEq, Debug)]
@@ -13,6 +13,8 @@ pub struct Group {
     pub concurrency: Option<u32>,
     /// What becomes of the others when a branch does not succeed.
     pub on_failure: OnFailure,
+    /// What has to succeed, and how long and how fast.
+    pub policy: GroupPolicy,
     /// How the branches' values become the group's.
     pub merge: Merge,
     /// More branches than this are refused.
@@ -45,13 +47,13 @@ pub struct Member {
     pub when: Option<Expr>,
 }
 
-/// What becomes of the other branches when one does not succeed. The group fails either way.
+/// What becomes of the other branches when one does not succeed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OnFailure {
     /// They finish.
     #[default]
     Continue,
-    /// They are cancelled at once.
+    /// They are cancelled at once when the group can no longer have what it requires.
     Cancel,
 }
 
@@ -61,6 +63,19 @@ pub enum Merge {
     /// A list in input order; for different tasks a record by name.
     #[default]
     Collect,
+    /// The value of the first branch to succeed; the rest are cancelled.
+    FirstSuccess,
+}
+
+impl Merge {
+    /// Whether the first success decides, so that one is enough and the other branches are cancelled.
+    #[must_use]
+    pub fn takes_first(self) -> bool {
+        match self {
+            Self::FirstSuccess => true,
+            Self::Collect => false,
+        }
+    }
 }
 
 /// The type of an item of [`Items::Files`].

@@ -11,22 +11,36 @@ pub struct Provided {
     pub needs: Option<&'static str>,
     /// Whether a deterministic task may import it.
     pub deterministic: bool,
+    /// What it is for, where no grant says so.
+    pub purpose: Option<&'static str>,
 }
 
 const fn provided(name: &'static str, version: &'static str) -> Provided {
-    Provided { name, version, needs: None, deterministic: true }
+    Provided { name, version, needs: None, deterministic: true, purpose: None }
 }
 
 impl Provided {
     const fn needs(self, grant: &'static str) -> Self {
         Self { needs: Some(grant), ..self }
     }
+
+    const fn purpose(self, purpose: &'static str) -> Self {
+        Self { purpose: Some(purpose), ..self }
+    }
+
+    const fn nondeterministic(self) -> Self {
+        Self { deterministic: false, ..self }
+    }
 }
 
 /// Every interface with functions that the host provides.
 pub const PROVIDED: &[Provided] = &[
+    provided("flowhost:task/channel", "0.1.0")
+        .purpose("the run's shared store, which every task of the run can read and change; not for deterministic tasks")
+        .nondeterministic(),
     provided("flowhost:task/context", "0.1.0"),
     provided("flowhost:task/log", "0.1.0"),
+    provided("flowhost:task/metrics", "0.1.0").purpose("figures for the run's totals"),
     provided("flowhost:task/progress", "0.1.0"),
     provided("wasi:logging/logging", "0.1.0-draft"),
     provided("wasi:cli/environment", "0.2.12").needs("env"),

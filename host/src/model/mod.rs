@@ -2,11 +2,14 @@
 
 mod address_range;
 mod attempt;
+mod channel;
 mod event;
 mod grants;
 mod group;
+mod group_policy;
 pub mod imports;
 mod limits;
+mod metrics;
 mod origin;
 mod outcome;
 mod policy;
@@ -17,10 +20,16 @@ mod workflow;
 
 pub use address_range::{AddressError, AddressRange};
 pub use attempt::{Attempt, Call};
+pub use channel::{
+    CHANNEL_BYTES, CHANNEL_KEY, CHANNEL_KEYS, CHANNEL_PAGE, CHANNEL_TIME_TO_LIVE, CHANNEL_VALUE,
+    ChannelAnswer, ChannelAsk, ChannelChange, ChannelError, ChannelWrite,
+};
 pub use event::{Counts, Event, Fact, Level, Place, RunStarted, Status, Stream, Warning};
 pub use grants::{Directory, EnvironmentValue, Grants};
 pub use group::{Form, Group, MAX_BRANCHES, Member, Merge, OnFailure, file_item_type};
+pub use group_policy::{Breaker, GroupPolicy, MOST_PROBES, RateLimit, Require};
 pub use limits::{Limits, MIB};
+pub use metrics::{MetricError, Metrics, Totals};
 pub use origin::{Host, Origin, OriginError, Scheme};
 pub use outcome::{Cause, Ending, Outcome, Usage};
 pub use policy::{Executor, LOST_BUDGET, Policy, Retry, RetryOn};

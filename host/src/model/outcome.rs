@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Value;
+use super::{Metrics, Value};
 
 /// How an attempt ended. Messages are for people and may hold anything that a guest wrote.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -53,6 +53,12 @@ pub enum Cause {
     Interrupted,
     /// Another branch of a group with `on-failure = "cancel"` did not succeed.
     Sibling,
+    /// Another branch of a group with `merge = "first-success"` succeeded.
+    Winner,
+    /// The group's timeout passed.
+    GroupTimeout,
+    /// The group's breaker stayed open.
+    Breaker,
 }
 
 impl Cause {
@@ -62,6 +68,9 @@ impl Cause {
         match self {
             Self::Interrupted => "the run was interrupted",
             Self::Sibling => "another branch of its group did not succeed",
+            Self::Winner => "another branch of its group succeeded first",
+            Self::GroupTimeout => "the timeout of its group passed",
+            Self::Breaker => "breaker open",
         }
     }
 }
@@ -130,8 +139,8 @@ impl Outcome {
     }
 }
 
-/// What an attempt used.
-#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+/// What an attempt used and reported beside its result.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// From the moment the guest started to its end.
     pub wall: Duration,
@@ -139,4 +148,6 @@ pub struct Usage {
     pub peak_memory: u64,
     /// Units of fuel, where they were counted.
     pub fuel: Option<u64>,
+    /// What the guest reported; none unless the attempt succeeded.
+    pub metrics: Metrics,
 }

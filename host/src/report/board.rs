@@ -116,6 +116,8 @@ impl Board {
             | Fact::GroupStarted { .. }
             | Fact::Log { .. }
             | Fact::Progress { .. }
+            | Fact::Metric { .. }
+            | Fact::ChannelWrite(_)
             | Fact::Warning { .. }
             | Fact::RunEnded { .. } => {}
         }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::model::Counts;
+use super::text;
+use crate::model::{Counts, Metrics};
 
 /// `1,234,567`
 pub(super) fn count(number: u64) -> String {
@@ -66,6 +67,39 @@ pub(super) fn endings(counts: &Counts) -> String {
     if counts.cached == 0 { parts } else { format!("{parts} ({} from the cache)", count(counts.cached)) }
 }
 
+/// `1,234`, `0.0425`, `1.5e20`: whole numbers in full, others with about six figures
+pub(super) fn amount(number: f64) -> String {
+    let size = number.abs();
+    if number == 0.0 {
+        return "0".to_owned();
+    }
+    if !(1e-4..1e15).contains(&size) {
+        return format!("{number:e}");
+    }
+    // The logarithm is between -4 and 15.
+    let decimals = (5.0 - size.log10().floor()).clamp(0.0, 9.0) as usize;
+    let digits = format!("{size:.decimals$}");
+    let (whole, fraction) = digits.split_once('.').unwrap_or((&digits, ""));
+    let sign = if number < 0.0 { "-" } else { "" };
+    let whole = count(whole.parse().unwrap_or_default());
+    match fraction.trim_end_matches('0') {
+        "" => format!("{sign}{whole}"),
+        fraction => format!("{sign}{whole}.{fraction}"),
+    }
+}
+
+/// `price-usd 0.42, tokens 1,234`, and of more than `most` how many are left; none where there are none
+pub(super) fn metrics(metrics: &Metrics, most: usize) -> Option<String> {
+    let all = metrics.iter().count();
+    let shown = metrics.iter().take(most);
+    let mut parts: Vec<_> =
+        shown.map(|(name, number)| format!("{} {}", text::line(name), amount(number))).collect();
+    if all > most {
+        parts.push(format!("{} more", count((all - most) as u64)));
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +134,27 @@ mod tests {
     fn rates_choose_their_unit() {
         let shown = [1_234.4, 9.96, 3.24, 0.05, f64::INFINITY].map(rate);
         assert_eq!(shown, ["1,234/s", "10/s", "3.2/s", "3.0/min", "18,446,744,073,709,551,615/s"]);
+    }
+
+    #[test]
+    fn amounts_keep_six_figures() {
+        let shown =
+            [0.0, -0.0, 1.0, 1_234_567.0, 0.042_5, 0.999_999_9, -12.345_678, 1.5e20, 1e-7, 3.0e14, f64::MAX]
+                .map(amount);
+        let expected = [
+            "0",
+            "0",
+            "1",
+            "1,234,567",
+            "0.0425",
+            "1",
+            "-12.3457",
+            "1.5e20",
+            "1e-7",
+            "300,000,000,000,000",
+            "1.7976931348623157e308",
+        ];
+        assert_eq!(shown, expected);
     }
 
     #[test]

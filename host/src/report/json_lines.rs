@@ -13,7 +13,7 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 use super::text::is_harmless;
 use super::{Interest, Reporter};
 use crate::id::RunId;
-use crate::model::{Counts, Event, Fact, RunStarted};
+use crate::model::{ChannelChange, Counts, Event, Fact, Metrics, RunStarted, Totals};
 
 /// Of the lines' form. It changes when a field changes its meaning or goes away.
 const VERSION: u32 = 1;
@@ -39,7 +39,7 @@ impl JsonLines {
 
 impl Reporter for JsonLines {
     fn interest(&self) -> Interest {
-        Interest { starts: true, successes: true, logs: true, progress: true }
+        Interest { starts: true, successes: true, logs: true, progress: true, writes: false }
     }
 
     fn report(&mut self, events: &[Event]) -> io::Result<()> {
@@ -129,8 +129,11 @@ enum Further<'a> {
         status: &'static str,
         #[serde(flatten)]
         counts: Counts,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        success_rate: Option<f64>,
         seconds: f64,
-        guest_seconds: f64,
+        #[serde(flatten)]
+        totals: Sums<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'a str>,
     },
@@ -147,6 +150,17 @@ enum Further<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         message: Option<&'a str>,
     },
+    Metric {
+        name: &'a str,
+        value: f64,
+    },
+    ChannelWrite {
+        write: u64,
+        operation: &'static str,
+        bytes: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires: Option<u64>,
+    },
     Warning {
         kind: &'static str,
         message: &'a str,
@@ -155,8 +169,30 @@ enum Further<'a> {
         status: &'static str,
         #[serde(flatten)]
         counts: Counts,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        success_rate: Option<f64>,
         seconds: f64,
+        #[serde(flatten)]
+        totals: Sums<'a>,
     },
+}
+
+/// Sums over attempts.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Sums<'a> {
+    guest_seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fuel: Option<u64>,
+    #[serde(skip_serializing_if = "Metrics::is_empty", serialize_with = "write_metrics")]
+    metrics: &'a Metrics,
+}
+
+impl<'a> From<&'a Totals> for Sums<'a> {
+    fn from(totals: &'a Totals) -> Self {
+        let Totals { guest, fuel, metrics } = totals;
+        Self { guest_seconds: guest.as_secs_f64(), fuel: *fuel, metrics }
+    }
 }
 
 impl<'a> Line<'a> {
@@ -206,11 +242,12 @@ impl<'a> Further<'a> {
             Fact::TaskEnded { ending, attempts, error } => {
                 Self::TaskEnded { outcome: ending.name(), attempts: *attempts, error: error.as_deref() }
             }
-            Fact::GroupEnded { status, counts, elapsed, guest, reason } => Self::GroupEnded {
+            Fact::GroupEnded { status, counts, elapsed, totals, reason } => Self::GroupEnded {
                 status: status.name(),
                 counts: *counts,
+                success_rate: counts.success_rate(),
                 seconds: elapsed.as_secs_f64(),
-                guest_seconds: guest.as_secs_f64(),
+                totals: Sums::from(&**totals),
                 reason: reason.as_deref(),
             },
             Fact::Log { level, stream, message, cut } => {
@@ -219,10 +256,25 @@ impl<'a> Further<'a> {
             Fact::Progress { done, total, message } => {
                 Self::Progress { done: *done, total: *total, message: message.as_deref() }
             }
+            Fact::Metric { name, amount } => Self::Metric { name, value: *amount },
+            // Without key and value: the channel may hold secrets, and they are not redacted here.
+            Fact::ChannelWrite(write) => Self::ChannelWrite {
+                write: write.sequence,
+                operation: write.change.name(),
+                bytes: write.change.size(),
+                expires: match &write.change {
+                    ChannelChange::Set { expires, .. } => *expires,
+                    ChannelChange::Append { .. } | ChannelChange::Delete => None,
+                },
+            },
             Fact::Warning { kind, message } => Self::Warning { kind: kind.name(), message },
-            Fact::RunEnded { status, counts, elapsed } => {
-                Self::RunEnded { status: status.name(), counts: *counts, seconds: elapsed.as_secs_f64() }
-            }
+            Fact::RunEnded { status, counts, elapsed, totals } => Self::RunEnded {
+                status: status.name(),
+                counts: *counts,
+                success_rate: counts.success_rate(),
+                seconds: elapsed.as_secs_f64(),
+                totals: Sums::from(&**totals),
+            },
         }
     }
 }
@@ -240,6 +292,10 @@ fn write_components<S: Serializer>(run: &&RunStarted, to: S) -> Result<S::Ok, S:
         map.serialize_entry(&**alias, &digest.to_string())?;
     }
     map.end()
+}
+
+fn write_metrics<S: Serializer>(metrics: &&Metrics, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(metrics.iter().map(|(name, amount)| (&**name, amount)))
 }
 
 fn write_inputs<S: Serializer>(run: &&RunStarted, to: S) -> Result<S::Ok, S::Error> {

@@ -58,10 +58,12 @@ pub trait Reporter: Send {
 pub struct Interest {
     /// `attempt-started`.
     pub starts: bool,
-    /// `attempt-ended` and `task-ended` of what succeeded at once. Every other ending is always told.
+    /// `metric`, `attempt-ended` and `task-ended` of what succeeded at once. Every other ending is always told.
     pub successes: bool,
     /// `log`.
     pub logs: bool,
     /// `progress`.
     pub progress: bool,
+    /// Changes of the run's channel.
+    pub writes: bool,
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::board::{Board, Row};
-use super::figures::{count, counted, duration, endings};
+use super::figures::{count, counted, duration, endings, metrics};
 use super::paint::{Paint, Tone};
 use super::text;
 use crate::model::{Ending, Event, Fact, Level, Place, Status, Stream};
@@ -13,6 +13,9 @@ use crate::model::{Ending, Event, Fact, Level, Place, Status, Stream};
 /// The branches of a group of at most so many are told one by one, those of a larger group by the
 /// tenth.
 const LISTED: u64 = 100;
+
+/// So many of a group's figures are told.
+const FIGURES: usize = 4;
 
 /// Tells events as lines.
 #[derive(Debug)]
@@ -48,7 +51,11 @@ impl Narrator {
                 let name = text::line(&run.name);
                 self.say(out, &name, Tone::Faint, &format!("run {} started", text::line(&run.run.0)));
             }
-            Fact::RunStarted(_) | Fact::RunEnded { .. } | Fact::Progress { .. } => {}
+            Fact::RunStarted(_)
+            | Fact::RunEnded { .. }
+            | Fact::Progress { .. }
+            | Fact::Metric { .. }
+            | Fact::ChannelWrite(_) => {}
             Fact::Warning { message, .. } => {
                 let subject =
                     place.map_or_else(|| "warning".to_owned(), |at| format!("{}: warning", label(at)));
@@ -122,12 +129,15 @@ impl Narrator {
             Fact::TaskEnded { ending, attempts, error } => {
                 self.tell_end(place, *ending, *attempts, error.as_ref(), row, out);
             }
-            Fact::GroupEnded { status, counts, elapsed, reason, .. } => {
+            Fact::GroupEnded { status, counts, elapsed, totals, reason } => {
                 let mut said = status.name().to_owned();
                 if *status != Status::Skipped {
                     let _infallible = write!(said, " in {}", duration(*elapsed));
                     if place.group.is_some() {
                         let _infallible = write!(said, ": {}", endings(counts));
+                    }
+                    if let Some(figures) = metrics(&totals.metrics, FIGURES) {
+                        let _infallible = write!(said, "; {figures}");
                     }
                 }
                 if let Some(reason) = reason {
@@ -149,7 +159,12 @@ impl Narrator {
                 };
                 self.say_lines(out, &subject, tone, message);
             }
-            Fact::RunStarted(_) | Fact::Progress { .. } | Fact::Warning { .. } | Fact::RunEnded { .. } => {}
+            Fact::RunStarted(_)
+            | Fact::Progress { .. }
+            | Fact::Metric { .. }
+            | Fact::ChannelWrite(_)
+            | Fact::Warning { .. }
+            | Fact::RunEnded { .. } => {}
         }
     }
 

@@ -27,7 +27,7 @@ impl Plain {
 
 impl Reporter for Plain {
     fn interest(&self) -> Interest {
-        Interest { starts: true, successes: true, logs: true, progress: false }
+        Interest { starts: true, successes: true, logs: true, progress: false, writes: false }
     }
 
     fn report(&mut self, events: &[Event]) -> io::Result<()> {

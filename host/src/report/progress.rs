@@ -108,7 +108,7 @@ impl Progress {
 
 impl Reporter for Progress {
     fn interest(&self) -> Interest {
-        Interest { starts: true, successes: true, logs: true, progress: true }
+        Interest { starts: true, successes: true, logs: true, progress: true, writes: false }
     }
 
     fn report(&mut self, events: &[Event]) -> io::Result<()> {

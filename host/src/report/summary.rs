@@ -7,11 +7,11 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::figures::{count, counted, duration, endings};
+use super::figures::{count, counted, duration, endings, metrics};
 use super::narrator::{label, tone_of};
 use super::paint::{Paint, Tone};
 use super::{Interest, Reporter, text};
-use crate::model::{Counts, Ending, Event, Fact, Place, Status};
+use crate::model::{Counts, Ending, Event, Fact, Place, Status, Totals};
 
 /// So many failures are told in full.
 const IN_FULL: usize = 10;
@@ -34,6 +34,13 @@ const LINE: usize = 4_096;
 /// So many skipped tasks and groups are named.
 const SKIPPED: usize = 10;
 
+/// So many figures of a group are shown, and of so many groups and lone tasks.
+const FIGURES: usize = 6;
+const NODES: usize = 10;
+
+/// So many figures of the run are shown.
+const FIGURES_OF_RUN: usize = 20;
+
 /// Prints, when the run has ended, what failed and how it went.
 pub struct Summary {
     out: Box<dyn Write + Send>,
@@ -45,7 +52,10 @@ pub struct Summary {
     causes: BTreeMap<(Ending, String), u64>,
     skipped: Vec<Arc<str>>,
     skipped_more: u64,
-    ended: Option<(Status, Counts, Duration)>,
+    ended: Option<(Status, Counts, Duration, Totals)>,
+    /// Figures of groups and lone tasks.
+    figures: Vec<String>,
+    figures_more: u64,
     quiet: bool,
 }
 
@@ -64,11 +74,13 @@ impl Summary {
             skipped: Vec::new(),
             skipped_more: 0,
             ended: None,
+            figures: Vec::new(),
+            figures_more: 0,
             quiet: false,
         }
     }
 
-    /// Says nothing of a run that succeeded.
+    /// Says nothing of a run in which all went well: one that succeeded without a failure.
     #[must_use]
     pub fn quiet(self) -> Self {
         Self { quiet: true, ..self }
@@ -84,16 +96,17 @@ impl Summary {
         let place = event.place.as_ref();
         match (&event.fact, place) {
             (Fact::RunStarted(run), _) => self.name = Arc::clone(&run.name),
-            (Fact::RunEnded { status, counts, elapsed }, _) => {
-                self.ended = Some((*status, *counts, *elapsed));
+            (Fact::RunEnded { status, counts, elapsed, totals }, _) => {
+                self.ended = Some((*status, *counts, *elapsed, (**totals).clone()));
             }
             (Fact::Log { message, .. }, Some(place)) => self.tails.push(place, message),
             (Fact::TaskEnded { ending, attempts, error }, Some(place)) => {
                 let tail = self.tails.take(place);
                 self.task_ended(place, *ending, *attempts, error.as_deref(), tail);
             }
-            (Fact::GroupEnded { status, reason, .. }, Some(place)) => {
+            (Fact::GroupEnded { status, reason, totals, .. }, Some(place)) => {
                 self.group_ended(place, *status, reason.as_deref());
+                self.take_figures(place, totals);
             }
             (
                 Fact::GroupStarted { .. }
@@ -104,6 +117,8 @@ impl Summary {
                 | Fact::GroupEnded { .. }
                 | Fact::Log { .. }
                 | Fact::Progress { .. }
+                | Fact::Metric { .. }
+                | Fact::ChannelWrite(_)
                 | Fact::Warning { .. },
                 _,
             ) => {}
@@ -152,6 +167,42 @@ impl Summary {
                 Some(_) | None => self.skipped_more += 1,
             },
             Status::Pending | Status::Running | Status::Succeeded | Status::Failed | Status::Cancelled => {}
+        }
+    }
+
+    fn take_figures(&mut self, place: &Place, totals: &Totals) {
+        match metrics(&totals.metrics, FIGURES) {
+            None => {}
+            Some(_) if self.figures.len() >= NODES => self.figures_more += 1,
+            Some(figures) => self.figures.push(format!("{}: {figures}", label(place))),
+        }
+    }
+
+    /// What the run used, behind how it ended, and a line for each figure's owner.
+    fn tell_totals(&self, counts: &Counts, totals: &Totals, out: &mut String) {
+        if let Some(rate) = counts.success_rate().filter(|rate| *rate < 1.0) {
+            // Never 100 where something is missing.
+            let _infallible = write!(out, " ({}%)", (rate * 1_000.0).floor() / 10.0);
+        }
+        if counts.ended() > 1 {
+            let _infallible = write!(out, "; {} in guests", duration(totals.guest));
+        }
+        if let Some(fuel) = totals.fuel {
+            let _infallible = write!(out, "; {} fuel", count(fuel));
+        }
+        out.push('\n');
+        // One group's figures are the run's.
+        if self.figures.len() > 1 {
+            for figures in &self.figures {
+                let _infallible = writeln!(out, "    {figures}");
+            }
+        }
+        if self.figures_more > 0 {
+            let more = counted(self.figures_more, "more task or group has", "more tasks and groups have");
+            let _infallible = writeln!(out, "    {more} figures");
+        }
+        if let Some(figures) = metrics(&totals.metrics, FIGURES_OF_RUN) {
+            let _infallible = writeln!(out, "    total: {figures}");
         }
     }
 
@@ -216,10 +267,11 @@ impl Summary {
             }
             let _infallible = writeln!(out, "skipped: {names}");
         }
-        if let Some((status, counts, elapsed)) = self.ended {
+        if let Some((status, counts, elapsed, totals)) = &self.ended {
             let _infallible = write!(out, "{}: ", text::line(&self.name));
-            self.paint.push(&mut out, tone_of(status), status.name());
-            let _infallible = writeln!(out, " in {}: {}", duration(elapsed), endings(&counts));
+            self.paint.push(&mut out, tone_of(*status), status.name());
+            let _infallible = write!(out, " in {}: {}", duration(*elapsed), endings(counts));
+            self.tell_totals(counts, totals, &mut out);
         }
         out
     }
@@ -238,7 +290,7 @@ impl Reporter for Summary {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        if self.quiet && matches!(self.ended, Some((Status::Succeeded, ..))) {
+        if self.quiet && matches!(self.ended, Some((Status::Succeeded, Counts { failed: 0, .. }, ..))) {
             return Ok(());
         }
         let told = self.tell();

@@ -27,6 +27,7 @@ impl Announcer {
                 successes: all.successes || one.successes,
                 logs: all.logs || one.logs,
                 progress: all.progress || one.progress,
+                writes: all.writes || one.writes,
             }
         });
         Self { reporters, interest, waiting: Vec::new(), held: VecDeque::new(), sequence: 0, secrets }
@@ -111,8 +112,8 @@ impl Announcer {
             Fact::TaskEnded { ending, attempts, error } => {
                 Fact::TaskEnded { ending, attempts, error: maybe(error) }
             }
-            Fact::GroupEnded { status, counts, elapsed, guest, reason } => {
-                Fact::GroupEnded { status, counts, elapsed, guest, reason: maybe(reason) }
+            Fact::GroupEnded { status, counts, elapsed, totals, reason } => {
+                Fact::GroupEnded { status, counts, elapsed, totals, reason: maybe(reason) }
             }
             Fact::Log { level, stream, message, cut } => {
                 Fact::Log { level, stream, message: text(message), cut }
@@ -125,6 +126,8 @@ impl Announcer {
             | Fact::GroupStarted { .. }
             | Fact::Recorded { .. }
             | Fact::AttemptStarted
+            | Fact::Metric { .. }
+            | Fact::ChannelWrite(_)
             | Fact::RunEnded { .. } => fact,
         }
     }

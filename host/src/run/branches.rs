@@ -1,12 +1,15 @@
 //! The branches of one node while it runs: their calls, items and results.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::items::OpenItems;
 use super::secrets::Secrets;
 use crate::id::RunId;
-use crate::model::{Call, Component, EnvironmentValue, Expr, Form, Group, Kind, Merge, Node, Task, Value};
+use crate::model::{
+    Call, Cause, Component, EnvironmentValue, Expr, Form, Group, Kind, Merge, Node, Require, Task, Totals,
+    Value,
+};
 
 /// One node while it runs.
 #[derive(Debug, Default)]
@@ -17,12 +20,16 @@ pub(crate) struct Branches {
     pub(crate) items: Option<OpenItems>,
     /// Values by branch, where anything refers to them.
     results: Vec<Option<Value>>,
+    /// Whether only the first value counts, whichever branch it is from. It has the only place.
+    first_only: bool,
+    /// Why the node was decided before all its branches had ended, if it was.
+    pub(crate) settled: Option<Cause>,
     /// When it opened.
     pub(crate) opened: Option<Instant>,
-    /// The sum over its attempts.
-    pub(crate) guest: Duration,
     /// Branches that the cache answered.
     pub(crate) cached: u64,
+    /// The sums over its attempts.
+    pub(crate) totals: Totals,
     /// Why it was refused or skipped.
     pub(crate) reason: Option<Arc<str>>,
     /// Whether the node has ended, and all of it was let go.
@@ -49,7 +56,12 @@ impl Branches {
             Some((call, task.arguments.iter().any(Expr::reads_files)))
         };
         self.calls = node.tasks().filter_map(prepared).collect();
-        self.results = if keep { vec![None; count as usize] } else { Vec::new() };
+        self.first_only = match &node.kind {
+            Kind::Task(_) => false,
+            Kind::Group(group) => group.merge.takes_first(),
+        };
+        let places = if self.first_only { 1 } else { count as usize };
+        self.results = if keep { vec![None; places] } else { Vec::new() };
         self.opened = Some(Instant::now());
     }
 
@@ -60,8 +72,9 @@ impl Branches {
 
     /// Keeps a branch's value, where values are kept.
     pub(crate) fn keep(&mut self, index: u32, value: Value) {
-        if let Some(slot) = self.results.get_mut(index as usize) {
-            *slot = Some(value);
+        let place = if self.first_only { 0 } else { index as usize };
+        if let Some(slot) = self.results.get_mut(place) {
+            slot.get_or_insert(value);
         }
     }
 
@@ -70,28 +83,45 @@ impl Branches {
         std::mem::replace(self, Self { closed: true, ..Self::default() })
     }
 
-    /// The node's value, once all its branches succeeded. None where values are not kept.
+    /// The node's value, once it succeeded. None where values are not kept.
     pub(crate) fn join(&mut self, node: &Node) -> Option<Value> {
         let results = std::mem::take(&mut self.results);
         self.items = None;
         match &node.kind {
             Kind::Task(_) => results.into_iter().next().flatten(),
-            Kind::Group(Group { form, merge: Merge::Collect, .. }) => match form {
-                Form::ForEach { .. } if node.value.is_bytes() => {
-                    let byte = |value| if let Some(Value::U8(byte)) = value { Some(byte) } else { None };
-                    Some(Value::Bytes(results.into_iter().map(byte).collect::<Option<Vec<u8>>>()?.into()))
+            Kind::Group(Group { merge: Merge::FirstSuccess, .. }) => results.into_iter().next().flatten(),
+            Kind::Group(Group { form, merge: Merge::Collect, policy, .. }) => match form {
+                Form::ForEach { .. } => {
+                    let values = match policy.require {
+                        Require::All => results.into_iter().collect::<Option<Vec<_>>>()?,
+                        Require::Any | Require::AtLeast(_) | Require::Critical(_) => {
+                            results.into_iter().flatten().collect()
+                        }
+                    };
+                    list(values, node.value.is_bytes())
                 }
-                Form::ForEach { .. } => Some(Value::List(results.into_iter().collect::<Option<_>>()?)),
                 Form::Tasks(members) => {
-                    let fields = results.into_iter().zip(members).map(|(value, member)| match member.when {
-                        Some(_) => Some(Value::Option(value.map(Arc::new))),
-                        None => value,
+                    let fields = (0..).zip(results).zip(members).map(|((index, value), member)| {
+                        if member.when.is_none() && policy.require.needs(index, members.len()) {
+                            value
+                        } else {
+                            Some(Value::Option(value.map(Arc::new)))
+                        }
                     });
                     Some(Value::Record(fields.collect::<Option<_>>()?))
                 }
             },
         }
     }
+}
+
+/// A list of values, which is bytes where they are.
+fn list(values: Vec<Value>, bytes: bool) -> Option<Value> {
+    if !bytes {
+        return Some(Value::List(values.into()));
+    }
+    let byte = |value| if let Value::U8(byte) = value { Some(byte) } else { None };
+    Some(Value::Bytes(values.into_iter().map(byte).collect::<Option<Vec<u8>>>()?.into()))
 }
 
 impl Making<'_> {
@@ -148,6 +178,7 @@ mod tests {
                 },
                 concurrency: None,
                 on_failure: Default::default(),
+                policy: Default::default(),
                 merge: Merge::Collect,
                 max_branches: 2,
             }),

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use crate::cache::{Cache, CacheError, Entry, Key};
 use crate::interface::{from_json, to_json};
-use crate::model::{Call, Usage, Value};
+use crate::model::{Call, Metrics, Usage, Value};
 
 /// Outcomes that wait to be written. Beyond it the run waits for the disk.
 const WAITING: usize = 256;
@@ -21,8 +21,8 @@ pub struct Caching {
 
 /// What the cache knows of a call.
 pub(crate) enum Looked {
-    /// Its value.
-    Found(Value),
+    /// Its value, and the figures that came with it.
+    Found(Value, Metrics),
     /// Nothing. Its outcome is to be kept under this.
     Missing(Key),
 }
@@ -39,8 +39,9 @@ impl Caching {
         let key = Key::of(call, arguments, &self.engine);
         let entry = self.cache.find(&key);
         let ty = call.signature.result.task_value();
-        match entry.and_then(|entry| from_json(&entry.value, &ty).ok()) {
-            Some(value) => Looked::Found(value),
+        let found = |entry: Entry| Some((from_json(&entry.value, &ty).ok()?, entry.usage.metrics));
+        match entry.and_then(found) {
+            Some((value, metrics)) => Looked::Found(value, metrics),
             None => Looked::Missing(key),
         }
     }

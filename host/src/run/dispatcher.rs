@@ -12,19 +12,21 @@ use super::cached::{self, Caching, Keeper, Looked};
 use super::evaluate::{EvaluateError, Scope};
 use super::items::{ItemsError, OpenItems};
 use super::journaling;
+use super::reasons;
 use super::recorder::{AttemptNote, RecordError, Recorder};
 use super::resume::{Resumed, ResumedNode};
 use super::root::Root;
 use super::secrets::Secrets;
 use super::{Ended, Outputs, RunError, Settings, Stop, Stops, new_id};
 use crate::cache::Key;
+use crate::channel::Memory;
 use crate::digest::Digest;
 use crate::executor::{Executor, Port, Report, Reports};
 use crate::id::{AttemptId, BranchId, NodeId, RunId};
 use crate::journal::{Again, FileRead, LogLine, Record, RunEnd};
 use crate::model::{
     Attempt, Call, Cause, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Node, Outcome, Place,
-    RunStarted, Status, Task, Usage, Value, Warning, Workflow,
+    RunStarted, Status, Task, Totals, Usage, Value, Warning, Workflow,
 };
 use crate::schedule::{Action, Input, Plan, Recorded, Scheduler};
 
@@ -109,6 +111,10 @@ pub(super) struct Dispatcher {
     /// Branches that the cache answered.
     cached: u64,
     over: Option<(Status, Counts)>,
+    /// Of all attempts.
+    totals: Totals,
+    /// Whether people know that figures are missing in the totals.
+    warned_of_metrics: bool,
 }
 
 impl Dispatcher {
@@ -118,7 +124,7 @@ impl Dispatcher {
             .map_err(|source| RunError::Root { path: workflow.root.clone(), source })?;
         let secrets = Secrets::read(&workflow, &*environment)?;
         let announcer = Announcer::new(reporters, secrets.clone());
-        let (port, reports) = Port::new(announcer.interest());
+        let (port, reports) = Port::new(announcer.interest(), Memory::shared);
         let capacity = executor.open(port).await?;
         let scheduler =
             Scheduler::new(Plan::from(&*workflow), workflow.seed, capacity.slots + capacity.ahead);
@@ -127,7 +133,6 @@ impl Dispatcher {
         let caching = caching.map(|caching| caching.keeper().map(|keeper| (caching, keeper)));
         let caching = caching.transpose().map_err(RunError::Threads)?;
         let nodes = workflow.nodes.len();
-        let began = Instant::now();
         let outputs = workflow.outputs.iter().map(|output| &output.value);
         let wanted = Workflow::used(nodes, workflow.nodes.iter().flat_map(Node::expressions).chain(outputs));
         let scope = Scope {
@@ -143,6 +148,8 @@ impl Dispatcher {
             None => new_id()?,
         };
         let (recorder, resumed) = journaling::open(journal, &run, &workflow, &scope, &wanted)?;
+        // The clock starts when all is ready: what is durable may have taken a while.
+        let began = Instant::now();
         Ok(Self {
             run,
             executor,
@@ -168,6 +175,8 @@ impl Dispatcher {
             errors: HashMap::new(),
             cached: 0,
             over: None,
+            totals: Totals::default(),
+            warned_of_metrics: false,
             workflow,
         })
     }
@@ -281,7 +290,8 @@ impl Dispatcher {
             status
         };
         let elapsed = self.began.elapsed();
-        self.announcer.announce(None, Fact::RunEnded { status, counts, elapsed });
+        let totals = Box::new(std::mem::take(&mut self.totals));
+        self.announcer.announce(None, Fact::RunEnded { status, counts, elapsed, totals });
         self.announcer.finish();
         if let Some(failure) = failure {
             return Err(RunError::Journal(failure));
@@ -330,12 +340,13 @@ impl Dispatcher {
                 flight.key = Some(Box::new(key));
                 self.hand_over(id, arguments);
             }
-            (_, Looked::Found(value)) => {
+            (_, Looked::Found(value, metrics)) => {
                 self.cached += 1;
                 if let Some(branches) = self.branches.get_mut(id.branch.node.index()) {
                     branches.cached += 1;
                 }
-                self.ended_so(id, Outcome::Succeeded(value), Usage::default(), true);
+                let usage = Usage { metrics, ..Usage::default() };
+                self.ended_so(id, Outcome::Succeeded(value), usage, true);
             }
         }
     }
@@ -356,6 +367,12 @@ impl Dispatcher {
             Report::Progress { id, done, total, message } => {
                 let place = self.place(id);
                 self.announcer.announce(place, Fact::Progress { done, total, message });
+            }
+            Report::Channel { id, write } => {
+                if self.announcer.interest().writes {
+                    let place = self.place(id);
+                    self.announcer.announce(place, Fact::ChannelWrite(write));
+                }
             }
             Report::Returned { id } => self.returned(id),
             Report::Finished { id, outcome, usage } => self.finished(id, outcome, usage),
@@ -389,7 +406,7 @@ impl Dispatcher {
         self.ended_so(id, outcome, usage, false);
     }
 
-    fn ended_so(&mut self, id: AttemptId, outcome: Outcome, usage: Usage, cached: bool) {
+    fn ended_so(&mut self, id: AttemptId, outcome: Outcome, mut usage: Usage, cached: bool) {
         let Some(flight) = self.flights.remove(&id) else {
             // Not one of ours, or no longer: the scheduler counts and drops it.
             return self.decide(Input::Finished { id, ending: outcome.ending(), permanent: false });
@@ -398,7 +415,7 @@ impl Dispatcher {
         let permanent = matches!(outcome, Outcome::Failed { permanent: true, .. });
         let error: Option<Arc<str>> = outcome.message().map(Into::into);
         if let (Outcome::Succeeded(value), Some(key)) = (&outcome, flight.key) {
-            self.keep(id, *key, value.clone(), usage);
+            self.keep(id, *key, value.clone(), usage.clone());
         }
         let elapsed = self.now.saturating_duration_since(flight.since);
         let value = match &outcome {
@@ -407,11 +424,11 @@ impl Dispatcher {
             }
             _ => None,
         };
-        if let Some(branches) = self.branches.get_mut(id.branch.node.index()) {
-            branches.guest += usage.wall;
-            if let Outcome::Succeeded(value) = outcome {
-                branches.keep(id.branch.index, value);
-            }
+        self.sum_up(id, &mut usage);
+        if let (Outcome::Succeeded(value), Some(branches)) =
+            (outcome, self.branches.get_mut(id.branch.node.index()))
+        {
+            branches.keep(id.branch.index, value);
         }
         match &error {
             Some(error) => drop(self.errors.insert(id.branch, Arc::clone(error))),
@@ -428,6 +445,7 @@ impl Dispatcher {
             let more = flight.more.map_or_else(More::default, |more| *more);
             let log = if ending == Ending::Succeeded { Vec::new() } else { more.log.into() };
             let files = more.files;
+            let usage = usage.clone();
             let note = AttemptNote { id, ending, last, elapsed, usage, cached, error, value, files, log };
             self.record_attempt(note);
         }
@@ -436,6 +454,10 @@ impl Dispatcher {
                 Action::Retry { id: again, delay } if *again == id => Some(*delay),
                 _ => None,
             });
+            for (name, amount) in usage.metrics.iter() {
+                let place = self.place(id);
+                self.announcer.announce(place, Fact::Metric { name: Arc::clone(name), amount });
+            }
             let fact = Fact::AttemptEnded { ending, elapsed, usage, cached, error, retry_in };
             let place = self.place(id);
             self.announcer.announce(place, fact);
@@ -470,6 +492,23 @@ impl Dispatcher {
         self.workflow.nodes.get(id.branch.node.index())?.task(id.branch.index)
     }
 
+    /// Adds what an attempt used to the totals of its node and of the run.
+    fn sum_up(&mut self, id: AttemptId, usage: &mut Usage) {
+        let secrets = &self.scope.secrets;
+        if !usage.metrics.is_empty() && !secrets.is_empty() {
+            usage.metrics = usage.metrics.renamed(|name| secrets.redact(name));
+        }
+        let branches = self.branches.get_mut(id.branch.node.index());
+        let of_node = branches.is_none_or(|branches| branches.totals.add(usage));
+        let whole = self.totals.add(usage) && of_node;
+        if !whole && !self.warned_of_metrics {
+            self.warned_of_metrics = true;
+            let message =
+                "tasks reported figures of more than 256 names: the totals leave further names out".into();
+            self.announcer.announce(None, Fact::Warning { kind: Warning::MetricsDropped, message });
+        }
+    }
+
     /// Hands an input to the scheduler. What it says is done by [`Dispatcher::perform`], so that no
     /// chain of decisions becomes a chain of calls.
     fn decide(&mut self, input: Input) {
@@ -486,6 +525,18 @@ impl Dispatcher {
                 Action::Cancel { id, cause } => self.cancel(id, cause),
                 // Told with the attempt's end.
                 Action::Retry { .. } => {}
+                Action::Settled { node, cause } => {
+                    if let Some(branches) = self.branches.get_mut(node.index()) {
+                        branches.settled = Some(cause);
+                    }
+                }
+                Action::BreakerOpened { node } => {
+                    let said = self.workflow.nodes.get(node.index()).map(reasons::breaker_opened);
+                    self.warn(node, Warning::BreakerOpened, &said.unwrap_or_default());
+                }
+                Action::BreakerClosed { node } => {
+                    self.warn(node, Warning::BreakerClosed, "breaker closed: a probe succeeded");
+                }
                 Action::Ended { branch, ending, attempts } => self.ended(branch, ending, attempts),
                 Action::EndedUnstarted { node, range } => {
                     self.record_unstarted(node, &range);
@@ -579,6 +630,10 @@ impl Dispatcher {
         else {
             return;
         };
+        let left = u32::try_from(left_out.len()).unwrap_or(u32::MAX);
+        if let Some(reason) = reasons::hopeless(node, count.saturating_sub(left)) {
+            return self.refuse(id, &reason);
+        }
         let keep = self.wanted.get(id.index()).copied().unwrap_or(true);
         let items = match self.recorder.is_on() {
             true => branches.items.as_ref().and_then(OpenItems::digest),
@@ -792,7 +847,11 @@ impl Dispatcher {
         if ending == Ending::Succeeded && attempts == 1 && !self.announcer.interest().successes {
             return;
         }
-        let error = self.errors.remove(&branch);
+        let mut error = self.errors.remove(&branch);
+        let settled = self.branches.get(branch.node.index()).and_then(|branches| branches.settled);
+        if let (Ending::Cancelled, Some(cause)) = (ending, settled) {
+            error = Some(reasons::of_cancelled(cause, error.as_deref()).into());
+        }
         let place = self.place(AttemptId { branch, number: attempts });
         self.announcer.announce(place, Fact::TaskEnded { ending, attempts, error });
     }
@@ -817,13 +876,20 @@ impl Dispatcher {
             self.recorder.record(self.now, Record::GroupEnded { node, status, counts });
         }
         let because = because.and_then(|node| workflow.nodes.get(node.index()));
-        let reason = branches.reason.or_else(|| {
-            because.map(|node| format!("it waits for `{}`, which has no value", node.name).into())
-        });
+        let waits = || because.map(|node| format!("it waits for `{}`, which has no value", node.name).into());
+        let ended = || reasons::of_group(node, branches.settled, &counts, status).map(Into::into);
+        let opened = branches.opened.is_some();
+        let reason = branches.reason.or_else(waits).or_else(|| ended().filter(|_| opened));
         let elapsed = branches.opened.map(|opened| opened.elapsed()).unwrap_or_default();
-        let fact = Fact::GroupEnded { status, counts, elapsed, guest: branches.guest, reason };
+        let totals = Box::new(branches.totals);
+        let fact = Fact::GroupEnded { status, counts, elapsed, totals, reason };
         let place = self.node_place(id);
         self.announcer.announce(place, fact);
+    }
+
+    fn warn(&mut self, node: NodeId, kind: Warning, message: &str) {
+        let place = self.node_place(node);
+        self.announcer.announce(place, Fact::Warning { kind, message: message.into() });
     }
 
     fn place(&self, id: AttemptId) -> Option<Place> {

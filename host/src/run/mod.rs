@@ -4,12 +4,15 @@
 mod announce;
 mod branches;
 mod cached;
+#[cfg(test)]
+mod channel_tests;
 mod dispatcher;
 mod evaluate;
 mod files;
 mod items;
 mod journaling;
 mod outputs;
+mod reasons;
 mod recorder;
 mod resume;
 mod root;

@@ -77,7 +77,7 @@ pub(super) async fn attempt(
             }
         }
     };
-    let usage = usage(&store, began.elapsed(), fuel);
+    let mut usage = usage(&store, began.elapsed(), fuel);
     let outcome = match ended {
         None => Outcome::TimedOut { after: limits.timeout.unwrap_or_default() },
         Some(Err(error)) if error.is::<PoolConcurrencyLimitError>() => return Err(Full),
@@ -87,12 +87,16 @@ pub(super) async fn attempt(
         Some(Err(error)) => failed(&error, &mut store, prepared),
         Some(Ok(ended)) => outcome(ended, &mut store, prepared),
     };
+    // Figures belong to the result that they come with.
+    if let Outcome::Succeeded(_) = outcome {
+        usage.metrics = std::mem::take(&mut store.data_mut().metrics);
+    }
     Ok((outcome, usage))
 }
 
 fn usage(store: &Store<State>, wall: Duration, fuel: Option<u64>) -> Usage {
     let left = |given: u64| store.get_fuel().map_or(given, |left| given.saturating_sub(left));
-    Usage { wall, peak_memory: store.data().limiter.peak(), fuel: fuel.map(left) }
+    Usage { wall, peak_memory: store.data().limiter.peak(), fuel: fuel.map(left), ..Usage::default() }
 }
 
 /// Instantiates and calls.

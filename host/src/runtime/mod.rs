@@ -40,6 +40,7 @@ use engine::{Flavour, Slots};
 use epoch::Ticker;
 use load::Components;
 
+use crate::channel::Channel;
 use crate::folder::Size;
 use crate::id::AttemptId;
 use crate::model::{Call, Level, Outcome, Stream, Usage, Value, Warning};
@@ -84,7 +85,7 @@ pub enum RuntimeError {
     Threads(#[from] io::Error),
 }
 
-/// Who is told what guests say while they run. Called on the guest's thread: it must be quick.
+/// Who is told what guests say while they run, and answers what they ask of their run. Called on the guest's thread: it must be quick.
 pub trait Observer: Send + Sync {
     /// A line, without its end. `cut` marks that lines were cut, after which none follow.
     fn line(&self, id: AttemptId, level: Level, stream: Stream, message: Arc<str>, cut: bool);
@@ -99,6 +100,9 @@ pub trait Observer: Send + Sync {
     fn turn(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(tokio::task::yield_now())
     }
+
+    /// The channel of the attempts' run.
+    fn channel(&self) -> &dyn Channel;
 
     /// Whether the run was asked to stop.
     fn cancelling(&self) -> bool;

@@ -22,6 +22,11 @@ pub(super) const DYNAMIC_COST: u64 = 40;
 /// The most that the dynamic form of one call's arguments, or of its result, may take, in bytes.
 pub(super) const DYNAMIC_LIMIT: u64 = 1 << 30;
 
+/// What a guest may always hand to the host at once, in bytes, however little it may return: the
+/// channel's largest value, and the one that it is compared with, with room for a value that is too large
+/// to be told so.
+const HANDED: u64 = 4 * MIB;
+
 /// Why a call cannot be made. Its attempts are rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
@@ -94,9 +99,9 @@ impl Prepared {
         };
         let fuel = match way {
             Way::Dynamic if expands(&call.signature.result) => {
-                call.limits.output.saturating_mul(DYNAMIC_COST).clamp(MIB, DYNAMIC_LIMIT)
+                call.limits.output.saturating_mul(DYNAMIC_COST).clamp(HANDED, DYNAMIC_LIMIT)
             }
-            Way::Typed(_) | Way::Command | Way::Dynamic => call.limits.output.max(MIB),
+            Way::Typed(_) | Way::Command | Way::Dynamic => call.limits.output.max(HANDED),
         };
         Ok(Self {
             flavour: Flavour::of(&call),

@@ -17,7 +17,7 @@ use super::limiter::Limiter;
 use super::prepare::Prepared;
 use super::stdio::Speech;
 use crate::id::AttemptId;
-use crate::model::{Entry, Stream, Value};
+use crate::model::{Entry, Metrics, Stream, Value};
 
 /// Handles to host resources that an attempt may have at once: open files, streams, timers.
 pub(super) const HANDLES: usize = 10_000;
@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) id: AttemptId,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) deadline: Option<Instant>,
+    /// What the guest reported.
+    pub(super) metrics: Metrics,
     /// Clock and randomness of a deterministic attempt.
     pub(super) virtual_host: Option<Box<Virtual>>,
     wasi: Option<Box<WasiCtx>>,
@@ -83,6 +85,7 @@ impl State {
             id,
             observer,
             deadline: None,
+            metrics: Metrics::default(),
             virtual_host,
             wasi: None,
             http: None,

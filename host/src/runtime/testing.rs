@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -12,6 +12,7 @@ use super::code_cache::{CodeCache, Place};
 use super::engine::{self, Flavour};
 use super::space::Space;
 use super::{Observer, Runtime, Settings, Source};
+use crate::channel::{Channel, Memory};
 use crate::digest::Digest;
 use crate::id::{AttemptId, BranchId, NodeId, RunId};
 use crate::model::{Call, Entry, Level, Limits, Outcome, Signature, Stream, Type, Usage, Value};
@@ -26,12 +27,18 @@ pub(crate) fn attempt_id(index: u32) -> AttemptId {
 pub(crate) struct Heard {
     lines: Mutex<Vec<String>>,
     progress: Mutex<Vec<(u64, Option<u64>)>>,
+    channel: OnceLock<Arc<dyn Channel>>,
 }
 
 impl Heard {
     /// Lines as `stream text`, or `stream CUT text`.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
+    }
+
+    /// Answers from `channel`.
+    pub(crate) fn with_channel(channel: Arc<dyn Channel>) -> Self {
+        Self { channel: channel.into(), ..Self::default() }
     }
 
     /// Done and total.
@@ -52,6 +59,10 @@ impl Observer for Heard {
 
     fn wants_progress(&self) -> bool {
         true
+    }
+
+    fn channel(&self) -> &dyn Channel {
+        &**self.channel.get_or_init(|| Memory::shared(None))
     }
 
     fn cancelling(&self) -> bool {
@@ -169,10 +180,21 @@ impl Bench {
 
     /// Executes `call` of `wasm` once.
     pub(crate) async fn attempt(&self, wasm: &[u8], call: Call, arguments: &[Value]) -> Attempted {
+        self.attempt_heard(wasm, call, arguments, Heard::default()).await
+    }
+
+    /// Executes `call` of `wasm` once, with an observer of the test's own.
+    pub(crate) async fn attempt_heard(
+        &self,
+        wasm: &[u8],
+        call: Call,
+        arguments: &[Value],
+        heard: Heard,
+    ) -> Attempted {
         self.compile(wasm, &call);
         let source = Source::Bytes(Bytes::copy_from_slice(wasm));
         let prepared = self.runtime.prepare(Arc::new(call), &source, self.root.path()).await.unwrap();
-        let heard = Arc::new(Heard::default());
+        let heard = Arc::new(heard);
         let observer: Arc<dyn Observer> = heard.clone();
         let (outcome, usage) =
             self.runtime.attempt(&Arc::new(prepared), attempt_id(0), arguments, &observer).await;

@@ -1,10 +1,14 @@
-//! What runs when: order by data, concurrency, failure, retry. Decides and never acts: it must not
+//! What runs when: order by data, concurrency, failure, retry, and what a group requires. Decides and never acts: it must not
 //! know of clocks, randomness, executors, values or threads. Time and seed arrive as arguments, and
 //! whoever calls carries the [`Action`]s out and answers with [`Input`]s.
 
 mod branch;
+mod breaker;
+mod gate;
 mod node;
 mod plan;
+mod rate;
+mod requirement;
 mod retry;
 mod scheduler;
 #[cfg(test)]
@@ -119,6 +123,24 @@ pub enum Action {
         id: AttemptId,
         /// How long the branch waits.
         delay: Duration,
+    },
+    /// The node is decided: nothing more of it is submitted, what runs is being cancelled and what
+    /// waits ends cancelled. Said at most once of each node, before those cancellations.
+    Settled {
+        /// Which.
+        node: NodeId,
+        /// Why. Never [`Cause::Interrupted`].
+        cause: Cause,
+    },
+    /// The node's attempts failed one after the other, and are held back from here on.
+    BreakerOpened {
+        /// Which.
+        node: NodeId,
+    },
+    /// A probe succeeded, and the node's attempts go on.
+    BreakerClosed {
+        /// Which.
+        node: NodeId,
     },
     /// A branch ended for good. Said once of each branch, here or in [`Action::EndedUnstarted`].
     Ended {

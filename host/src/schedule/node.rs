@@ -1,5 +1,5 @@
 //! One task or group while it runs: which of its branches come next, which are under way, and how
-//! they join. It must not know of other nodes, of the capacity they share, or of time.
+//! they join. It must not know of other nodes or of the capacity they share.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -8,6 +8,9 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::branch::{Branch, Life, Step};
+use super::breaker::News;
+use super::gate::Gate;
+use super::requirement::Requirement;
 use super::retry::{self, Verdict};
 use super::{Action, NodePlan, Recorded};
 use crate::id::{AttemptId, BranchId, NodeId};
@@ -35,8 +38,19 @@ pub(super) enum Effect {
     Ready,
     /// The branch waits for so long.
     Wait(Duration),
-    /// The branch ended, and all others are to be cancelled.
-    CancelOthers,
+    /// The branch ended, and with it the node is decided.
+    Settle(Cause),
+}
+
+/// What is true of the whole run while a node takes an input.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// Since the run's start.
+    pub(super) now: Duration,
+    /// Nothing more is submitted.
+    pub(super) stopping: bool,
+    /// Of the jitter.
+    pub(super) seed: u64,
 }
 
 /// One task or group.
@@ -45,7 +59,16 @@ pub(super) struct Node {
     id: NodeId,
     concurrency: u32,
     on_failure: OnFailure,
+    first_success: bool,
     retry: Vec<Retry>,
+    timeout: Option<Duration>,
+    requirement: Requirement,
+    /// What holds attempts back although they are ready.
+    gate: Option<Box<Gate>>,
+    /// When it has to end; set when it opens.
+    pub(super) deadline: Option<Duration>,
+    /// When the scheduler looks again at a node that is held back.
+    pub(super) look_again: Option<Duration>,
     /// Which nodes wait for this one.
     pub(super) dependants: Vec<NodeId>,
     pub(super) phase: Phase,
@@ -61,7 +84,10 @@ pub(super) struct Node {
     /// Those of the active ones that may be submitted, each once.
     ready: BinaryHeap<Reverse<u32>>,
     running: u32,
-    cancelling: bool,
+    /// Why the node is decided, if it is.
+    settled: Option<Cause>,
+    /// Whether a branch ended because the run stops, which might have succeeded otherwise.
+    cut_short: bool,
     counts: Counts,
     /// What is known from before, until the node opens.
     recorded: Vec<Recorded>,
@@ -75,7 +101,13 @@ impl Node {
             id,
             concurrency: plan.concurrency.map_or(u32::MAX, |bound| bound.max(1)),
             on_failure: plan.on_failure,
+            first_success: plan.first_success,
             retry: plan.retry,
+            timeout: plan.policy.timeout,
+            gate: Gate::new(&plan.policy),
+            requirement: Requirement::new(plan.policy.require),
+            deadline: None,
+            look_again: None,
             dependants: Vec::new(),
             phase: Phase::Waiting { missing },
             queued: false,
@@ -85,7 +117,8 @@ impl Node {
             active: FxHashMap::default(),
             ready: BinaryHeap::new(),
             running: 0,
-            cancelling: false,
+            settled: None,
+            cut_short: false,
             counts: Counts::default(),
             recorded: Vec::new(),
             before: FxHashMap::default(),
@@ -93,9 +126,12 @@ impl Node {
     }
 
     /// Begins to run `branches` branches, of which those `left_out` count for nothing.
-    pub(super) fn open(&mut self, branches: u32, mut left_out: Vec<u32>) {
+    pub(super) fn open(&mut self, branches: u32, mut left_out: Vec<u32>, now: Duration) {
+        left_out.retain(|index| *index < branches);
         left_out.sort_unstable();
         left_out.dedup();
+        self.requirement.open(branches, &left_out);
+        self.deadline = self.timeout.map(|timeout| now.saturating_add(timeout));
         self.phase = Phase::Open;
         self.branches = branches;
         self.recall(&mut left_out);
@@ -113,33 +149,49 @@ impl Node {
         let mut recorded = std::mem::take(&mut self.recorded);
         recorded.sort_unstable_by_key(|recorded| recorded.index);
         recorded.dedup_by_key(|recorded| recorded.index);
-        let left_out = passed.len();
-        for Recorded { index, attempts, lost, before, ended } in recorded {
-            let known = passed.get(..left_out).unwrap_or_default();
-            if index >= self.branches || known.binary_search(&index).is_ok() {
-                continue;
+        recorded.retain(|recorded| {
+            recorded.index < self.branches && passed.binary_search(&recorded.index).is_err()
+        });
+        for &Recorded { index, attempts, lost, before, ended } in &recorded {
+            match ended {
+                Some(Ending::Succeeded) => self.requirement.succeed(index),
+                Some(
+                    Ending::Failed | Ending::Trapped | Ending::TimedOut | Ending::Rejected | Ending::Lost,
+                ) => self.requirement.miss(index),
+                // Why it was cancelled shows once all others are counted.
+                Some(Ending::Cancelled) => {}
+                None if attempts == 0 => continue,
+                None => {
+                    self.active.insert(index, Branch::resumed(attempts, lost));
+                    self.ready.push(Reverse(index));
+                    if before > 0 {
+                        self.before.insert(index, before);
+                    }
+                }
             }
             if let Some(ending) = ended {
                 self.counts.add(ending);
-            } else if attempts > 0 {
-                self.active.insert(index, Branch::resumed(attempts, lost));
-                self.ready.push(Reverse(index));
-                if before > 0 {
-                    self.before.insert(index, before);
-                }
-            } else {
-                continue;
             }
             passed.push(index);
+        }
+        if self.decided_before().is_none() {
+            let cancelled = recorded.iter().filter(|recorded| recorded.ended == Some(Ending::Cancelled));
+            cancelled.for_each(|recorded| self.requirement.miss(recorded.index));
         }
         passed.sort_unstable();
     }
 
-    /// Whether something that is known from before cancels all other branches.
-    pub(super) fn is_lost(&self) -> bool {
+    /// Why the node is decided by what is known from before, if it is.
+    pub(super) fn decided_before(&self) -> Option<Cause> {
+        if self.first_success && self.counts.succeeded > 0 {
+            return Some(Cause::Winner);
+        }
+        // Without any end, an impossible requirement is not for this to tell.
         match self.on_failure {
-            OnFailure::Cancel => self.counts.failed > 0 || self.counts.cancelled > 0,
-            OnFailure::Continue => false,
+            OnFailure::Cancel if self.counts.ended() > 0 && self.requirement.is_out_of_reach() => {
+                Some(Cause::Sibling)
+            }
+            OnFailure::Cancel | OnFailure::Continue => None,
         }
     }
 
@@ -151,16 +203,26 @@ impl Node {
     }
 
     /// Whether a branch may be submitted now, as far as this node is concerned.
-    pub(super) fn can_submit(&self) -> bool {
+    pub(super) fn can_submit(&self, now: Duration) -> bool {
+        self.wants_to_submit() && self.gate.as_ref().is_none_or(|gate| is_past(gate.opens_at(), now))
+    }
+
+    /// When a branch may be submitted, where nothing but time keeps it from being submitted now.
+    pub(super) fn submits_at(&self, now: Duration) -> Option<Duration> {
+        let gate = self.gate.as_ref()?;
+        gate.opens_at().filter(|at| *at > now && self.wants_to_submit())
+    }
+
+    fn wants_to_submit(&self) -> bool {
         self.phase == Phase::Open
-            && !self.cancelling
+            && self.settled.is_none()
             && self.running < self.concurrency
             && (self.next < self.branches || !self.ready.is_empty())
     }
 
     /// Submits the branch that is next in turn: ready ones first, in the order of their positions.
-    pub(super) fn submit(&mut self) -> Option<AttemptId> {
-        if !self.can_submit() {
+    pub(super) fn submit(&mut self, now: Duration) -> Option<AttemptId> {
+        if !self.can_submit(now) {
             return None;
         }
         let index = match self.ready.pop() {
@@ -175,7 +237,11 @@ impl Node {
         let branch = self.active.entry(index).or_insert_with(Branch::new);
         branch.step(Step::Submit);
         self.running += 1;
-        Some(AttemptId { branch: BranchId { node: self.id, index }, number: branch.number() })
+        let id = AttemptId { branch: BranchId { node: self.id, index }, number: branch.number() };
+        if let Some(gate) = &mut self.gate {
+            gate.submitted(id, now);
+        }
+        Some(id)
     }
 
     /// Takes the end of an attempt. None when no such attempt runs.
@@ -184,8 +250,7 @@ impl Node {
         id: AttemptId,
         ending: Ending,
         permanent: bool,
-        stopping: bool,
-        seed: u64,
+        moment: Moment,
         actions: &mut Vec<Action>,
     ) -> Option<Effect> {
         let index = id.branch.index;
@@ -195,34 +260,56 @@ impl Node {
         // An attempt that counts against no budget is as if it had not been.
         let before = self.before.get(&index).copied().unwrap_or_default();
         let counted = AttemptId { number: id.number.saturating_sub(before), ..id };
-        let verdict = retry::verdict(retry, counted, branch.lost(), ending, permanent, seed);
+        let verdict = retry::verdict(retry, counted, branch.lost(), ending, permanent, moment.seed);
+        let news = match &mut self.gate {
+            Some(gate) if self.settled.is_none() => gate.ended(id, Some(ending), moment.now),
+            Some(_) | None => News::None,
+        };
         // A branch that would have been attempted again stands with those that wait.
-        let last = stopping || self.cancelling;
-        let ending = match verdict {
-            Verdict::Final => ending,
-            Verdict::AtOnce | Verdict::After(_) if last => Ending::Cancelled,
+        let last = moment.stopping || self.settled.is_some() || news == News::GaveUp;
+        let (ending, effect) = match verdict {
+            Verdict::Final => (ending, Effect::None),
+            Verdict::AtOnce | Verdict::After(_) if last => (Ending::Cancelled, Effect::None),
             Verdict::AtOnce => {
                 branch.step(Step::Lose);
                 self.ready.push(Reverse(index));
                 actions.push(Action::Retry { id, delay: Duration::ZERO });
-                return Some(Effect::Ready);
+                (ending, Effect::Ready)
             }
             Verdict::After(delay) => {
                 branch.step(Step::Postpone);
                 actions.push(Action::Retry { id, delay });
-                return Some(Effect::Wait(delay));
+                (ending, Effect::Wait(delay))
             }
         };
-        branch.step(Step::Finish(ending));
-        self.remove(index, actions);
-        let harmless = match ending {
-            Ending::Succeeded => true,
-            Ending::Cancelled => last,
-            Ending::Failed | Ending::Trapped | Ending::TimedOut | Ending::Rejected | Ending::Lost => false,
-        };
+        if effect == Effect::None {
+            branch.step(Step::Finish(ending));
+            self.remove(index, moment.stopping, actions);
+        }
+        match news {
+            News::None => {}
+            News::Opened => actions.push(Action::BreakerOpened { node: self.id }),
+            News::Closed => actions.push(Action::BreakerClosed { node: self.id }),
+            News::GaveUp => return Some(Effect::Settle(Cause::Breaker)),
+        }
+        Some(match effect {
+            Effect::None => self.decision(ending, moment.stopping).map_or(Effect::None, Effect::Settle),
+            Effect::Ready | Effect::Wait(_) | Effect::Settle(_) => effect,
+        })
+    }
+
+    /// Why the node is decided now that a branch ended so, if it is and was not before.
+    fn decision(&self, ending: Ending, stopping: bool) -> Option<Cause> {
+        // What the stop of the run ends is no failure.
+        if self.settled.is_some() || (stopping && ending == Ending::Cancelled) {
+            return None;
+        }
+        if ending == Ending::Succeeded {
+            return self.first_success.then_some(Cause::Winner);
+        }
         match self.on_failure {
-            OnFailure::Cancel if !harmless && !self.cancelling => Some(Effect::CancelOthers),
-            OnFailure::Cancel | OnFailure::Continue => Some(Effect::None),
+            OnFailure::Cancel if self.requirement.is_out_of_reach() => Some(Cause::Sibling),
+            OnFailure::Cancel | OnFailure::Continue => None,
         }
     }
 
@@ -230,15 +317,18 @@ impl Node {
     pub(super) fn take_back(
         &mut self,
         id: AttemptId,
-        stopping: bool,
+        moment: Moment,
         actions: &mut Vec<Action>,
     ) -> Option<Effect> {
         let branch = running(&mut self.active, id)?;
         branch.step(Step::Return);
         self.running -= 1;
-        if stopping || self.cancelling {
+        if let Some(gate) = &mut self.gate {
+            gate.ended(id, None, moment.now);
+        }
+        if moment.stopping || self.settled.is_some() {
             branch.step(Step::Drop);
-            self.remove(id.branch.index, actions);
+            self.remove(id.branch.index, moment.stopping, actions);
             return Some(Effect::None);
         }
         self.ready.push(Reverse(id.branch.index));
@@ -254,9 +344,14 @@ impl Node {
         }
     }
 
-    /// Cancels what runs and drops what waits. Nothing of this node is submitted any more.
-    pub(super) fn cancel(&mut self, cause: Cause, actions: &mut Vec<Action>) {
-        self.cancelling = true;
+    /// Decides the node, unless it was: cancels what runs and drops what waits. Nothing of it is
+    /// submitted any more.
+    pub(super) fn settle(&mut self, cause: Cause, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Open || self.settled.is_some() {
+            return;
+        }
+        self.settled = Some(cause);
+        actions.push(Action::Settled { node: self.id, cause });
         self.tell_running(cause, actions);
         self.drop_waiting(actions);
     }
@@ -275,7 +370,8 @@ impl Node {
         actions.extend(told.into_iter().map(|id| Action::Cancel { id, cause }));
     }
 
-    /// Ends as cancelled all that is not running, in the order of positions.
+    /// Ends as cancelled all that is not running, in the order of positions: of a node that is
+    /// decided, or because the run stops.
     pub(super) fn drop_waiting(&mut self, actions: &mut Vec<Action>) {
         let mut dropped = Vec::new();
         for (&index, branch) in &mut self.active {
@@ -284,10 +380,12 @@ impl Node {
             }
         }
         dropped.sort_unstable();
+        let stopping = self.settled.is_none();
         for index in dropped {
-            self.remove(index, actions);
+            self.remove(index, stopping, actions);
         }
         self.ready.clear();
+        self.cut_short |= stopping && self.next < self.branches;
 
         while self.next < self.branches {
             let gap = self.left_out.front().copied().unwrap_or(self.branches).min(self.branches);
@@ -299,12 +397,23 @@ impl Node {
         }
     }
 
-    /// Forgets a branch that is done.
-    fn remove(&mut self, index: u32, actions: &mut Vec<Action>) {
+    /// Forgets a branch that is done, and counts it.
+    fn remove(&mut self, index: u32, stopping: bool, actions: &mut Vec<Action>) {
         let Some(branch) = self.active.remove(&index) else { return };
         match branch.life() {
             Life::Done { ending, attempts } => {
                 self.counts.add(ending);
+                match ending {
+                    Ending::Succeeded => self.requirement.succeed(index),
+                    Ending::Cancelled if self.settled.is_some() => {}
+                    Ending::Cancelled if stopping => self.cut_short = true,
+                    Ending::Cancelled
+                    | Ending::Failed
+                    | Ending::Trapped
+                    | Ending::TimedOut
+                    | Ending::Rejected
+                    | Ending::Lost => self.requirement.miss(index),
+                }
                 let branch = BranchId { node: self.id, index };
                 actions.push(Action::Ended { branch, ending, attempts });
             }
@@ -320,14 +429,15 @@ impl Node {
         self.phase == Phase::Open && self.next >= self.branches && self.active.is_empty()
     }
 
-    /// How a node stands whose branches have all ended.
-    pub(super) fn status(&self, stopping: bool) -> Status {
-        if self.counts.failed > 0 {
-            Status::Failed
-        } else if self.counts.cancelled == 0 {
-            Status::Succeeded
-        } else if stopping {
+    /// How a node stands whose branches have all ended. One that the stop of the run kept from
+    /// having all that it could is cancelled, not failed or content with less, so that whoever goes
+    /// on with the run goes on with it.
+    pub(super) fn status(&self) -> Status {
+        let decided = self.settled == Some(Cause::Winner) || self.requirement.is_out_of_reach();
+        if self.cut_short && !decided {
             Status::Cancelled
+        } else if self.requirement.is_met() {
+            Status::Succeeded
         } else {
             Status::Failed
         }
@@ -342,6 +452,11 @@ impl Node {
         self.before = FxHashMap::default();
         (self.counts, std::mem::take(&mut self.dependants))
     }
+}
+
+/// Whether the time is there and has come.
+fn is_past(at: Option<Duration>, now: Duration) -> bool {
+    at.is_some_and(|at| at <= now)
 }
 
 /// The branch whose attempt `id` runs. An id of an earlier attempt, or of one that does not run, is

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::id::NodeId;
-use crate::model::{Form, Kind, OnFailure, Retry, Task, Workflow};
+use crate::model::{Form, GroupPolicy, Kind, OnFailure, Retry, Task, Workflow};
 
 /// What the scheduler needs to know of a workflow.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -13,8 +13,9 @@ pub struct Plan {
     pub nodes: Vec<NodePlan>,
 }
 
-/// What the scheduler needs to know of one task or group.
-#[derive(Clone, PartialEq, Debug)]
+/// What the scheduler needs to know of one task or group. The default waits for nothing, bounds
+/// nothing and retries nothing.
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct NodePlan {
     /// What it waits for. A node that waits for itself, directly or through others, or for one that
     /// does not exist fails when the run begins.
@@ -24,6 +25,10 @@ pub struct NodePlan {
     pub concurrency: Option<u32>,
     /// What becomes of its other branches when one does not succeed.
     pub on_failure: OnFailure,
+    /// What has to succeed, and how long and how fast.
+    pub policy: GroupPolicy,
+    /// Whether the first branch to succeed decides, so that the others are cancelled.
+    pub first_success: bool,
     /// For each branch the policy at its position, and the last one for all beyond. So one serves
     /// all branches of a for-each. Without any, nothing is retried.
     pub retry: Vec<Retry>,
@@ -33,17 +38,21 @@ impl From<&Workflow> for Plan {
     fn from(workflow: &Workflow) -> Self {
         let nodes = workflow.nodes.iter().map(|node| {
             let retry_of = |task: &Task| task.policy.retry.clone();
-            let (concurrency, on_failure, retry) = match &node.kind {
-                Kind::Task(task) => (None, OnFailure::default(), vec![retry_of(task)]),
-                Kind::Group(group) => {
-                    let retry = match &group.form {
+            let after = node.after.clone();
+            match &node.kind {
+                Kind::Task(task) => NodePlan { after, retry: vec![retry_of(task)], ..NodePlan::default() },
+                Kind::Group(group) => NodePlan {
+                    after,
+                    concurrency: group.concurrency,
+                    on_failure: group.on_failure,
+                    policy: group.policy.clone(),
+                    first_success: group.merge.takes_first(),
+                    retry: match &group.form {
                         Form::ForEach { task, .. } => vec![retry_of(task)],
                         Form::Tasks(members) => members.iter().map(|m| retry_of(&m.task)).collect(),
-                    };
-                    (group.concurrency, group.on_failure, retry)
-                }
-            };
-            NodePlan { after: node.after.clone(), concurrency, on_failure, retry }
+                    },
+                },
+            }
         });
         Self { nodes: nodes.collect() }
     }
@@ -56,7 +65,7 @@ mod tests {
 
     use super::*;
     use crate::digest::Digest;
-    use crate::model::{Entry, Group, Items, Member, Merge, Node, Policy, Signature, Type};
+    use crate::model::{Entry, Group, Items, Member, Merge, Node, Policy, Require, Signature, Type};
 
     fn task(max_attempts: u32) -> Task {
         Task {
@@ -70,8 +79,14 @@ mod tests {
     }
 
     fn group(form: Form) -> Kind {
-        let (merge, max_branches) = (Merge::Collect, 100);
-        Kind::Group(Group { form, concurrency: Some(3), on_failure: OnFailure::Cancel, merge, max_branches })
+        Kind::Group(Group {
+            form,
+            concurrency: Some(3),
+            on_failure: OnFailure::Cancel,
+            policy: GroupPolicy { require: Require::Any, ..GroupPolicy::default() },
+            merge: Merge::FirstSuccess,
+            max_branches: 100,
+        })
     }
 
     #[test]
@@ -104,6 +119,9 @@ mod tests {
         let bounds: Vec<_> = plan.nodes.iter().map(|node| (node.concurrency, node.on_failure)).collect();
         let of_groups = (Some(3), OnFailure::Cancel);
         assert_eq!(bounds, [(None, OnFailure::Continue), of_groups, of_groups]);
+        let require = plan.nodes.iter().map(|node| (&node.policy.require, node.first_success));
+        let of_groups = (&Require::Any, true);
+        assert_eq!(require.collect::<Vec<_>>(), [(&Require::All, false), of_groups, of_groups]);
         assert_eq!(plan.nodes[2].after, BTreeSet::from([NodeId(0), NodeId(1)]));
     }
 }

@@ -2,10 +2,10 @@
 //! order, the capacity that they share, and the end of the run, and must not know what a branch does.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use super::node::{Effect, Node, Phase};
+use super::node::{Effect, Moment, Node, Phase};
 use super::{Action, Input, Plan, Recorded};
 use crate::id::{AttemptId, NodeId};
 use crate::model::{Cause, Counts, Ending, Status};
@@ -25,6 +25,8 @@ pub struct Scheduler {
     round: VecDeque<NodeId>,
     /// Branches that wait for their time, the earliest first.
     backoff: BinaryHeap<Reverse<(Duration, NodeId, u32)>>,
+    /// What comes to whole nodes with time, the earliest first.
+    alarms: BTreeSet<(Duration, NodeId, Alarm)>,
     /// Nodes that can never open, until the run begins.
     unreachable: Vec<NodeId>,
     begun: bool,
@@ -35,6 +37,15 @@ pub struct Scheduler {
     cancelled: bool,
     counts: Counts,
     stale: u64,
+}
+
+/// What comes to a node with time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Alarm {
+    /// It has to end.
+    Deadline,
+    /// What held its attempts back does so no longer.
+    Gate,
 }
 
 /// A node that ends, and why.
@@ -75,6 +86,7 @@ impl Scheduler {
             running: 0,
             round: VecDeque::new(),
             backoff: BinaryHeap::new(),
+            alarms: BTreeSet::new(),
             begun: false,
             stopping: false,
             over: false,
@@ -96,11 +108,13 @@ impl Scheduler {
         match input {
             Input::Begin => self.begin(actions),
             Input::Recorded { node, branches } => self.recorded(node, branches),
-            Input::Opened { node, branches, left_out } => self.opened(node, branches, left_out, actions),
+            Input::Opened { node, branches, left_out } => {
+                self.opened(node, branches, left_out, now, actions);
+            }
             Input::Skipped { node } => self.unopened(node, Status::Skipped, actions),
             Input::Refused { node } => self.unopened(node, Status::Failed, actions),
             Input::Finished { id, ending, permanent } => self.finished(id, ending, permanent, now, actions),
-            Input::Returned { id } => self.returned(id, actions),
+            Input::Returned { id } => self.returned(id, now, actions),
             Input::Tick => {}
             Input::Interrupt => self.stop(actions),
             Input::Abort => {
@@ -110,11 +124,12 @@ impl Scheduler {
                 }
             }
         }
+        self.ring(now, actions);
         if self.stopping {
             self.end_what_waits(actions);
         } else {
             self.wake(now);
-            self.submit(actions);
+            self.submit(now, actions);
         }
         if self.begun && self.unclosed == 0 && !self.over {
             self.over = true;
@@ -122,11 +137,13 @@ impl Scheduler {
         }
     }
 
-    /// When the next branch's time comes, since the run's start: [`Input::Tick`] is due then. None
-    /// when no branch waits for its time.
+    /// When the time comes of the next branch or node that waits for its own, since the run's start:
+    /// [`Input::Tick`] is due then. None when nothing waits for its time.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {
-        if self.stopping { None } else { self.backoff.peek().map(|Reverse((until, ..))| *until) }
+        let branch = self.backoff.peek().map(|Reverse((until, ..))| *until);
+        let node = self.alarms.first().map(|(at, ..)| *at);
+        branch.into_iter().chain(node).min()
     }
 
     /// How many attempts are submitted and have not ended.
@@ -173,20 +190,29 @@ impl Scheduler {
         }
     }
 
-    fn opened(&mut self, id: NodeId, branches: u32, left_out: Vec<u32>, actions: &mut Vec<Action>) {
-        match self.nodes.get_mut(id.index()) {
+    fn opened(
+        &mut self,
+        id: NodeId,
+        branches: u32,
+        left_out: Vec<u32>,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
+        let decided = match self.nodes.get_mut(id.index()) {
             Some(node) if node.phase == Phase::Opening => {
-                node.open(branches, left_out);
-                if node.is_lost() {
-                    node.cancel(Cause::Sibling, actions);
-                }
+                node.open(branches, left_out, now);
+                self.alarms.extend(node.deadline.map(|at| (at, id, Alarm::Deadline)));
+                node.decided_before()
             }
             Some(_) | None => {
                 self.stale += 1;
                 return;
             }
+        };
+        if let Some(cause) = decided {
+            self.settle(id, cause, actions);
         }
-        self.enqueue(id);
+        self.enqueue(id, now);
         self.close_if_done(id, actions);
     }
 
@@ -206,17 +232,21 @@ impl Scheduler {
         now: Duration,
         actions: &mut Vec<Action>,
     ) {
-        let (stopping, seed) = (self.stopping, self.seed);
+        let moment = self.moment(now);
         let node = self.nodes.get_mut(id.branch.node.index());
-        let effect = node.and_then(|node| node.finish(id, ending, permanent, stopping, seed, actions));
+        let effect = node.and_then(|node| node.finish(id, ending, permanent, moment, actions));
         self.apply(id, effect, now, actions);
     }
 
-    fn returned(&mut self, id: AttemptId, actions: &mut Vec<Action>) {
-        let stopping = self.stopping;
+    fn returned(&mut self, id: AttemptId, now: Duration, actions: &mut Vec<Action>) {
+        let moment = self.moment(now);
         let node = self.nodes.get_mut(id.branch.node.index());
-        let effect = node.and_then(|node| node.take_back(id, stopping, actions));
-        self.apply(id, effect, Duration::ZERO, actions);
+        let effect = node.and_then(|node| node.take_back(id, moment, actions));
+        self.apply(id, effect, now, actions);
+    }
+
+    fn moment(&self, now: Duration) -> Moment {
+        Moment { now, stopping: self.stopping, seed: self.seed }
     }
 
     /// Carries on after an attempt is no longer running.
@@ -232,15 +262,54 @@ impl Scheduler {
             Effect::Wait(delay) => {
                 self.backoff.push(Reverse((now.saturating_add(delay), node, id.branch.index)));
             }
-            Effect::CancelOthers => {
-                if let Some(node) = self.nodes.get_mut(node.index()) {
-                    node.cancel(Cause::Sibling, actions);
+            Effect::Settle(cause) => self.settle(node, cause, actions),
+        }
+        self.enqueue(node, now);
+        self.close_if_done(node, actions);
+    }
+
+    fn settle(&mut self, id: NodeId, cause: Cause, actions: &mut Vec<Action>) {
+        if let Some(node) = self.nodes.get_mut(id.index()) {
+            node.settle(cause, actions);
+        }
+        self.backoff.retain(|Reverse((_, waiting, _))| *waiting != id);
+        self.look_again(id, None);
+    }
+
+    /// Does what has come to nodes with time.
+    fn ring(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        while let Some(&(at, id, alarm)) = self.alarms.first()
+            && at <= now
+        {
+            self.alarms.pop_first();
+            match alarm {
+                Alarm::Deadline => {
+                    if let Some(node) = self.nodes.get_mut(id.index()) {
+                        node.deadline = None;
+                    }
+                    self.settle(id, Cause::GroupTimeout, actions);
+                    self.close_if_done(id, actions);
                 }
-                self.backoff.retain(|Reverse((_, waiting, _))| *waiting != node);
+                Alarm::Gate => {
+                    if let Some(node) = self.nodes.get_mut(id.index()) {
+                        node.look_again = None;
+                    }
+                    self.enqueue(id, now);
+                }
             }
         }
-        self.enqueue(node);
-        self.close_if_done(node, actions);
+    }
+
+    /// Sees to it that a node which is held back is looked at again `at` that time, and at no other.
+    fn look_again(&mut self, id: NodeId, at: Option<Duration>) {
+        let Some(node) = self.nodes.get_mut(id.index()) else { return };
+        if node.look_again == at {
+            return;
+        }
+        if let Some(before) = std::mem::replace(&mut node.look_again, at) {
+            self.alarms.remove(&(before, id, Alarm::Gate));
+        }
+        self.alarms.extend(at.map(|at| (at, id, Alarm::Gate)));
     }
 
     /// Makes ready what has waited long enough.
@@ -252,33 +321,37 @@ impl Scheduler {
             if let Some(node) = self.nodes.get_mut(id.index()) {
                 node.wake(index);
             }
-            self.enqueue(id);
+            self.enqueue(id, now);
         }
     }
 
-    /// Gives a node its place in the round, if it has anything to submit.
-    fn enqueue(&mut self, id: NodeId) {
-        if let Some(node) = self.nodes.get_mut(id.index())
-            && !node.queued
-            && node.can_submit()
-        {
+    /// Gives a node its place in the round if it has anything to submit, and sees to it that it comes
+    /// back if that is a matter of time.
+    fn enqueue(&mut self, id: NodeId, now: Duration) {
+        let Some(node) = self.nodes.get_mut(id.index()) else { return };
+        if !node.queued && node.can_submit(now) {
             node.queued = true;
             self.round.push_back(id);
         }
+        if self.stopping {
+            return;
+        }
+        let at = node.submits_at(now);
+        self.look_again(id, at);
     }
 
     /// Submits what may be submitted, one branch of each node in turn.
-    fn submit(&mut self, actions: &mut Vec<Action>) {
+    fn submit(&mut self, now: Duration, actions: &mut Vec<Action>) {
         while self.running < self.capacity
             && let Some(id) = self.round.pop_front()
         {
             let Some(node) = self.nodes.get_mut(id.index()) else { continue };
             node.queued = false;
-            if let Some(id) = node.submit() {
+            if let Some(id) = node.submit(now) {
                 self.running += 1;
                 actions.push(Action::Submit { id });
             }
-            self.enqueue(id);
+            self.enqueue(id, now);
         }
     }
 
@@ -287,6 +360,8 @@ impl Scheduler {
         self.stopping = true;
         self.round.clear();
         self.backoff = BinaryHeap::new();
+        // Nodes still have to end in time.
+        self.alarms.retain(|(_, _, alarm)| *alarm == Alarm::Deadline);
         self.begin(actions);
     }
 
@@ -313,7 +388,7 @@ impl Scheduler {
         if let Some(node) = self.nodes.get(id.index())
             && node.is_done()
         {
-            let status = node.status(self.stopping);
+            let status = node.status();
             self.close(id, status, actions);
         }
     }
@@ -326,6 +401,11 @@ impl Scheduler {
             let Some(node) = self.nodes.get_mut(id.index()) else { continue };
             if node.phase == Phase::Closed {
                 continue;
+            }
+            let deadline = node.deadline.map(|at| (at, id, Alarm::Deadline));
+            let look = node.look_again.map(|at| (at, id, Alarm::Gate));
+            for alarm in deadline.into_iter().chain(look) {
+                self.alarms.remove(&alarm);
             }
             let (counts, dependants) = node.close();
             self.unclosed -= 1;

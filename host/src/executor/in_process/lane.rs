@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::Shared;
 use super::queue::Next;
+use crate::channel::Channel;
 use crate::executor::{Port, Report};
 use crate::id::AttemptId;
 use crate::model::{Attempt, Cause, Level, Outcome, Stream, Usage};
@@ -242,6 +243,10 @@ impl Observer for Teller {
             poll_fn(|_| if shared.queue().has_turn(me) { Poll::Ready(()) } else { Poll::Pending }).await;
             turned.store(false, Ordering::Relaxed);
         })
+    }
+
+    fn channel(&self) -> &dyn Channel {
+        self.port.channel()
     }
 
     fn cancelling(&self) -> bool {

@@ -11,7 +11,7 @@ use crate::model::{Outcome, Type, Value};
 use crate::report::Interest;
 use crate::runtime::testing::{Bench, Heard, attempt_id, call, component, echo, function, run_export, spin};
 
-const ALL: Interest = Interest { starts: true, successes: true, logs: true, progress: true };
+const ALL: Interest = Interest { starts: true, successes: true, logs: true, progress: true, writes: false };
 
 /// An executor that is open, with the components that it was given.
 struct Running {
@@ -33,7 +33,7 @@ impl Running {
         let root = bench.root.path().to_owned();
         let runtime = Arc::clone(&bench.runtime);
         let executor = InProcess::new(InProcessSettings { runtime, root, components }).unwrap();
-        let (port, reports) = Port::new(interest);
+        let (port, reports) = Port::new(interest, crate::channel::Memory::shared);
         let capacity = executor.open(port).await.unwrap();
         assert_eq!(capacity, Capacity { slots, ahead: AHEAD });
         Self { executor, reports, _bench: bench }
@@ -287,7 +287,7 @@ async fn it_opens_once_and_drains_when_empty() {
     let call = Arc::new(call(&wasm, &[], Type::unit()));
     let running = Running::new(1, Interest::default(), &[(&wasm, &call)]).await;
     running.executor.drain().await;
-    let error = running.executor.open(Port::new(ALL).0).await.unwrap_err();
+    let error = running.executor.open(Port::new(ALL, crate::channel::Memory::shared).0).await.unwrap_err();
     assert!(error.to_string().contains("in use by another run"), "{error}");
 }
 
@@ -307,7 +307,7 @@ async fn attempts_that_are_submitted_before_it_opens_are_executed() {
     let executor = InProcess::new(settings).unwrap();
     let attempt = |index| Attempt { id: attempt_id(index), call: Arc::clone(&call), arguments: Vec::new() };
     executor.submit((0..5).map(attempt).collect());
-    let (port, reports) = Port::new(Interest::default());
+    let (port, reports) = Port::new(Interest::default(), crate::channel::Memory::shared);
     executor.open(port).await.unwrap();
     executor.drain().await;
     let mut all = Vec::new();

@@ -2,6 +2,7 @@
 
 mod broken;
 mod hostile;
+mod policies;
 mod whole;
 
 use std::path::{Path, PathBuf};

@@ -55,6 +55,10 @@ task = "count"
 for-each = "${split}"
 concurrency = 4
 on-failure = "cancel"
+require = { at-least = 2 }
+timeout = "1h"
+breaker = { failures = 5, cooldown = "30s" }
+rate-limit = "50/s"
 merge = "collect"
 max-branches = 1000
 executor = "in-process"
@@ -103,11 +107,11 @@ fn everything(project: &Project) -> String {
     EVERYTHING.replace("DIGEST", &digest)
 }
 
-fn right(project: &Project, source: &str, change: impl FnOnce(&mut Options<'static>)) -> Loaded {
+pub(super) fn right(project: &Project, source: &str, change: impl FnOnce(&mut Options<'static>)) -> Loaded {
     project.load_with(source, change).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-fn node<'l>(loaded: &'l Loaded, name: &str) -> &'l Node {
+pub(super) fn node<'l>(loaded: &'l Loaded, name: &str) -> &'l Node {
     loaded.workflow.nodes.iter().find(|node| &*node.name == name).unwrap()
 }
 
@@ -121,7 +125,7 @@ fn task<'l>(loaded: &'l Loaded, name: &str) -> &'l Task {
     }
 }
 
-fn group<'l>(loaded: &'l Loaded, name: &str) -> &'l Group {
+pub(super) fn group<'l>(loaded: &'l Loaded, name: &str) -> &'l Group {
     match &node(loaded, name).kind {
         Kind::Group(group) => group,
         Kind::Task(_) => panic!("{name} is a task"),

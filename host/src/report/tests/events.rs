@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::digest::Digest;
 use crate::id::RunId;
-use crate::model::{Counts, Ending, Event, Fact, Level, Place, RunStarted, Status, Stream, Usage, Warning};
+use crate::model::{
+    Counts, Ending, Event, Fact, Level, Metrics, Place, RunStarted, Status, Stream, Totals, Usage, Warning,
+};
 use crate::report::Reporter;
 
 /// What was written, for the test that gave the writer away.
@@ -87,7 +89,10 @@ impl Teller {
     }
 
     pub(super) fn run_ended(&mut self, status: Status, counts: Counts) -> &mut Self {
-        self.tell(None, Fact::RunEnded { status, counts, elapsed: Duration::from_millis(1_230) })
+        self.tell(
+            None,
+            Fact::RunEnded { status, counts, elapsed: Duration::from_millis(1_230), totals: totals(1_100) },
+        )
     }
 
     pub(super) fn group_started(&mut self, place: Place, branches: u64) -> &mut Self {
@@ -96,13 +101,30 @@ impl Teller {
 
     pub(super) fn group_ended(&mut self, place: Place, status: Status, counts: Counts) -> &mut Self {
         let elapsed = Duration::from_millis(1_200);
-        self.tell(Some(place), Fact::GroupEnded { status, counts, elapsed, guest: elapsed, reason: None })
+        self.tell(
+            Some(place),
+            Fact::GroupEnded { status, counts, elapsed, totals: totals(1_200), reason: None },
+        )
     }
 
     pub(super) fn group_ended_because(&mut self, place: Place, status: Status, reason: &str) -> &mut Self {
         let elapsed = Duration::ZERO;
         let (counts, reason) = (Counts::default(), Some(Arc::from(reason)));
-        self.tell(Some(place), Fact::GroupEnded { status, counts, elapsed, guest: elapsed, reason })
+        self.tell(Some(place), Fact::GroupEnded { status, counts, elapsed, totals: totals(0), reason })
+    }
+
+    /// A group or lone task that went well, with its figures.
+    pub(super) fn group_ended_with(&mut self, place: Place, figures: &[(&str, f64)]) -> &mut Self {
+        let totals = Box::new(Totals { metrics: metrics(figures), ..*totals(1_200) });
+        let (status, counts, elapsed) = (Status::Succeeded, counts(3, 0, 0), Duration::from_millis(1_200));
+        self.tell(Some(place), Fact::GroupEnded { status, counts, elapsed, totals, reason: None })
+    }
+
+    /// A run that went well, with its figures.
+    pub(super) fn run_ended_with(&mut self, figures: &[(&str, f64)]) -> &mut Self {
+        let totals = Box::new(Totals { metrics: metrics(figures), fuel: Some(5_000), ..*totals(1_100) });
+        let (status, counts, elapsed) = (Status::Succeeded, counts(3, 0, 0), Duration::from_millis(1_230));
+        self.tell(None, Fact::RunEnded { status, counts, elapsed, totals })
     }
 
     pub(super) fn started(&mut self, place: Place) -> &mut Self {
@@ -116,7 +138,7 @@ impl Teller {
         error: Option<&str>,
         retry_in: Option<u64>,
     ) -> &mut Self {
-        let usage = Usage { wall: Duration::from_micros(11_500), peak_memory: 65_536, fuel: None };
+        let usage = Usage { wall: Duration::from_micros(11_500), peak_memory: 65_536, ..Usage::default() };
         let retry_in = retry_in.map(Duration::from_millis);
         let elapsed = Duration::from_millis(12);
         let error = error.map(Arc::from);
@@ -144,6 +166,19 @@ impl Teller {
     pub(super) fn warning(&mut self, message: &str) -> &mut Self {
         self.tell(None, Fact::Warning { kind: Warning::Interrupted, message: Arc::from(message) })
     }
+}
+
+/// So many milliseconds in guests.
+fn totals(guest: u64) -> Box<Totals> {
+    Box::new(Totals { guest: Duration::from_millis(guest), ..Totals::default() })
+}
+
+fn metrics(figures: &[(&str, f64)]) -> Metrics {
+    let mut metrics = Metrics::default();
+    for (name, amount) in figures {
+        metrics.add(name, *amount).unwrap();
+    }
+    metrics
 }
 
 /// A lone task.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::events::{Page, Teller, branch, counts, group, task};
-use crate::model::{Ending, Fact, Level, Status, Stream};
+use crate::model::{ChannelChange, ChannelWrite, Ending, Fact, Level, Status, Stream};
 use crate::report::{JsonLines, Reporter};
 
 fn shown(teller: &Teller) -> Vec<String> {
@@ -45,7 +46,12 @@ fn every_fact_has_its_fields() {
     teller.task_ended(branch(0, 1), Ending::Succeeded, None);
     teller.group_ended(group(), Status::Failed, counts(1, 0, 1));
     teller.group_ended_because(task("total"), Status::Skipped, "no value").warning("stopping");
-    teller.run_ended(Status::Failed, counts(1, 0, 1));
+    teller.tell(Some(branch(0, 1)), Fact::Metric { name: Arc::from("tokens"), amount: 1.5 });
+    let change = ChannelChange::Set { value: Bytes::from_static(b"secret"), expires: Some(9) };
+    let write = ChannelWrite { sequence: 4, key: Arc::from("secret"), change };
+    teller.tell(Some(branch(0, 1)), Fact::ChannelWrite(Box::new(write)));
+    teller.group_ended_with(group(), &[("tokens", 1.5)]);
+    teller.run_ended(Status::Failed, counts(1, 0, 1)).run_ended_with(&[("b", 2.0), ("a", -1.0)]);
 
     let common = ["version", "seq", "time", "run", "group", "task", "index", "attempt", "executor"];
     let further: Vec<Value> = parsed(&teller)
@@ -72,16 +78,27 @@ fn every_fact_has_its_fields() {
             json!({"event": "task-ended", "outcome": "succeeded", "attempts": 1}),
             json!({
                 "event": "group-ended", "status": "failed", "succeeded": 1, "failed": 0, "cancelled": 1, "cached": 0,
-                "seconds": 1.2, "guest-seconds": 1.2,
+                "success-rate": 0.5, "seconds": 1.2, "guest-seconds": 1.2,
             }),
             json!({
                 "event": "group-ended", "status": "skipped", "succeeded": 0, "failed": 0, "cancelled": 0, "cached": 0,
                 "seconds": 0.0, "guest-seconds": 0.0, "reason": "no value",
             }),
             json!({"event": "warning", "kind": "interrupted", "message": "stopping"}),
+            json!({"event": "metric", "name": "tokens", "value": 1.5}),
+            json!({"event": "channel-write", "write": 4, "operation": "set", "bytes": 6, "expires": 9}),
+            json!({
+                "event": "group-ended", "status": "succeeded", "succeeded": 3, "failed": 0, "cancelled": 0, "cached": 0,
+                "success-rate": 1.0, "seconds": 1.2, "guest-seconds": 1.2, "metrics": {"tokens": 1.5},
+            }),
             json!({
                 "event": "run-ended", "status": "failed", "succeeded": 1, "failed": 0, "cancelled": 1, "cached": 0,
-                "seconds": 1.23,
+                "success-rate": 0.5, "seconds": 1.23, "guest-seconds": 1.1,
+            }),
+            json!({
+                "event": "run-ended", "status": "succeeded", "succeeded": 3, "failed": 0, "cancelled": 0, "cached": 0,
+                "success-rate": 1.0, "seconds": 1.23, "guest-seconds": 1.1, "fuel": 5_000,
+                "metrics": {"a": -1.0, "b": 2.0},
             }),
         ]
     );

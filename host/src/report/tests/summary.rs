@@ -18,7 +18,7 @@ fn a_run_that_went_well_is_one_line() {
     let mut teller = Teller::default();
     teller.run_started().prints(branch(0, 1), "hello").ended(branch(0, 1), Ending::Succeeded, None);
     teller.run_ended(Status::Succeeded, counts(17, 0, 0));
-    assert_eq!(shown(&teller), ["wordcount: succeeded in 1.2 s: 17 succeeded"]);
+    assert_eq!(shown(&teller), ["wordcount: succeeded in 1.2 s: 17 succeeded; 1.1 s in guests"]);
 }
 
 #[test]
@@ -54,8 +54,35 @@ fn a_failure_is_told_with_its_cause_and_the_guests_last_lines() {
             "    | only one",
             "render: failed: `tiles.txt` is not there",
             "skipped: total",
-            "wordcount: failed in 1.2 s: 15 succeeded, 2 failed, 1 cancelled",
+            "wordcount: failed in 1.2 s: 15 succeeded, 2 failed, 1 cancelled (83.3%); 1.1 s in guests",
         ]
+    );
+}
+
+#[test]
+fn figures_are_told_by_group_and_in_total() {
+    let mut teller = Teller::default();
+    teller.run_started().group_ended_with(group(), &[("tokens", 1_200.0), ("price-usd", 0.25)]);
+    teller.run_ended_with(&[("tokens", 1_200.0), ("price-usd", 0.25)]);
+    let only = shown(&teller);
+    assert_eq!(
+        only,
+        [
+            "wordcount: succeeded in 1.2 s: 3 succeeded; 1.1 s in guests; 5,000 fuel",
+            "    total: price-usd 0.25, tokens 1,200",
+        ]
+    );
+    let mut teller = Teller::default();
+    teller.run_started().group_ended_with(group(), &[("tokens", 1_200.0)]);
+    for number in 0..12 {
+        teller.group_ended_with(task(&format!("t{number}")), &[("tokens", 1.0)]);
+    }
+    teller.run_ended_with(&[("tokens", 1_212.0)]);
+    let many = shown(&teller);
+    assert_eq!(many[1..3], ["    counts: tokens 1,200", "    t0: tokens 1"]);
+    assert_eq!(
+        many[10..],
+        ["    t8: tokens 1", "    3 more tasks and groups have figures", "    total: tokens 1,212"]
     );
 }
 
@@ -78,7 +105,7 @@ fn beyond_ten_failures_causes_are_counted() {
             "and 1,000 more failures:",
             "    900 failed: boom …",
             "    100 lost: gone",
-            "run: failed in 1.2 s: 1,010 failed",
+            "run: failed in 1.2 s: 1,010 failed (0%); 1.1 s in guests",
         ]
     );
 }

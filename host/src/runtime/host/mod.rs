@@ -1,6 +1,7 @@
 //! What the host gives to guests, as linkers. Everything in `model::imports` is here and nothing
 //! else, so a component that loads can reach nothing that is not listed there.
 
+mod channel;
 pub(super) mod deterministic;
 mod files;
 pub(super) mod http;
@@ -24,9 +25,13 @@ pub(super) fn linker(engine: &Engine, flavour: Flavour) -> wasmtime::Result<Link
     http::add_to_linker(&mut linker)?;
     task::add_to_linker(&mut linker)?;
     logging::add_to_linker(&mut linker)?;
-    if flavour == Flavour::Deterministic {
-        deterministic::add_to_linker(&mut linker)?;
-        http::deny(&mut linker)?;
+    match flavour {
+        Flavour::Deterministic => {
+            deterministic::add_to_linker(&mut linker)?;
+            http::deny(&mut linker)?;
+        }
+        // What is in the channel depends on what else runs.
+        Flavour::Ordinary | Flavour::Fuel => channel::add_to_linker(&mut linker)?,
     }
     linker.allow_shadowing(false);
     Ok(linker)

@@ -1,4 +1,4 @@
-//! `flowhost:task`: where an attempt stands, its log and its progress.
+//! `flowhost:task`: where an attempt stands, its log, its progress and its figures.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,19 +6,34 @@ use std::time::Instant;
 use wasmtime::component::{HasSelf, Linker};
 
 use super::super::sandbox::State;
-use crate::model::{Entry, Level};
+use crate::model::{Entry, Level, MetricError};
 
-mod bindings {
-    wasmtime::component::bindgen!({ path: "../wit", world: "flowhost:task/imports" });
+pub(super) mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "flowhost:task/imports",
+        imports: { "flowhost:task/channel": async },
+    });
 }
 
-use bindings::flowhost::task::{context, log, progress, types};
+use bindings::flowhost::task::{context, log, metrics, progress, types};
 
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     context::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     log::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    progress::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+    progress::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    metrics::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+}
+
+impl metrics::Host for State {
+    fn add(&mut self, name: String, amount: f64) -> Result<(), metrics::Error> {
+        self.metrics.add(&name, amount).map_err(|error| match error {
+            MetricError::InvalidName => metrics::Error::InvalidName,
+            MetricError::NotFinite => metrics::Error::NotFinite,
+            MetricError::TooManyNames => metrics::Error::TooManyNames,
+        })
+    }
 }
 
 impl types::Host for State {}

@@ -9,7 +9,7 @@ use super::super::testing::*;
 use crate::model::{Call, Entry, Field, Named, Outcome, Signature, Type, Value};
 
 /// Imports one function of one interface and lowers it to the core function `$name`.
-fn import(interface: &str, types: &str, name: &str, ty: &str) -> String {
+pub(super) fn import(interface: &str, types: &str, name: &str, ty: &str) -> String {
     format!(
         r#"(import "{interface}" (instance ${name}-host {types} (export "{name}" (func {ty}))))
            (alias export ${name}-host "{name}" (func ${name}-func))

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::ms;
 use crate::id::NodeId;
-use crate::model::{Ending, OnFailure, Retry, RetryOn};
+use crate::model::{Breaker, Ending, GroupPolicy, OnFailure, RateLimit, Require, Retry, RetryOn};
 use crate::schedule::{NodePlan, Plan};
 
 /// How a node answers when it is to be opened.
@@ -53,12 +53,39 @@ fn retries() -> impl Strategy<Value = Retry> {
     )
 }
 
+fn requires() -> impl Strategy<Value = Require> {
+    prop_oneof![
+        4 => Just(Require::All),
+        1 => Just(Require::Any),
+        2 => (0_u32..9).prop_map(Require::AtLeast),
+        2 => proptest::collection::btree_set(0_u32..12, 0..5)
+            .prop_map(|critical| Require::Critical(critical.into_iter().collect())),
+    ]
+}
+
+fn policies() -> impl Strategy<Value = GroupPolicy> {
+    let timeout = proptest::option::weighted(0.2, (0_u64..6_000).prop_map(ms));
+    let breaker = (1_u32..5, 1_u64..3_000)
+        .prop_map(|(failures, cooldown)| Breaker { failures, cooldown: ms(cooldown) });
+    let rate = (1_u32..400).prop_map(|attempts| RateLimit { attempts, per: ms(1_000) });
+    let breaker = proptest::option::weighted(0.3, breaker);
+    (requires(), timeout, breaker, proptest::option::weighted(0.3, rate)).prop_map(
+        |(require, timeout, breaker, rate_limit)| GroupPolicy { require, timeout, breaker, rate_limit },
+    )
+}
+
 fn nodes(at: u32) -> impl Strategy<Value = NodePlan> {
     let needed = proptest::collection::btree_set((0..at.max(1)).prop_map(NodeId), 0..=(at.min(3) as usize));
     let on_failure = prop_oneof![Just(OnFailure::Continue), Just(OnFailure::Cancel)];
     let retry = proptest::collection::vec(retries(), 0..4);
-    (needed, proptest::option::of(1_u32..4), on_failure, retry).prop_map(
-        |(after, concurrency, on_failure, retry)| NodePlan { after, concurrency, on_failure, retry },
+    let bound = proptest::option::of(1_u32..4);
+    (needed, bound, on_failure, retry, policies(), proptest::bool::weighted(0.2)).prop_map(
+        |(after, concurrency, on_failure, retry, mut policy, first_success)| {
+            if first_success {
+                policy.require = Require::Any;
+            }
+            NodePlan { after, concurrency, on_failure, policy, first_success, retry }
+        },
     )
 }
 

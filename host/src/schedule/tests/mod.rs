@@ -1,22 +1,24 @@
 //! Tests of the scheduler as a whole: each rule by example, and all of them on random runs.
 
 mod cases;
+mod oracle;
+mod policies;
 mod properties;
 mod resume;
 mod rules;
+mod script;
 mod speed;
 mod world;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{NodePlan, Plan};
 use crate::id::{AttemptId, BranchId, NodeId};
-use crate::model::{OnFailure, Retry, RetryOn};
+use crate::model::{Retry, RetryOn};
 
 /// A node that waits for nothing and retries nothing.
 fn node() -> NodePlan {
-    NodePlan { after: BTreeSet::new(), concurrency: None, on_failure: OnFailure::Continue, retry: vec![] }
+    NodePlan::default()
 }
 
 fn after(needed: &[u32]) -> NodePlan {

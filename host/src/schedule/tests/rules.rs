@@ -1,87 +1,12 @@
-//! Each rule by example. A script tells the scheduler what happens and reads what it answers.
+//! Each rule by example. Those of a group's own policies are in `policies`.
 
-use super::{after, attempt, branch, ms, node, plan, retry};
-use crate::id::{AttemptId, NodeId};
-use crate::model::{Cause, Counts, Ending, OnFailure, Status};
-use crate::schedule::{Action, Input, NodePlan, Plan, Scheduler};
-
-struct Script {
-    scheduler: Scheduler,
-    now: u64,
-}
-
-impl Script {
-    fn new(plan: Plan, capacity: usize) -> Self {
-        Self { scheduler: Scheduler::new(plan, 1, capacity), now: 0 }
-    }
-
-    /// One node of so many branches, already open.
-    fn group(node: NodePlan, branches: u32, capacity: usize) -> (Self, Vec<Action>) {
-        let mut script = Self::new(plan([node]), capacity);
-        assert_eq!(script.tell(Input::Begin), [open(0)]);
-        let actions = script.opened(0, branches);
-        (script, actions)
-    }
-
-    fn tell(&mut self, input: Input) -> Vec<Action> {
-        let mut actions = Vec::new();
-        self.scheduler.handle(input, ms(self.now), &mut actions);
-        actions
-    }
-
-    fn opened(&mut self, node: u32, branches: u32) -> Vec<Action> {
-        self.tell(Input::Opened { node: NodeId(node), branches, left_out: vec![] })
-    }
-
-    fn finished(&mut self, id: AttemptId, ending: Ending) -> Vec<Action> {
-        self.tell(Input::Finished { id, ending, permanent: false })
-    }
-
-    fn succeed(&mut self, node: u32, index: u32) -> Vec<Action> {
-        self.finished(attempt(node, index, 1), Ending::Succeeded)
-    }
-}
-
-fn open(node: u32) -> Action {
-    Action::Open { node: NodeId(node) }
-}
-
-fn submit(node: u32, index: u32, number: u32) -> Action {
-    Action::Submit { id: attempt(node, index, number) }
-}
-
-fn cancel(index: u32, cause: Cause) -> Action {
-    Action::Cancel { id: attempt(0, index, 1), cause }
-}
-
-fn ended(node: u32, index: u32, ending: Ending, attempts: u32) -> Action {
-    Action::Ended { branch: branch(node, index), ending, attempts }
-}
-
-fn unstarted(node: u32, range: std::ops::Range<u32>) -> Action {
-    Action::EndedUnstarted { node: NodeId(node), range }
-}
-
-fn again(index: u32, number: u32, delay: u64) -> Action {
-    Action::Retry { id: attempt(0, index, number), delay: ms(delay) }
-}
-
-fn counts(succeeded: u64, failed: u64, cancelled: u64) -> Counts {
-    Counts { succeeded, failed, cancelled, cached: 0 }
-}
-
-fn closed(node: u32, status: Status, counts: Counts) -> Action {
-    Action::Closed { node: NodeId(node), status, counts, because: None }
-}
-
-fn skipped_for(node: u32, because: u32) -> Action {
-    let because = Some(NodeId(because));
-    Action::Closed { node: NodeId(node), status: Status::Skipped, counts: Counts::default(), because }
-}
-
-fn over(status: Status, counts: Counts) -> Action {
-    Action::Over { status, counts }
-}
+use super::script::{
+    Script, again, cancel, closed, counts, ended, open, over, settled, skipped_for, submit, unstarted,
+};
+use super::{after, attempt, ms, node, plan, retry};
+use crate::id::NodeId;
+use crate::model::{Cause, Ending, OnFailure, Status};
+use crate::schedule::{Input, NodePlan};
 
 #[test]
 fn an_empty_plan_is_over_at_once() {
@@ -220,6 +145,7 @@ fn a_failure_cancels_the_others_where_told() {
         script.finished(attempt(0, 1, 1), Ending::Trapped),
         [
             ended(0, 1, Ending::Trapped, 1),
+            settled(Cause::Sibling),
             cancel(0, Cause::Sibling),
             cancel(2, Cause::Sibling),
             unstarted(0, 3..9),
@@ -241,7 +167,10 @@ fn a_failure_also_cancels_what_waits_for_its_time() {
     assert_eq!(script.finished(attempt(0, 0, 1), Ending::Failed), [again(0, 1, 1_000)]);
     let actions =
         script.tell(Input::Finished { id: attempt(0, 1, 1), ending: Ending::Failed, permanent: true });
-    assert_eq!(actions[..2], [ended(0, 1, Ending::Failed, 1), ended(0, 0, Ending::Cancelled, 1)]);
+    assert_eq!(
+        actions[..3],
+        [ended(0, 1, Ending::Failed, 1), settled(Cause::Sibling), ended(0, 0, Ending::Cancelled, 1)]
+    );
     assert_eq!(actions.last(), Some(&over(Status::Failed, counts(0, 1, 1))));
     assert_eq!(script.scheduler.wake_at(), None);
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::cases::{Answer, Case, Move};
 use super::ms;
+use super::oracle::{self, Standing, Step};
 use crate::id::{AttemptId, BranchId, NodeId};
 use crate::model::{Cause, Counts, Ending, LOST_BUDGET, OnFailure, Retry, RetryOn, Status};
 use crate::schedule::{Action, Input, Scheduler};
@@ -32,12 +33,21 @@ pub(super) struct World<'a> {
     capacity: usize,
     opening: BTreeSet<NodeId>,
     opened: BTreeMap<NodeId, (u32, BTreeSet<u32>)>,
+    opened_at: BTreeMap<NodeId, Duration>,
+    /// What became of the attempts of each node, in order.
+    steps: BTreeMap<NodeId, Vec<Step>>,
     branches: BTreeMap<BranchId, Entry>,
     ended: BTreeMap<BranchId, Ending>,
     closed: BTreeMap<NodeId, Status>,
     first_started: BTreeMap<NodeId, Vec<u32>>,
-    /// Nodes in which a branch failed and whose others are to be cancelled.
-    failed_fast: BTreeSet<NodeId>,
+    /// Nodes that are decided, and why.
+    settled: BTreeMap<NodeId, Cause>,
+    /// Branches that did not succeed, other than because the run stops or their node was decided.
+    missed: BTreeSet<BranchId>,
+    /// Nodes of which a branch ended because the run stops.
+    cut_short: BTreeSet<NodeId>,
+    /// Breakers that were said to open and to close.
+    breakers: BTreeMap<NodeId, (usize, usize)>,
     stopping: bool,
     aborted: bool,
     over: Option<Status>,
@@ -54,11 +64,16 @@ impl<'a> World<'a> {
             capacity: case.capacity,
             opening: BTreeSet::new(),
             opened: BTreeMap::new(),
+            opened_at: BTreeMap::new(),
+            steps: BTreeMap::new(),
             branches: BTreeMap::new(),
             ended: BTreeMap::new(),
             closed: BTreeMap::new(),
             first_started: BTreeMap::new(),
-            failed_fast: BTreeSet::new(),
+            settled: BTreeMap::new(),
+            missed: BTreeSet::new(),
+            cut_short: BTreeSet::new(),
+            breakers: BTreeMap::new(),
             stopping: false,
             aborted: false,
             over: None,
@@ -91,6 +106,7 @@ impl<'a> World<'a> {
             Move::Return(which) => {
                 if let Some(id) = pick(&self.running(), which) {
                     self.entry(id.branch).running = false;
+                    self.note(id.branch.node, Step::Ended(id, None, self.now));
                     self.tell(Input::Returned { id });
                 }
             }
@@ -150,6 +166,7 @@ impl<'a> World<'a> {
             Answer::Opened { branches, left_out } => {
                 let out = left_out.iter().copied().filter(|index| *index < branches).collect();
                 self.opened.insert(node, (branches, out));
+                self.opened_at.insert(node, self.now);
                 self.tell(Input::Opened { node, branches, left_out });
             }
             Answer::Skipped => self.tell(Input::Skipped { node }),
@@ -161,8 +178,13 @@ impl<'a> World<'a> {
     fn finish_attempt(&mut self, id: AttemptId, ending: Ending, permanent: bool) {
         let plan = &self.case.plan.nodes[id.branch.node.index()];
         let retry = plan.retry.get(id.branch.index as usize).or(plan.retry.last()).cloned();
-        let cancelling = self.stopping || self.failed_fast.contains(&id.branch.node);
-        let (before, now) = (self.trace.len(), self.now);
+        let node = id.branch.node;
+        let settled = self.settled.contains_key(&node);
+        if !settled {
+            self.note(node, Step::Ended(id, Some(ending), self.now));
+        }
+        let cancelling = self.stopping || settled || self.standing(node) == Standing::GaveUp;
+        let before = self.trace.len();
         let entry = self.entry(id.branch);
         entry.running = false;
         let counted = entry.number - entry.lost;
@@ -182,12 +204,6 @@ impl<'a> World<'a> {
         }
         let attempts = entry.number;
         let ended = |ending| Action::Ended { branch: id.branch, ending, attempts };
-        if again.is_none() && ending != Ending::Succeeded && plan.on_failure == OnFailure::Cancel {
-            let expected = !(ending == Ending::Cancelled && cancelling);
-            if expected {
-                self.failed_fast.insert(id.branch.node);
-            }
-        }
         self.tell(Input::Finished { id, ending, permanent });
 
         let first = &self.trace[before];
@@ -199,10 +215,6 @@ impl<'a> World<'a> {
                 assert_eq!(retried, id);
                 let slack = Duration::from_nanos(2);
                 assert!(least <= delay + slack && delay <= most + slack, "{least:?} {delay:?} {most:?}");
-                let entry = self.entry(id.branch);
-                if !entry.running {
-                    entry.due = Some(now + delay);
-                }
             }
         }
     }
@@ -230,7 +242,124 @@ impl<'a> World<'a> {
             self.check(&action);
             self.trace.push(action);
         }
+        self.check_settled();
         self.check_full();
+        self.check_wake();
+    }
+
+    fn note(&mut self, node: NodeId, step: Step) {
+        self.steps.entry(node).or_default().push(step);
+    }
+
+    fn steps(&self, node: NodeId) -> &[Step] {
+        self.steps.get(&node).map_or(&[], Vec::as_slice)
+    }
+
+    fn standing(&self, node: NodeId) -> Standing {
+        let breaker = self.case.plan.nodes[node.index()].policy.breaker;
+        breaker.map_or(Standing::Closed, |breaker| oracle::breaker_after(breaker, self.steps(node)).0)
+    }
+
+    /// From when on rate and breaker allow another attempt, if time is all that keeps them from it.
+    fn allowed_at(&self, node: NodeId) -> Option<Duration> {
+        let limit = self.case.plan.nodes[node.index()].policy.rate_limit;
+        let rate = limit.map_or(Duration::ZERO, |limit| oracle::rate_allows_at(limit, self.steps(node)));
+        match self.standing(node) {
+            Standing::Closed => Some(rate),
+            Standing::Open(until) => Some(until.max(rate)),
+            Standing::Probing(_) | Standing::GaveUp => None,
+        }
+    }
+
+    /// Branches of a node that succeeded.
+    fn succeeded(&self, node: NodeId) -> BTreeSet<u32> {
+        let of_node = self.ended.range(BranchId { node, index: 0 }..=BranchId { node, index: u32::MAX });
+        of_node.filter(|(_, ending)| **ending == Ending::Succeeded).map(|(branch, _)| branch.index).collect()
+    }
+
+    fn is_met(&self, node: NodeId) -> bool {
+        let (branches, left_out) = &self.opened[&node];
+        let require = &self.case.plan.nodes[node.index()].policy.require;
+        oracle::is_met(require, *branches, left_out, &self.succeeded(node))
+    }
+
+    /// Whether the node's requirement would be met if all succeeded that still may.
+    fn is_within_reach(&self, node: NodeId) -> bool {
+        let (branches, left_out) = &self.opened[&node];
+        let missed = |index: &u32| self.missed.contains(&BranchId { node, index: *index });
+        let may = (0..*branches).filter(|index| !left_out.contains(index) && !missed(index)).collect();
+        let require = &self.case.plan.nodes[node.index()].policy.require;
+        oracle::is_met(require, *branches, left_out, &may)
+    }
+
+    /// Whether there is this reason to decide a node that is open.
+    fn decides(&self, node: NodeId, cause: Cause) -> bool {
+        let plan = &self.case.plan.nodes[node.index()];
+        let missed_any = self.missed.iter().any(|branch| branch.node == node);
+        match cause {
+            Cause::Interrupted => false,
+            Cause::Sibling => {
+                plan.on_failure == OnFailure::Cancel && missed_any && !self.is_within_reach(node)
+            }
+            Cause::Winner => plan.first_success && !self.succeeded(node).is_empty(),
+            Cause::GroupTimeout => {
+                plan.policy.timeout.is_some_and(|timeout| self.opened_at[&node] + timeout <= self.now)
+            }
+            Cause::Breaker => self.standing(node) == Standing::GaveUp,
+        }
+    }
+
+    /// Every node is decided for which there is a reason.
+    fn check_settled(&self) {
+        for node in self.opened.keys().filter(|node| !self.closed.contains_key(node)) {
+            let causes = [Cause::Sibling, Cause::Winner, Cause::GroupTimeout, Cause::Breaker];
+            if let Some(cause) = causes.into_iter().find(|cause| self.decides(*node, *cause)) {
+                assert!(self.settled.contains_key(node), "{node:?} is not decided for {cause:?}");
+            }
+            if let Some(breaker) = self.case.plan.nodes[node.index()].policy.breaker {
+                let (_, opened, closed) = oracle::breaker_after(breaker, self.steps(*node));
+                assert_eq!(self.breakers.get(node).copied().unwrap_or_default(), (opened, closed));
+            }
+        }
+    }
+
+    /// The scheduler wants to be woken exactly when the next thing comes with time.
+    fn check_wake(&self) {
+        let open = || self.opened.keys().copied().filter(|node| !self.closed.contains_key(node));
+        let deadline = |node: NodeId| {
+            let timeout = self.case.plan.nodes[node.index()].policy.timeout?;
+            Some(self.opened_at[&node] + timeout).filter(|at| *at > self.now)
+        };
+        let held = |node: NodeId| {
+            let waits = !self.is_full(node) && self.waiting(node).is_some();
+            self.allowed_at(node).filter(|at| waits && *at > self.now)
+        };
+        let going_on = |node: &NodeId| !self.stopping && !self.settled.contains_key(node);
+        let due = self.branches.iter().filter(|(branch, _)| going_on(&branch.node));
+        let due = due.filter_map(|(_, entry)| entry.due.filter(|at| !entry.running && *at > self.now));
+        let next =
+            open().filter_map(deadline).chain(open().filter(going_on).filter_map(held)).chain(due).min();
+        assert_eq!(self.scheduler.wake_at(), next, "at {:?}", self.now);
+    }
+
+    /// Whether the node's own bound lets nothing more run.
+    fn is_full(&self, node: NodeId) -> bool {
+        let of_node = self.running().iter().filter(|id| id.branch.node == node).count();
+        let bound = self.case.plan.nodes[node.index()].concurrency;
+        bound.is_some_and(|bound| of_node >= bound as usize)
+    }
+
+    /// A branch of a node that only waits for its turn.
+    fn waiting(&self, node: NodeId) -> Option<u32> {
+        let (branches, left_out) = &self.opened[&node];
+        (0..*branches).filter(|index| !left_out.contains(index)).find(|&index| {
+            let branch = BranchId { node, index };
+            !self.ended.contains_key(&branch)
+                && self
+                    .branches
+                    .get(&branch)
+                    .is_none_or(|entry| !entry.running && entry.due.is_none_or(|due| due <= self.now))
+        })
     }
 
     /// Checks an action against the books, and enters it.
@@ -252,13 +381,27 @@ impl<'a> World<'a> {
             Action::Cancel { id, cause } => {
                 match cause {
                     Cause::Interrupted => assert!(self.aborted),
-                    Cause::Sibling => assert!(self.failed_fast.contains(&id.branch.node)),
+                    Cause::Sibling | Cause::Winner | Cause::GroupTimeout | Cause::Breaker => {
+                        assert_eq!(self.settled.get(&id.branch.node), Some(cause));
+                    }
                 }
                 let entry = self.entry(id.branch);
                 assert!(entry.running && entry.number == id.number && !entry.told, "{id:?} {entry:?}");
                 entry.told = true;
             }
-            Action::Retry { id, .. } => assert!(!self.entry(id.branch).running),
+            Action::Retry { id, delay } => {
+                let due = self.now + *delay;
+                let entry = self.entry(id.branch);
+                assert!(!entry.running);
+                entry.due = Some(due);
+            }
+            Action::Settled { node, cause } => {
+                assert!(self.decides(*node, *cause), "{node:?} is decided for {cause:?}");
+                assert!(self.opened.contains_key(node) && !self.closed.contains_key(node));
+                assert_eq!(self.settled.insert(*node, *cause), None, "{node:?} is decided twice");
+            }
+            Action::BreakerOpened { node } => self.breakers.entry(*node).or_default().0 += 1,
+            Action::BreakerClosed { node } => self.breakers.entry(*node).or_default().1 += 1,
             Action::Ended { branch, ending, .. } => {
                 let running = self.entry(*branch).running;
                 assert!(!running, "{branch:?} ended while it runs");
@@ -287,7 +430,13 @@ impl<'a> World<'a> {
 
     fn check_submit(&mut self, id: AttemptId) {
         let BranchId { node, index } = id.branch;
-        assert!(!self.stopping && !self.failed_fast.contains(&node), "{id:?} though cancelled");
+        assert!(!self.stopping && !self.settled.contains_key(&node), "{id:?} though cancelled");
+        let allowed_at = self.allowed_at(node);
+        assert!(allowed_at.is_some_and(|at| at <= self.now), "{id:?} though held back to {allowed_at:?}");
+        self.note(node, Step::Submitted(id, self.now));
+        if let Some(limit) = self.case.plan.nodes[node.index()].policy.rate_limit {
+            assert!(!oracle::is_exceeded(limit, self.steps(node)), "{id:?} is more than {limit:?}");
+        }
         let (branches, left_out) = &self.opened[&node];
         assert!(index < *branches && !left_out.contains(&index) && !self.ended.contains_key(&id.branch));
         let now = self.now;
@@ -316,8 +465,7 @@ impl<'a> World<'a> {
             Some((branches, left_out)) => {
                 let ended = counts.ended() + left_out.len() as u64;
                 assert_eq!(ended, u64::from(*branches), "{node:?} closed before its branches");
-                assert_eq!(status == Status::Succeeded, counts.ended() == counts.succeeded, "{node:?}");
-                assert!(matches!(status, Status::Succeeded | Status::Failed | Status::Cancelled));
+                assert_eq!(status, self.expected_of(node), "{node:?}");
             }
             None => assert!(matches!(status, Status::Skipped | Status::Failed | Status::Cancelled)),
         }
@@ -330,7 +478,18 @@ impl<'a> World<'a> {
         assert_eq!(self.closed.insert(node, status), None, "{node:?} closed twice");
     }
 
-    /// Nothing may be left undone that capacity and concurrency allow.
+    /// How a node stands whose branches have all ended.
+    fn expected_of(&self, node: NodeId) -> Status {
+        let cut_short = self.cut_short.contains(&node);
+        let decided = self.settled.get(&node) == Some(&Cause::Winner) || !self.is_within_reach(node);
+        match self.is_met(node) {
+            _ if cut_short && !decided => Status::Cancelled,
+            true => Status::Succeeded,
+            false => Status::Failed,
+        }
+    }
+
+    /// Nothing may be left undone that capacity, concurrency, rate and breaker allow.
     fn check_full(&self) {
         let running = self.running();
         assert_eq!(self.scheduler.running(), running.len());
@@ -338,19 +497,14 @@ impl<'a> World<'a> {
         if self.stopping || running.len() >= self.capacity {
             return;
         }
-        for (&node, (branches, left_out)) in &self.opened {
-            let of_node = running.iter().filter(|id| id.branch.node == node).count();
-            let bound = self.case.plan.nodes[node.index()].concurrency;
-            if self.closed.contains_key(&node)
-                || self.failed_fast.contains(&node)
-                || bound.is_some_and(|bound| of_node >= bound as usize)
+        for node in self.opened.keys().copied() {
+            if !self.closed.contains_key(&node)
+                && !self.settled.contains_key(&node)
+                && !self.is_full(node)
+                && self.allowed_at(node).is_some_and(|at| at <= self.now)
             {
-                continue;
+                assert_eq!(self.waiting(node), None, "{node:?} could have gone on");
             }
-            let unstarted = (0..*branches)
-                .filter(|index| !left_out.contains(index))
-                .find(|&index| !self.branches.contains_key(&BranchId { node, index }));
-            assert_eq!(unstarted, None, "{node:?} could have gone on");
         }
     }
 
@@ -384,6 +538,13 @@ impl<'a> World<'a> {
         let (branches, left_out) = &self.opened[&branch.node];
         assert!(branch.index < *branches && !left_out.contains(&branch.index));
         assert_eq!(self.ended.insert(branch, ending), None, "{branch:?} ended twice");
+        let excused = self.settled.contains_key(&branch.node);
+        match ending {
+            Ending::Succeeded => {}
+            Ending::Cancelled if excused => {}
+            Ending::Cancelled if self.stopping => drop(self.cut_short.insert(branch.node)),
+            _ => drop(self.missed.insert(branch)),
+        }
     }
 
     fn entry(&mut self, branch: BranchId) -> &mut Entry {
