@@ -299,14 +299,14 @@ pub enum Warning {
     ReporterFailed,
     /// The run was asked to stop.
     Interrupted,
-    /// What is recorded of a run counts no longer.
-    RunsAgain,
     /// A group's attempts failed one after the other and are held back.
     BreakerOpened,
     /// A probe succeeded, and a group's attempts go on.
     BreakerClosed,
     /// Figures of so many names were reported that some are missing in the totals.
     MetricsDropped,
+    /// What is recorded of a run counts no longer.
+    RunsAgain,
 }
 
 impl Warning {
@@ -318,10 +318,10 @@ impl Warning {
             Self::CacheFailed => "cache-failed",
             Self::ReporterFailed => "reporter-failed",
             Self::Interrupted => "interrupted",
-            Self::RunsAgain => "runs-again",
             Self::BreakerOpened => "breaker-opened",
             Self::BreakerClosed => "breaker-closed",
             Self::MetricsDropped => "metrics-dropped",
+            Self::RunsAgain => "runs-again",
         }
     }
 }

@@ -102,11 +102,11 @@ fn workflow(branches: i64) -> Workflow {
 async fn told(interest: Interest) -> Vec<Event> {
     let events = Arc::new(Mutex::new(Vec::new()));
     let settings = Settings {
-        journal: None,
         executor: Arc::new(Adds::default()),
         reporters: vec![Box::new(Keep(Arc::clone(&events), interest))],
         environment: Arc::new(|_| None),
         caching: None,
+        journal: None,
         stops: Stopper::new().1,
     };
     let ended = run(Arc::new(workflow(100)), settings).await.unwrap();

@@ -417,6 +417,7 @@ impl Dispatcher {
         if let (Outcome::Succeeded(value), Some(key)) = (&outcome, flight.key) {
             self.keep(id, *key, value.clone(), usage.clone());
         }
+        self.sum_up(id, &mut usage);
         let elapsed = self.now.saturating_duration_since(flight.since);
         let value = match &outcome {
             Outcome::Succeeded(value) if self.recorder.is_on() && self.is_wanted(id.branch.node) => {
@@ -424,7 +425,6 @@ impl Dispatcher {
             }
             _ => None,
         };
-        self.sum_up(id, &mut usage);
         if let (Outcome::Succeeded(value), Some(branches)) =
             (outcome, self.branches.get_mut(id.branch.node.index()))
         {

@@ -149,44 +149,42 @@ impl Node {
         let mut recorded = std::mem::take(&mut self.recorded);
         recorded.sort_unstable_by_key(|recorded| recorded.index);
         recorded.dedup_by_key(|recorded| recorded.index);
-        recorded.retain(|recorded| {
-            recorded.index < self.branches && passed.binary_search(&recorded.index).is_err()
-        });
-        for &Recorded { index, attempts, lost, before, ended } in &recorded {
-            match ended {
-                Some(Ending::Succeeded) => self.requirement.succeed(index),
-                Some(
-                    Ending::Failed | Ending::Trapped | Ending::TimedOut | Ending::Rejected | Ending::Lost,
-                ) => self.requirement.miss(index),
-                // Why it was cancelled shows once all others are counted.
-                Some(Ending::Cancelled) => {}
-                None if attempts == 0 => continue,
-                None => {
-                    self.active.insert(index, Branch::resumed(attempts, lost));
-                    self.ready.push(Reverse(index));
-                    if before > 0 {
-                        self.before.insert(index, before);
-                    }
-                }
+        let left_out = passed.len();
+        for Recorded { index, attempts, lost, before, ended } in recorded {
+            let known = passed.get(..left_out).unwrap_or_default();
+            if index >= self.branches || known.binary_search(&index).is_ok() {
+                continue;
             }
             if let Some(ending) = ended {
                 self.counts.add(ending);
+                match ending {
+                    Ending::Succeeded => self.requirement.succeed(index),
+                    Ending::Failed
+                    | Ending::Trapped
+                    | Ending::TimedOut
+                    | Ending::Cancelled
+                    | Ending::Rejected
+                    | Ending::Lost => self.requirement.miss(index),
+                }
+            } else if attempts > 0 {
+                self.active.insert(index, Branch::resumed(attempts, lost));
+                self.ready.push(Reverse(index));
+                if before > 0 {
+                    self.before.insert(index, before);
+                }
+            } else {
+                continue;
             }
             passed.push(index);
-        }
-        if self.decided_before().is_none() {
-            let cancelled = recorded.iter().filter(|recorded| recorded.ended == Some(Ending::Cancelled));
-            cancelled.for_each(|recorded| self.requirement.miss(recorded.index));
         }
         passed.sort_unstable();
     }
 
     /// Why the node is decided by what is known from before, if it is.
     pub(super) fn decided_before(&self) -> Option<Cause> {
-        if self.first_success && self.counts.succeeded > 0 {
+        if self.counts.succeeded > 0 && self.first_success {
             return Some(Cause::Winner);
         }
-        // Without any end, an impossible requirement is not for this to tell.
         match self.on_failure {
             OnFailure::Cancel if self.counts.ended() > 0 && self.requirement.is_out_of_reach() => {
                 Some(Cause::Sibling)

@@ -198,19 +198,18 @@ impl Scheduler {
         now: Duration,
         actions: &mut Vec<Action>,
     ) {
-        let decided = match self.nodes.get_mut(id.index()) {
+        match self.nodes.get_mut(id.index()) {
             Some(node) if node.phase == Phase::Opening => {
                 node.open(branches, left_out, now);
                 self.alarms.extend(node.deadline.map(|at| (at, id, Alarm::Deadline)));
-                node.decided_before()
+                if let Some(cause) = node.decided_before() {
+                    self.settle(id, cause, actions);
+                }
             }
             Some(_) | None => {
                 self.stale += 1;
                 return;
             }
-        };
-        if let Some(cause) = decided {
-            self.settle(id, cause, actions);
         }
         self.enqueue(id, now);
         self.close_if_done(id, actions);
