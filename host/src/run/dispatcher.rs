@@ -130,7 +130,6 @@ impl Dispatcher {
         let caching = caching.map(|caching| caching.keeper().map(|keeper| (caching, keeper)));
         let caching = caching.transpose().map_err(RunError::Threads)?;
         let nodes = workflow.nodes.len();
-        let began = Instant::now();
         let outputs = workflow.outputs.iter().map(|output| &output.value);
         let wanted = Workflow::used(nodes, workflow.nodes.iter().flat_map(Node::expressions).chain(outputs));
         let scope = Scope {
@@ -155,6 +154,8 @@ impl Dispatcher {
         let capacity = executor.open(port).await?;
         let scheduler =
             Scheduler::new(Plan::from(&*workflow), workflow.seed, capacity.slots + capacity.ahead);
+        // The clock starts when all is ready: what is durable may have taken a while.
+        let began = Instant::now();
         Ok(Self {
             run,
             executor,
