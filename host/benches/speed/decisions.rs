@@ -22,6 +22,7 @@ fn rate(branches: u32) -> f64 {
             after: BTreeSet::new(),
             concurrency: None,
             on_failure: OnFailure::default(),
+            tolerant: false,
             retry: vec![Retry::default()],
         };
         let mut scheduler = Scheduler::new(Plan { nodes: vec![node] }, 1, 272);

@@ -330,7 +330,7 @@ impl Scope<'_> {
 }
 
 /// The type in question; where two types share a name, their structure, which is what differs.
-fn described(wanted: &Type, has: &Type) -> String {
+pub(super) fn described(wanted: &Type, has: &Type) -> String {
     let (wanted_text, has_text) = (wanted.to_string(), has.to_string());
     if wanted_text == has_text {
         return format!("another type of that name, {wanted_text}");

@@ -3,6 +3,7 @@
 
 use super::diagnostics::Findings;
 use super::fields::{Fields, Keys, string, table, wrong_kind};
+use super::merge::{Merge, Split};
 use super::settings::Settings;
 use super::span::{At, Span};
 use super::tree::{Data, Entry, Tree};
@@ -52,6 +53,9 @@ pub(super) struct Group<'t> {
     pub(super) settings: Settings<'t>,
     pub(super) concurrency: Option<u32>,
     pub(super) on_failure: OnFailure,
+    /// None where there was a problem.
+    pub(super) merge: Option<At<Merge<'t>>>,
+    pub(super) split: Split<'t>,
     pub(super) max_branches: u32,
     pub(super) after: Vec<At<&'t str>>,
     pub(super) when: Option<&'t Tree>,
@@ -100,6 +104,7 @@ pub(super) const GROUP: Keys = Keys {
     known: &[
         "task",
         "for-each",
+        "split",
         "tasks",
         "executor",
         "concurrency",
@@ -114,7 +119,7 @@ pub(super) const GROUP: Keys = Keys {
         "after",
         "when",
     ],
-    later: &["split", "require", "timeout", "breaker", "rate-limit", "fallback"],
+    later: &["require", "timeout", "breaker", "rate-limit", "fallback"],
 };
 pub(super) const OUTPUT: Keys = Keys { known: &["value", "file"], later: &[] };
 
@@ -261,16 +266,12 @@ fn group<'t>(entry: &'t Entry, findings: &'t Findings) -> Option<Group<'t>> {
     let what = format!("group `{}`", entry.key);
     let entries = table(&entry.value, &what, findings)?;
     let fields = Fields::new(entries, what, entry.span, &GROUP, findings);
-    let later = ["first-success", "concat", "results"];
-    if fields.tree("merge").is_some_and(|tree| matches!(tree.data, Data::Table(_))) {
-        let span = fields.tree("merge").map(|tree| tree.span).unwrap_or_default();
+    if let (Some(split), Some(_)) = (fields.get("split"), fields.get("tasks")) {
         findings.at_with_help(
-            span,
-            "`merge` with a table is not supported by this version of flowhost",
-            "this version has \"collect\"; a task that takes the group's list can do the rest",
+            split.span,
+            "`split` is for the items of `for-each`, and this group has `tasks`",
+            "leave it out: what several tasks refer to reaches all of them",
         );
-    } else {
-        fields.word("merge", &[("collect", ())], &later);
     }
     let words = [("continue", OnFailure::Continue), ("cancel", OnFailure::Cancel)];
     Some(Group {
@@ -279,6 +280,11 @@ fn group<'t>(entry: &'t Entry, findings: &'t Findings) -> Option<Group<'t>> {
         settings: Settings::read(&fields, findings),
         concurrency: fields.integer("concurrency", 1, MAX_BRANCHES),
         on_failure: fields.word("on-failure", &words, &[]).unwrap_or_default(),
+        merge: match fields.tree("merge") {
+            None => Some(At::new(entry.span, Merge::Collect)),
+            Some(tree) => Merge::read(tree, findings),
+        },
+        split: fields.tree("split").and_then(|tree| Split::read(tree, findings)).unwrap_or(Split::Item),
         max_branches: fields.integer("max-branches", 1, MAX_BRANCHES).unwrap_or(MAX_BRANCHES),
         after: fields.strings("after"),
         when: fields.tree("when"),

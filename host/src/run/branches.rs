@@ -3,10 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::items::OpenItems;
+use rustc_hash::FxHashMap;
+
+use super::join::{self, Joined};
 use super::secrets::Secrets;
+use super::split::BranchItems;
 use crate::id::RunId;
-use crate::model::{Call, Component, EnvironmentValue, Expr, Form, Group, Kind, Merge, Node, Task, Value};
+use crate::model::{
+    Call, Component, Ending, EnvironmentValue, Expr, Form, Group, Kind, Merge, Node, Task, Type, Value,
+};
 
 /// One node while it runs.
 #[derive(Debug, Default)]
@@ -14,9 +19,13 @@ pub(crate) struct Branches {
     /// What the branches call, one for all or one a member, and whether making its arguments may block.
     calls: Vec<(Arc<Call>, bool)>,
     /// The items of a for-each group.
-    pub(crate) items: Option<OpenItems>,
+    pub(crate) items: Option<BranchItems>,
     /// Values by branch, where anything refers to them.
     results: Vec<Option<Value>>,
+    /// What is said of branches that did not succeed, where that is a value.
+    failures: FxHashMap<u32, Arc<str>>,
+    /// Branches that count for nothing, ascending.
+    left_out: Vec<u32>,
     /// When it opened.
     pub(crate) opened: Option<Instant>,
     /// The sum over its attempts.
@@ -38,18 +47,19 @@ pub(crate) struct Making<'a> {
 }
 
 impl Branches {
-    /// The node opened with so many branches. Without `keep`, values are dropped as they come.
-    pub(crate) fn open(&mut self, node: &Node, count: u32, keep: bool, making: &Making<'_>) {
-        let group = match node.kind {
-            Kind::Task(_) => None,
-            Kind::Group(_) => Some(&node.name),
-        };
+    /// The node opened with these branches.
+    pub(crate) fn open(&mut self, node: &Node, branches: Opening<'_>, making: &Making<'_>) {
+        let Opening { count, left_out, keep } = branches;
+        let group = node.group();
+        let slow = self.items.as_ref().is_some_and(BranchItems::is_slow);
         let prepared = |task: &Task| {
             let call = Arc::new(making.call(task, group, count)?);
-            Some((call, task.arguments.iter().any(Expr::reads_files)))
+            Some((call, slow || task.arguments.iter().any(Expr::reads_files)))
         };
         self.calls = node.tasks().filter_map(prepared).collect();
         self.results = if keep { vec![None; count as usize] } else { Vec::new() };
+        self.left_out = left_out.to_vec();
+        self.left_out.sort_unstable();
         self.opened = Some(Instant::now());
     }
 
@@ -65,33 +75,88 @@ impl Branches {
         }
     }
 
+    /// Keeps the value of a node that runs nothing.
+    pub(crate) fn keep_whole(&mut self, value: Value) {
+        self.results = vec![Some(value)];
+    }
+
+    /// Keeps what is said of a branch that did not succeed, where that is a value.
+    pub(crate) fn fail(&mut self, node: &Node, index: u32, ending: Ending, error: Option<&str>) {
+        if let Kind::Group(Group { merge: Merge::Results, .. }) = node.kind
+            && !self.results.is_empty()
+        {
+            let said = error.map_or_else(String::new, |error| format!(": {error}"));
+            self.failures.insert(index, format!("{}{said}", ending.name()).into());
+        }
+    }
+
     /// Lets go of everything, and yields what it was.
     pub(crate) fn close(&mut self) -> Self {
         std::mem::replace(self, Self { closed: true, ..Self::default() })
     }
 
-    /// The node's value, once all its branches succeeded. None where values are not kept.
+    /// The node's value, once it succeeded. None where values are not kept.
     pub(crate) fn join(&mut self, node: &Node) -> Option<Value> {
         let results = std::mem::take(&mut self.results);
         self.items = None;
-        match &node.kind {
-            Kind::Task(_) => results.into_iter().next().flatten(),
-            Kind::Group(Group { form, merge: Merge::Collect, .. }) => match form {
-                Form::ForEach { .. } if node.value.is_bytes() => {
-                    let byte = |value| if let Some(Value::U8(byte)) = value { Some(byte) } else { None };
-                    Some(Value::Bytes(results.into_iter().map(byte).collect::<Option<Vec<u8>>>()?.into()))
-                }
-                Form::ForEach { .. } => Some(Value::List(results.into_iter().collect::<Option<_>>()?)),
-                Form::Tasks(members) => {
-                    let fields = results.into_iter().zip(members).map(|(value, member)| match member.when {
-                        Some(_) => Some(Value::Option(value.map(Arc::new))),
-                        None => value,
-                    });
-                    Some(Value::Record(fields.collect::<Option<_>>()?))
-                }
-            },
+        let (form, merge) = match &node.kind {
+            Kind::Task(_) | Kind::Best(_) => return results.into_iter().next().flatten(),
+            Kind::Group(Group { form, merge, .. }) => (form, merge),
+        };
+        match (merge, form) {
+            (Merge::Collect, Form::Tasks(members)) => {
+                let fields = results.into_iter().zip(members).map(|(value, member)| match member.when {
+                    Some(_) => Some(Value::Option(value.map(Arc::new))),
+                    None => value,
+                });
+                Some(Value::Record(fields.collect::<Option<_>>()?))
+            }
+            (Merge::Collect, Form::ForEach { .. }) => {
+                join::list(results.into_iter().collect::<Option<Vec<_>>>()?, node.value.is_bytes())
+            }
+            (Merge::List, _) => join::list(results.into_iter().flatten(), node.value.is_bytes()),
+            (Merge::Concat, _) => join::concat(
+                results.into_iter().flatten(),
+                match &node.value {
+                    Type::String => Joined::Text,
+                    bytes if bytes.is_bytes() => Joined::Bytes,
+                    _ => Joined::List,
+                },
+            ),
+            (Merge::Results, _) => Some(self.results(results, &node.value)),
         }
     }
+
+    /// A `result` for each branch that counts.
+    fn results(&mut self, results: Vec<Option<Value>>, ty: &Type) -> Value {
+        let failures = std::mem::take(&mut self.failures);
+        let silent = matches!(ty, Type::List(result) if matches!(**result, Type::Result { ok: None, .. }));
+        let counts = |index: &u32| self.left_out.binary_search(index).is_err();
+        let each = (0..).zip(results).filter(|(index, _)| counts(index)).map(|(index, value)| {
+            Value::Result(match value {
+                Some(_) if silent => Ok(None),
+                Some(value) => Ok(Some(Arc::new(value))),
+                None => {
+                    let said = failures.get(&index).map_or(UNSTARTED, |said| &**said);
+                    Err(Some(Arc::new(Value::string(said))))
+                }
+            })
+        });
+        Value::List(each.collect())
+    }
+}
+
+/// What is said of branches that nothing else is said of.
+const UNSTARTED: &str = "cancelled: its group was stopped before it began";
+
+/// The branches that a node opens with.
+pub(crate) struct Opening<'o> {
+    /// How many.
+    pub(crate) count: u32,
+    /// Those that count for nothing.
+    pub(crate) left_out: &'o [u32],
+    /// Whether values are kept; else they are dropped as they come.
+    pub(crate) keep: bool,
 }
 
 impl Making<'_> {
@@ -139,12 +204,14 @@ mod tests {
         };
         let node = |value: Type| Node {
             name: "g".into(),
+            section: Default::default(),
             after: Default::default(),
             when: None,
             kind: Kind::Group(Group {
                 form: Form::ForEach {
                     task: Box::new(task.clone()),
                     items: crate::model::Items::Range { start: 0, end: 2 },
+                    split: Default::default(),
                 },
                 concurrency: None,
                 on_failure: Default::default(),

@@ -8,9 +8,12 @@ mod dispatcher;
 mod evaluate;
 mod files;
 mod items;
+mod join;
 mod outputs;
 mod root;
 mod secrets;
+mod sections;
+mod split;
 
 use std::sync::Arc;
 

@@ -45,6 +45,7 @@ pub(super) struct Node {
     id: NodeId,
     concurrency: u32,
     on_failure: OnFailure,
+    tolerant: bool,
     retry: Vec<Retry>,
     /// Which nodes wait for this one.
     pub(super) dependants: Vec<NodeId>,
@@ -71,6 +72,7 @@ impl Node {
             id,
             concurrency: plan.concurrency.map_or(u32::MAX, |bound| bound.max(1)),
             on_failure: plan.on_failure,
+            tolerant: plan.tolerant,
             retry: plan.retry,
             dependants: Vec::new(),
             phase: Phase::Waiting { missing },
@@ -272,12 +274,14 @@ impl Node {
 
     /// How a node stands whose branches have all ended.
     pub(super) fn status(&self, stopping: bool) -> Status {
-        if self.counts.failed > 0 {
+        if self.counts.failed > 0 && !self.tolerant {
             Status::Failed
         } else if self.counts.cancelled == 0 {
             Status::Succeeded
         } else if stopping {
             Status::Cancelled
+        } else if self.tolerant {
+            Status::Succeeded
         } else {
             Status::Failed
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::id::NodeId;
-use crate::model::{Form, Kind, OnFailure, Retry, Task, Workflow};
+use crate::model::{Form, Kind, Merge, OnFailure, Retry, Task, Workflow};
 
 /// What the scheduler needs to know of a workflow.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -24,6 +24,8 @@ pub struct NodePlan {
     pub concurrency: Option<u32>,
     /// What becomes of its other branches when one does not succeed.
     pub on_failure: OnFailure,
+    /// Whether it succeeds whatever becomes of its branches, since all of that is its value.
+    pub tolerant: bool,
     /// For each branch the policy at its position, and the last one for all beyond. So one serves
     /// all branches of a for-each. Without any, nothing is retried.
     pub retry: Vec<Retry>,
@@ -35,6 +37,7 @@ impl From<&Workflow> for Plan {
             let retry_of = |task: &Task| task.policy.retry.clone();
             let (concurrency, on_failure, retry) = match &node.kind {
                 Kind::Task(task) => (None, OnFailure::default(), vec![retry_of(task)]),
+                Kind::Best(_) => (None, OnFailure::default(), Vec::new()),
                 Kind::Group(group) => {
                     let retry = match &group.form {
                         Form::ForEach { task, .. } => vec![retry_of(task)],
@@ -43,7 +46,14 @@ impl From<&Workflow> for Plan {
                     (group.concurrency, group.on_failure, retry)
                 }
             };
-            NodePlan { after: node.after.clone(), concurrency, on_failure, retry }
+            let tolerant = match &node.kind {
+                Kind::Task(_) | Kind::Best(_) => false,
+                Kind::Group(group) => match group.merge {
+                    Merge::Results => true,
+                    Merge::Collect | Merge::List | Merge::Concat => false,
+                },
+            };
+            NodePlan { after: node.after.clone(), concurrency, on_failure, tolerant, retry }
         });
         Self { nodes: nodes.collect() }
     }
@@ -56,7 +66,7 @@ mod tests {
 
     use super::*;
     use crate::digest::Digest;
-    use crate::model::{Entry, Group, Items, Member, Merge, Node, Policy, Signature, Type};
+    use crate::model::{Entry, Group, Items, Member, Node, Policy, Section, Signature, Split, Type};
 
     fn task(max_attempts: u32) -> Task {
         Task {
@@ -70,17 +80,19 @@ mod tests {
     }
 
     fn group(form: Form) -> Kind {
-        let (merge, max_branches) = (Merge::Collect, 100);
+        let (merge, max_branches) = (Merge::Results, 100);
         Kind::Group(Group { form, concurrency: Some(3), on_failure: OnFailure::Cancel, merge, max_branches })
     }
 
     #[test]
     fn a_plan_follows_the_workflow() {
-        let for_each = Form::ForEach { task: Box::new(task(2)), items: Items::Range { start: 0, end: 9 } };
+        let (task_of, items) = (Box::new(task(2)), Items::Range { start: 0, end: 9 });
+        let for_each = Form::ForEach { task: task_of, items, split: Split::Item };
         let members = [4, 5].map(|attempts| Member { task: task(attempts), when: None });
         let kinds = [Kind::Task(Box::new(task(1))), group(for_each), group(Form::Tasks(members.into()))];
         let nodes = (0_u32..).zip(kinds).map(|(at, kind)| Node {
             name: Arc::from("node"),
+            section: Section::default(),
             after: (0..at).map(NodeId).collect(),
             when: None,
             kind,
@@ -104,6 +116,7 @@ mod tests {
         let bounds: Vec<_> = plan.nodes.iter().map(|node| (node.concurrency, node.on_failure)).collect();
         let of_groups = (Some(3), OnFailure::Cancel);
         assert_eq!(bounds, [(None, OnFailure::Continue), of_groups, of_groups]);
+        assert_eq!(plan.nodes.iter().map(|node| node.tolerant).collect::<Vec<_>>(), [false, true, true]);
         assert_eq!(plan.nodes[2].after, BTreeSet::from([NodeId(0), NodeId(1)]));
     }
 }

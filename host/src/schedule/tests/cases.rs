@@ -57,8 +57,14 @@ fn nodes(at: u32) -> impl Strategy<Value = NodePlan> {
     let needed = proptest::collection::btree_set((0..at.max(1)).prop_map(NodeId), 0..=(at.min(3) as usize));
     let on_failure = prop_oneof![Just(OnFailure::Continue), Just(OnFailure::Cancel)];
     let retry = proptest::collection::vec(retries(), 0..4);
-    (needed, proptest::option::of(1_u32..4), on_failure, retry).prop_map(
-        |(after, concurrency, on_failure, retry)| NodePlan { after, concurrency, on_failure, retry },
+    (needed, proptest::option::of(1_u32..4), on_failure, any::<bool>(), retry).prop_map(
+        |(after, concurrency, on_failure, tolerant, retry)| NodePlan {
+            after,
+            concurrency,
+            on_failure,
+            tolerant,
+            retry,
+        },
     )
 }
 

@@ -15,7 +15,13 @@ use crate::model::{OnFailure, Retry, RetryOn};
 
 /// A node that waits for nothing and retries nothing.
 fn node() -> NodePlan {
-    NodePlan { after: BTreeSet::new(), concurrency: None, on_failure: OnFailure::Continue, retry: vec![] }
+    NodePlan {
+        after: BTreeSet::new(),
+        concurrency: None,
+        on_failure: OnFailure::Continue,
+        tolerant: false,
+        retry: vec![],
+    }
 }
 
 fn after(needed: &[u32]) -> NodePlan {

@@ -316,7 +316,10 @@ impl<'a> World<'a> {
             Some((branches, left_out)) => {
                 let ended = counts.ended() + left_out.len() as u64;
                 assert_eq!(ended, u64::from(*branches), "{node:?} closed before its branches");
-                assert_eq!(status == Status::Succeeded, counts.ended() == counts.succeeded, "{node:?}");
+                let tolerant = self.case.plan.nodes[node.index()].tolerant;
+                let cut_short = self.stopping && counts.cancelled > 0;
+                let all = counts.ended() == counts.succeeded;
+                assert_eq!(status == Status::Succeeded, all || tolerant && !cut_short, "{node:?}");
                 assert!(matches!(status, Status::Succeeded | Status::Failed | Status::Cancelled));
             }
             None => assert!(matches!(status, Status::Skipped | Status::Failed | Status::Cancelled)),
