@@ -82,7 +82,8 @@ impl Named<'_, '_> {
         }
     }
 
-    fn unlike<T>(&self, position: usize, has: &Type, scope: &Scope<'_>) -> Option<T> {
+    /// Says that what is handed does not fit. The task's other arguments can be read all the same.
+    fn unlike(&self, position: usize, has: &Type, scope: &Scope<'_>) -> Option<Handed> {
         let (name, ty) = self.called.signature.parameters.get(position)?;
         scope.findings.at_with_help(
             self.span,
@@ -96,7 +97,7 @@ impl Named<'_, '_> {
             ),
             "name a task whose parameter has that type",
         );
-        None
+        Some((position, None))
     }
 
     fn wanted(&self, position: usize) -> Option<&Type> {
@@ -139,7 +140,10 @@ impl Named<'_, '_> {
                     Some(depth) => (ty, depth),
                     None => return self.unlike(position, &has, scope),
                 },
-                (ItemKind::Json(items), _) => self.json(position, &items, tree.span, scope)?,
+                (ItemKind::Json(items), _) => match self.json(position, &items, tree.span, scope) {
+                    Some(read) => read,
+                    None => return Some((position, None)),
+                },
                 (ItemKind::Typed { .. }, None) => return None,
             };
             let all = Expr::Items { items: Box::new(items), ty };

@@ -30,10 +30,10 @@ pub(super) enum Split<'t> {
     Task(At<&'t str>),
 }
 
-const MERGE: Keys = Keys { known: &["best", "task"], later: &[] };
+pub(super) const MERGE: Keys = Keys { known: &["best", "task"], later: &[] };
 const MERGE_HELP: &str =
     "`merge` takes \"collect\", \"concat\", \"results\", { best = \"field\" } or { task = \"name\" }";
-const SPLIT: Keys = Keys { known: &["chunk", "round-robin", "task"], later: &[] };
+pub(super) const SPLIT: Keys = Keys { known: &["chunk", "round-robin", "task"], later: &[] };
 const SPLIT_HELP: &str =
     "`split` takes \"item\", { chunk = 100 }, { round-robin = 8 } or { task = \"name\" }";
 

@@ -84,9 +84,10 @@ impl Branches {
     pub(crate) fn fail(&mut self, node: &Node, index: u32, ending: Ending, error: Option<&str>) {
         if let Kind::Group(Group { merge: Merge::Results, .. }) = node.kind
             && !self.results.is_empty()
+            // Nothing is said of branches that never began.
+            && let Some(error) = error
         {
-            let said = error.map_or_else(String::new, |error| format!(": {error}"));
-            self.failures.insert(index, format!("{}{said}", ending.name()).into());
+            self.failures.insert(index, format!("{}: {error}", ending.name()).into());
         }
     }
 

@@ -12,8 +12,8 @@ use crate::model::Value;
 pub(super) enum NoBest {
     #[error("there is no best value: no branch has a value")]
     Nothing,
-    #[error("there is no best value: `{field}` is NaN in all {count} values")]
-    AllNan { field: Arc<str>, count: usize },
+    #[error("there is no best value: `{0}` is NaN in every value")]
+    AllNan(Arc<str>),
 }
 
 /// Values as a list; bytes where they are of type `u8`.
@@ -101,7 +101,7 @@ pub(super) fn best(values: &[Value], field: u32, name: &Arc<str>) -> Result<Valu
     match best {
         Some((_, value)) => Ok(value.clone()),
         None if values.is_empty() => Err(NoBest::Nothing),
-        None => Err(NoBest::AllNan { field: Arc::clone(name), count: values.len() }),
+        None => Err(NoBest::AllNan(Arc::clone(name))),
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(chosen([nan, f64::NEG_INFINITY, nan].map(Value::F64)), Ok(1));
         assert_eq!(chosen([-0.0, 0.0].map(Value::F64)), Ok(0), "the same number is a tie");
         let error = chosen([f32::NAN, -f32::NAN].map(Value::F32)).unwrap_err().to_string();
-        assert_eq!(error, "there is no best value: `score` is NaN in all 2 values");
+        assert_eq!(error, "there is no best value: `score` is NaN in every value");
         assert_eq!(chosen([]), Err(NoBest::Nothing));
     }
 

@@ -64,12 +64,6 @@ impl End {
         };
         // Only the branches' node has any.
         let counts = if self.counts == Counts::default() { later.counts } else { self.counts };
-        Self {
-            status,
-            counts,
-            opened: self.opened.or(later.opened),
-            guest: self.guest + later.guest,
-            reason,
-        }
+        Self { status, counts, opened: self.opened.or(later.opened), guest: self.guest + later.guest, reason }
     }
 }

@@ -5,7 +5,7 @@ use super::{FETCHING, Project, RIGHT, TEXT, component};
 use crate::manifest::Trust;
 
 /// Names a broken workflow and shows what is said of it.
-fn told(name: &str, project: &Project, source: &str) {
+pub(super) fn told(name: &str, project: &Project, source: &str) {
     snapshot(name, &project.broken(source));
 }
 
@@ -16,7 +16,7 @@ fn snapshot(name: &str, shown: &str) {
 }
 
 /// The components, and then `rest`.
-fn with(rest: &str) -> String {
+pub(super) fn with(rest: &str) -> String {
     format!("[components]\ntext = \"text.wasm\"\ncommand = \"command.wasm\"\n{rest}")
 }
 

@@ -2,6 +2,7 @@
 
 mod broken;
 mod hostile;
+mod joins;
 mod whole;
 
 use std::path::{Path, PathBuf};
