@@ -252,7 +252,7 @@ fn a_group_whose_fold_fails_fails_with_its_message() {
     let ended = run(&place);
     assert_eq!((ended.code, &*ended.stdout), (100, ""), "{ended}");
     for said in [
-        "all (task fold): failed in attempt 2: a sample is bad",
+        "all (fold): failed in attempt 2: a sample is bad",
         "all: failed: task `fold`, which merges it, did not succeed",
         "skipped: then",
     ] {
@@ -273,7 +273,7 @@ fn a_fold_runs_under_its_own_policy_and_not_its_groups() {
     let rest = format!("{rest}\nlimits = {{ output = \"12B\" }}");
     let ended = run(&group("echo#echo-string", r#"{ value = "${item}" }"#, keys, &rest));
     assert_eq!(ended.code, 100, "{ended}");
-    assert!(ended.stderr.contains("all (task fold): trapped in attempt 1: "), "{ended}");
+    assert!(ended.stderr.contains("all (fold): trapped in attempt 1: "), "{ended}");
 }
 
 #[test]

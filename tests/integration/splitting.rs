@@ -39,14 +39,15 @@ fn workflow(run: &str, argument: &str, keys: &str, rest: &str) -> Place {
     place
 }
 
-fn run(place: &Place) -> Ended {
-    place.run(["--progress", "none"])
-}
-
+#[expect(clippy::indexing_slicing, reason = "JSON has null where there is nothing")]
 fn all(keys: &str, run_: &str, argument: &str) -> Value {
     let ended = run(&workflow(run_, argument, keys, ""));
     assert_eq!((ended.code, &*ended.stderr), (0, ""), "{keys}: {ended}");
     ended.json()["all"].clone()
+}
+
+fn run(place: &Place) -> Ended {
+    place.run(["--progress", "none"])
 }
 
 #[test]
@@ -190,7 +191,7 @@ fn a_group_whose_split_fails_fails_with_its_message() {
     let ended = run(&workflow("echo#add", r#"{ a = "${item}", b = 0 }"#, keys, rest));
     assert_eq!((ended.code, &*ended.stdout), (100, ""), "{ended}");
     for said in [
-        "all (task pieces): trapped in attempt 1: ",
+        "all (pieces): trapped in attempt 1: ",
         "all: failed: task `pieces`, which splits it, did not succeed",
     ] {
         assert!(ended.stderr.contains(said), "{said}: {ended}");
