@@ -190,44 +190,107 @@ impl Making<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::model::Type;
+    use proptest::prelude::*;
 
-    #[test]
-    fn a_list_of_bytes_is_joined_as_bytes() {
+    use super::*;
+    use crate::model::{Entry, Items, Policy, Signature, Split};
+
+    fn node(merge: Merge, value: Type) -> Node {
         let task = Task {
             name: "t".into(),
             component: 0,
-            entry: crate::model::Entry::Command { bytes: false },
-            signature: Arc::new(crate::model::Signature::command(false)),
+            entry: Entry::Command { bytes: false },
+            signature: Arc::new(Signature::command(false)),
             arguments: Vec::new(),
-            policy: crate::model::Policy::default(),
+            policy: Policy::default(),
         };
-        let node = |value: Type| Node {
+        let items = Items::Range { start: 0, end: 2 };
+        Node {
             name: "g".into(),
             section: Default::default(),
             after: Default::default(),
             when: None,
             kind: Kind::Group(Group {
-                form: Form::ForEach {
-                    task: Box::new(task.clone()),
-                    items: crate::model::Items::Range { start: 0, end: 2 },
-                    split: Default::default(),
-                },
+                form: Form::ForEach { task: Box::new(task), items, split: Split::Item },
                 concurrency: None,
                 on_failure: Default::default(),
-                merge: Merge::Collect,
+                merge,
                 max_branches: 2,
             }),
             value,
-        };
-        let joined = |value: Type, results: [Value; 2]| {
-            let results = results.into_iter().map(Some).collect();
-            Branches { results, ..Branches::default() }.join(&node(value)).unwrap()
-        };
-        let bytes = joined(Type::bytes(), [Value::U8(1), Value::U8(2)]);
-        assert_eq!(bytes, Value::Bytes(vec![1, 2].into()));
-        let list = joined(Type::list(Type::U16), [Value::U16(1), Value::U16(2)]);
-        assert_eq!(list, Value::List(Arc::new([Value::U16(1), Value::U16(2)])));
+        }
+    }
+
+    #[test]
+    fn a_list_of_bytes_is_joined_as_bytes() {
+        for merge in [Merge::Collect, Merge::List] {
+            let joined = |value: Type, results: [Value; 2]| {
+                let results = results.into_iter().map(Some).collect();
+                Branches { results, ..Branches::default() }.join(&node(merge, value)).unwrap()
+            };
+            let bytes = joined(Type::bytes(), [Value::U8(1), Value::U8(2)]);
+            assert_eq!(bytes, Value::Bytes(vec![1, 2].into()));
+            let list = joined(Type::list(Type::U16), [Value::U16(1), Value::U16(2)]);
+            assert_eq!(list, Value::List(Arc::new([Value::U16(1), Value::U16(2)])));
+        }
+    }
+
+    #[derive(Clone, Copy, PartialEq, Debug)]
+    enum Became {
+        Value(u16),
+        Failed(u16),
+        Dropped,
+        LeftOut,
+    }
+
+    fn became() -> impl Strategy<Value = Became> {
+        prop_oneof![
+            any::<u16>().prop_map(Became::Value),
+            any::<u16>().prop_map(Became::Failed),
+            Just(Became::Dropped),
+            Just(Became::LeftOut)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn results_say_of_each_branch_in_order_what_became_of_it(
+            all in prop::collection::vec(became(), 0..40), silent: bool,
+        ) {
+            let ok = (!silent).then(|| Type::U16.into());
+            let result = Type::Result { ok, err: Some(Type::String.into()) };
+            let node = node(Merge::Results, Type::list(result));
+            let mut branches = Branches { results: vec![None; all.len()], ..Branches::default() };
+            let mut expected = Vec::new();
+            for (at, one) in (0..).zip(&all) {
+                let failed = |said: &str| Value::Result(Err(Some(Arc::new(Value::string(said)))));
+                match one {
+                    Became::Value(number) => {
+                        branches.keep(at, if silent { Value::unit() } else { Value::U16(*number) });
+                        let payload = (!silent).then(|| Arc::new(Value::U16(*number)));
+                        expected.push(Value::Result(Ok(payload)));
+                    }
+                    Became::Failed(number) => {
+                        branches.fail(&node, at, Ending::TimedOut, Some(&number.to_string()));
+                        expected.push(failed(&format!("timed-out: {number}")));
+                    }
+                    Became::Dropped => {
+                        branches.fail(&node, at, Ending::Cancelled, None);
+                        expected.push(failed(UNSTARTED));
+                    }
+                    Became::LeftOut => branches.left_out.push(at),
+                }
+            }
+            prop_assert_eq!(branches.join(&node), Some(Value::List(expected.into())));
+        }
+
+        #[test]
+        fn a_list_has_what_there_is_in_order(all in prop::collection::vec(any::<Option<u16>>(), 0..40)) {
+            let results = all.iter().map(|one| one.map(Value::U16)).collect();
+            let joined = Branches { results, ..Branches::default() }
+                .join(&node(Merge::List, Type::list(Type::U16)));
+            let expected = all.iter().flatten().copied().map(Value::U16).collect();
+            prop_assert_eq!(joined, Some(Value::List(expected)));
+        }
     }
 }
