@@ -52,7 +52,7 @@ fn w1_syntax() {
         &project,
         &changed(
             "for-each",
-            "executor = \"redis\"\ncache = true\nrequire = \"any\"\nmerge = \"first-success\"\nfor-each",
+            "executor = \"redis\"\nfallback = \"in-process\"\nrequire = \"any\"\nmerge = \"first-success\"\nfor-each",
         ),
     );
     told(
