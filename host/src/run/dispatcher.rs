@@ -7,20 +7,23 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::announce::Announcer;
-use super::branches::{Branches, Making};
+use super::branches::{Branches, Making, Opening};
 use super::cached::{self, Caching, Keeper, Looked};
 use super::evaluate::{EvaluateError, Scope};
-use super::items::{ItemsError, OpenItems};
+use super::items::ItemsError;
+use super::join;
 use super::reasons;
 use super::root::Root;
 use super::secrets::Secrets;
+use super::sections::{End, Sections};
+use super::split::BranchItems;
 use super::{Ended, Outputs, RunError, Settings, Stop, Stops, new_id};
 use crate::cache::Key;
 use crate::channel::Memory;
 use crate::executor::{Executor, Port, Report, Reports};
 use crate::id::{AttemptId, BranchId, NodeId, RunId};
 use crate::model::{
-    Attempt, Call, Cause, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Node, Outcome, Place,
+    Attempt, Best, Call, Cause, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Node, Outcome, Place,
     RunStarted, Status, Task, Totals, Usage, Value, Warning, Workflow,
 };
 use crate::schedule::{Action, Input, Plan, Scheduler};
@@ -30,7 +33,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// What was done aside because it may block.
 enum Aside {
-    Items(NodeId, Result<(OpenItems, u32), ItemsError>),
+    Items(NodeId, Result<(BranchItems, u32), ItemsError>),
     Arguments(AttemptId, Result<Vec<Value>, EvaluateError>),
     Looked(AttemptId, Vec<Value>, Looked),
 }
@@ -85,6 +88,8 @@ pub(super) struct Dispatcher {
     errors: HashMap<BranchId, Arc<str>>,
     /// Branches that the cache answered.
     cached: u64,
+    /// The ends of groups of several nodes that have not ended as a whole.
+    sections: Sections,
     over: Option<(Status, Counts)>,
     /// Of all attempts.
     totals: Totals,
@@ -137,6 +142,7 @@ impl Dispatcher {
             decided: Vec::new(),
             errors: HashMap::new(),
             cached: 0,
+            sections: Sections::default(),
             over: None,
             totals: Totals::default(),
             warned_of_metrics: false,
@@ -189,6 +195,7 @@ impl Dispatcher {
 
     fn announce_start(&mut self) {
         let workflow = &self.workflow;
+        let whole = workflow.nodes.iter().filter(|node| !node.section.goes_on);
         let started = RunStarted {
             run: self.run.clone(),
             name: Arc::clone(&workflow.name),
@@ -199,7 +206,7 @@ impl Dispatcher {
                 .iter()
                 .map(|input| (Arc::clone(&input.name), crate::interface::to_json(&input.value, &input.ty)))
                 .collect(),
-            nodes: workflow.nodes.iter().map(|node| Arc::clone(&node.name)).collect(),
+            nodes: whole.map(|node| Arc::clone(&node.name)).collect(),
         };
         self.announcer.announce(None, Fact::RunStarted(Box::new(started)));
     }
@@ -446,20 +453,30 @@ impl Dispatcher {
                 let count = u32::try_from(members.len()).unwrap_or(u32::MAX);
                 self.opened(id, count, left_out);
             }
-            Kind::Group(Group { form: Form::ForEach { items, .. }, max_branches, .. }) => {
+            Kind::Best(best) => match self.best(best) {
+                Ok(value) => {
+                    if let Some(branches) = self.branches.get_mut(id.index()) {
+                        branches.keep_whole(value);
+                    }
+                    self.decide(Input::Opened { node: id, branches: 0, left_out: Vec::new() });
+                }
+                Err(reason) => self.refuse(id, &reason),
+            },
+            Kind::Group(Group { form: Form::ForEach { items, split, .. }, max_branches, .. }) => {
                 let may_block = match items {
                     Items::Files { .. } | Items::Lines { .. } | Items::Jsonl { .. } => true,
                     Items::List(expr) => expr.reads_files(),
                     Items::Range { .. } | Items::Literal(_) | Items::Matrix(_) => false,
                 };
-                let bound = *max_branches;
+                let (split, bound) = (*split, *max_branches);
                 if !may_block {
-                    return self.items(id, OpenItems::open(items, &self.scope, bound));
+                    return self.items(id, BranchItems::open(items, split, &self.scope, bound));
                 }
                 let (sender, scope, items) = (self.aside.0.clone(), self.scope.clone(), items.clone());
                 tokio::task::spawn_blocking(move || {
                     // The receiver lives as long as the run; after it nobody needs the items.
-                    let _ = sender.send(Aside::Items(id, OpenItems::open(&items, &scope, bound)));
+                    let opened = BranchItems::open(&items, split, &scope, bound);
+                    let _ = sender.send(Aside::Items(id, opened));
                 });
             }
         }
@@ -472,7 +489,17 @@ impl Dispatcher {
         }
     }
 
-    fn items(&mut self, node: NodeId, items: Result<(OpenItems, u32), ItemsError>) {
+    /// The value that is chosen, or why there is none.
+    fn best(&self, best: &Best) -> Result<Value, String> {
+        match self.scope.evaluate(&best.from).map_err(|error| error.to_string())? {
+            Value::List(values) => {
+                join::best(&values, best.field, &best.name).map_err(|error| error.to_string())
+            }
+            _ => Err(EvaluateError::Shape.to_string()),
+        }
+    }
+
+    fn items(&mut self, node: NodeId, items: Result<(BranchItems, u32), ItemsError>) {
         // An interrupted run closes what still looks for its items.
         if self.branches.get(node.index()).is_none_or(|branches| branches.closed) {
             return;
@@ -506,15 +533,19 @@ impl Dispatcher {
             components: &workflow.components,
             secrets: &self.scope.secrets,
         };
-        branches.open(node, count, keep, &making);
-        let concurrency = match &node.kind {
-            Kind::Task(_) => None,
-            Kind::Group(group) => group.concurrency,
-        };
+        branches.open(node, Opening { count, left_out: &left_out, keep }, &making);
         let started = u64::from(count) - left_out.len() as u64;
-        let fact = Fact::GroupStarted { branches: Some(started), concurrency };
-        let place = self.node_place(id);
-        self.announcer.announce(place, fact);
+        let started = match &node.kind {
+            Kind::Group(group) => Some((Some(started), group.concurrency)),
+            // How many branches there will be is known once the task that splits has succeeded.
+            Kind::Task(_) if node.section.goes_on => Some((None, None)),
+            Kind::Task(_) | Kind::Best(_) if node.section.follows => None,
+            Kind::Task(_) | Kind::Best(_) => Some((Some(started), None)),
+        };
+        if let Some((branches, concurrency)) = started {
+            let place = self.node_place(id);
+            self.announcer.announce(place, Fact::GroupStarted { branches, concurrency });
+        }
         self.decide(Input::Opened { node: id, branches: count, left_out });
     }
 
@@ -536,21 +567,24 @@ impl Dispatcher {
         let Some(branches) = self.branches.get(node.index()) else { return };
         let aside = branches.call(index).is_some_and(|(_, may_block)| *may_block);
         self.flights.insert(id, Flight { since: self.now, preparing: aside.then_some(false), key: None });
-        let item = match branches.items.as_ref().map(|items| items.item(index)).transpose() {
-            Ok(item) => item,
-            Err(reason) => return self.reject(id, reason),
+        let make = move |items: Option<&BranchItems>| {
+            items.map(|items| items.item(index)).transpose().map_err(EvaluateError::NoItem)
         };
         if !aside {
-            self.scope.item = item;
-            self.scope.index = index;
-            let arguments = self.scope.all(&task.arguments);
+            let arguments = make(branches.items.as_ref()).and_then(|item| {
+                self.scope.item = item;
+                self.scope.index = index;
+                self.scope.all(&task.arguments)
+            });
             return self.submit_with(id, arguments);
         }
-        let scope = Scope { item, index, ..self.scope.clone() };
+        let (items, scope) = (branches.items.clone(), self.scope.clone());
         let (sender, arguments) = (self.aside.0.clone(), task.arguments.clone());
         tokio::task::spawn_blocking(move || {
+            let arguments =
+                make(items.as_ref()).and_then(|item| Scope { item, index, ..scope }.all(&arguments));
             // As above.
-            let _ = sender.send(Aside::Arguments(id, scope.all(&arguments)));
+            let _ = sender.send(Aside::Arguments(id, arguments));
         });
     }
 
@@ -616,6 +650,12 @@ impl Dispatcher {
         if let (Ending::Cancelled, Some(cause)) = (ending, settled) {
             error = Some(reasons::of_cancelled(cause, error.as_deref()).into());
         }
+        if let (Some(node), Some(branches)) =
+            (self.workflow.nodes.get(branch.node.index()), self.branches.get_mut(branch.node.index()))
+            && ending != Ending::Succeeded
+        {
+            branches.fail(node, branch.index, ending, error.as_deref());
+        }
         let place = self.place(AttemptId { branch, number: attempts });
         self.announcer.announce(place, Fact::TaskEnded { ending, attempts, error });
     }
@@ -638,11 +678,14 @@ impl Dispatcher {
         let because = because.and_then(|node| workflow.nodes.get(node.index()));
         let waits = || because.map(|node| format!("it waits for `{}`, which has no value", node.name).into());
         let ended = || reasons::of_group(node, branches.settled, &counts, status).map(Into::into);
-        let opened = branches.opened.is_some();
-        let reason = branches.reason.or_else(waits).or_else(|| ended().filter(|_| opened));
-        let elapsed = branches.opened.map(|opened| opened.elapsed()).unwrap_or_default();
-        let totals = Box::new(branches.totals);
-        let fact = Fact::GroupEnded { status, counts, elapsed, totals, reason };
+        let opened = branches.opened;
+        let reason = branches.reason.or_else(waits).or_else(|| ended().filter(|_| opened.is_some()));
+        let end = End { status, counts, opened, totals: branches.totals, reason };
+        let Some(End { status, counts, opened, totals, reason }) = self.sections.end(node, end) else {
+            return;
+        };
+        let elapsed = opened.map(|opened| opened.elapsed()).unwrap_or_default();
+        let fact = Fact::GroupEnded { status, counts, elapsed, totals: Box::new(totals), reason };
         let place = self.node_place(id);
         self.announcer.announce(place, fact);
     }
@@ -658,13 +701,13 @@ impl Dispatcher {
         }
         let node = self.workflow.nodes.get(id.branch.node.index())?;
         let task = node.task(id.branch.index)?;
-        let group = match node.kind {
-            Kind::Task(_) => None,
-            Kind::Group(_) => Some(Arc::clone(&node.name)),
+        let index = match node.kind {
+            Kind::Group(_) => Some(id.branch.index),
+            Kind::Task(_) | Kind::Best(_) => None,
         };
         Some(Place {
-            index: group.is_some().then_some(id.branch.index),
-            group,
+            index,
+            group: node.group().map(Arc::clone),
             task: Some(Arc::clone(&task.name)),
             attempt: Some(id.number),
             executor: Some(task.policy.executor.name()),
@@ -675,9 +718,9 @@ impl Dispatcher {
         let node = self.workflow.nodes.get(id.index())?;
         let name = Some(Arc::clone(&node.name));
         let executor = node.tasks().next().map(|task| task.policy.executor.name());
-        Some(match node.kind {
-            Kind::Task(_) => Place { task: name, executor, ..Place::default() },
-            Kind::Group(_) => Place { group: name, executor, ..Place::default() },
+        Some(match node.group() {
+            None => Place { task: name, executor, ..Place::default() },
+            Some(_) => Place { group: name, executor, ..Place::default() },
         })
     }
 }

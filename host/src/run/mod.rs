@@ -10,10 +10,13 @@ mod dispatcher;
 mod evaluate;
 mod files;
 mod items;
+mod join;
 mod outputs;
 mod reasons;
 mod root;
 mod secrets;
+mod sections;
+mod split;
 
 use std::sync::Arc;
 
