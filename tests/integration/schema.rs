@@ -23,6 +23,17 @@ const SOUND: &str = r#"
     [tasks.shout]
     run = "echo#example:echo/extra.shout"
     with = { text = "${item}" }
+    [tasks.shout-all]
+    run = "echo#join"
+    with = { separator = "" }
+    [groups.sums]
+    task = "sum"
+    for-each = { range = [0, 9] }
+    split = { chunk = 2 }
+    merge = "results"
+    [tasks.sum]
+    run = "echo#sum"
+    with = { values = "${item}" }
     [tasks.answer]
     run = "echo#answer"
     deterministic = true
@@ -40,7 +51,8 @@ const SOUND: &str = r#"
     timeout = "1h"
     rate-limit = "50/s"
     breaker = { failures = 5, cooldown = "30s" }
-    merge = "collect"
+    merge = { task = "shout-all" }
+    split = "item"
     max-branches = 10
     [outputs]
     answer = "${answer}"
@@ -87,6 +99,10 @@ fn a_file_that_check_refuses_for_its_form_does_not_fit_the_schema() {
         ("timeout = \"1h\"", "timeout = \"an hour\""),
         ("50/s", "50 per second"),
         ("failures = 5, ", ""),
+        ("{ task = \"shout-all\" }", "\"task\""),
+        ("{ task = \"shout-all\" }", "{ best = \"x\", task = \"shout-all\" }"),
+        ("{ chunk = 2 }", "{ chunk = 0 }"),
+        ("{ chunk = 2 }", "{ chunk = 2, round-robin = 2 }"),
         ("{ type = \"list<string>\", default", "{ tpye = \"list<string>\", default"),
         ("echo = \"echo.wasm\"", "echo = { file = \"echo.wasm\" }"),
         ("deterministic = true", "deterministic = \"yes\""),

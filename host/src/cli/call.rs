@@ -15,7 +15,7 @@ use crate::interface;
 use crate::manifest::{duration, size};
 use crate::model::{
     AddressError, AddressRange, Component, Directory, Entry, EnvironmentValue, Expr, Grants, Kind, Limits,
-    Node, Origin, OriginError, Output, Policy, Signature, Source, Task, Type, Value, Workflow,
+    Node, Origin, OriginError, Output, Policy, Section, Signature, Source, Task, Type, Value, Workflow,
 };
 
 #[derive(clap::Args, Debug)]
@@ -179,7 +179,14 @@ impl Call {
                 needs: [NodeId(0)].into(),
                 file: self.output.as_deref().map(absolute).transpose()?,
             }],
-            nodes: vec![Node { name, after: [].into(), when: None, kind: Kind::Task(Box::new(task)), value }],
+            nodes: vec![Node {
+                name,
+                section: Section::default(),
+                after: [].into(),
+                when: None,
+                kind: Kind::Task(Box::new(task)),
+                value,
+            }],
         })
     }
 

@@ -4,7 +4,6 @@ use super::exit::Exit;
 use super::output::result;
 use super::run::{Source, stdout_failed};
 use crate::manifest::Loaded;
-use crate::model::Kind;
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Check {
@@ -27,7 +26,9 @@ impl Check {
 
 fn summary(loaded: &Loaded) -> String {
     let workflow = &loaded.workflow;
-    let groups = workflow.nodes.iter().filter(|node| matches!(node.kind, Kind::Group(_))).count();
+    // A group of several nodes is one.
+    let groups = workflow.nodes.iter().filter(|node| node.group().is_some() && !node.section.goes_on).count();
+    let tasks = workflow.nodes.iter().filter(|node| node.group().is_none()).count();
     let count = |number: usize, one: &str| match number {
         1 => format!("1 {one}"),
         _ => format!("{number} {one}s"),
@@ -36,7 +37,7 @@ fn summary(loaded: &Loaded) -> String {
         "{}: sound: {}, {}, {}, {}",
         workflow.name,
         count(workflow.components.len(), "component"),
-        count(workflow.nodes.len() - groups, "lone task"),
+        count(tasks, "lone task"),
         count(groups, "group"),
         count(workflow.outputs.len(), "output"),
     )];

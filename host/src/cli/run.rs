@@ -11,7 +11,7 @@ use super::{build, host};
 use crate::embed;
 use crate::journal::Start;
 use crate::manifest::{self, Loaded, Trust};
-use crate::model::{Form, Group, Items, Kind, Workflow};
+use crate::model::{Form, Group, Items, Kind, Split, Workflow};
 use crate::run::Environment;
 
 /// What a workflow is loaded with, for `run` and `check` alike.
@@ -222,9 +222,21 @@ fn plan(workflow: &Workflow) -> String {
     let mut lines = vec![format!("workflow {} ({})", workflow.name, workflow.digest)];
     for node in &workflow.nodes {
         let what = match &node.kind {
+            Kind::Task(task) if node.section.follows => {
+                format!("group {}: merged by {}: {}", node.name, task.name, call(workflow, task))
+            }
+            Kind::Task(task) if node.section.goes_on => {
+                format!("group {}: split by {}: {}", node.name, task.name, call(workflow, task))
+            }
             Kind::Task(task) => format!("task {}: {}", node.name, call(workflow, task)),
-            Kind::Group(Group { form: Form::ForEach { task, items }, .. }) => {
-                format!("group {}: {} {}", node.name, call(workflow, task), items_text(items))
+            Kind::Best(best) => format!("group {}: the best by {}", node.name, best.name),
+            Kind::Group(Group { form: Form::ForEach { task, items, split }, .. }) => {
+                let split = match split {
+                    Split::Item => String::new(),
+                    Split::Chunk(length) => format!(", in chunks of {length}"),
+                    Split::RoundRobin(parts) => format!(", dealt out to {parts}"),
+                };
+                format!("group {}: {} {}{split}", node.name, call(workflow, task), items_text(items))
             }
             Kind::Group(Group { form: Form::Tasks(members), .. }) => {
                 let names: Vec<&str> = members.iter().map(|member| &*member.task.name).collect();
@@ -236,6 +248,8 @@ fn plan(workflow: &Workflow) -> String {
             .iter()
             .filter_map(|id| workflow.nodes.get(id.index()))
             .map(|node| &*node.name)
+            // The sections of a group follow each other here, too.
+            .filter(|name| **name != *node.name)
             .collect();
         let after = if after.is_empty() { String::new() } else { format!(", after {}", after.join(", ")) };
         let when = if node.when.is_some() { ", if its `when` holds" } else { "" };

@@ -12,6 +12,7 @@ use super::components::Components;
 use super::diagnostics::Findings;
 use super::expr::utf8;
 use super::grants::Protected;
+use super::handed::Handed;
 use super::raw;
 use super::scope::{Meaning, Scope};
 use super::settings::Settings;
@@ -25,7 +26,7 @@ use crate::model::{Entry, EnvironmentValue, Expr, Grants, Policy, Signature, Tas
 /// What a task calls.
 pub(super) struct Called {
     component: usize,
-    entry: Entry,
+    pub(super) entry: Entry,
     pub(super) signature: Arc<Signature>,
 }
 
@@ -134,15 +135,16 @@ impl<'t> Reader<'_, 't> {
         known.entry(tree.span.start).or_insert_with(|| scope.grants(tree, self.protected)).clone()
     }
 
-    /// The task as `group` runs it, or alone.
+    /// The task as `group` runs it, or alone; with what it is handed besides its `with`.
     pub(super) fn task(
         &self,
         task: &raw::Task<'t>,
         called: &Called,
         group: Option<&raw::Group<'t>>,
+        handed: Option<Handed>,
         scope: &Scope<'_>,
     ) -> Option<Task> {
-        let arguments = arguments(task, called, scope);
+        let arguments = arguments(task, called, handed, scope);
         let settings = self.defaults.overlaid(&task.settings);
         let settings = group.map_or(settings.clone(), |group| settings.overlaid(&group.settings));
         let grants = match settings.grants {
@@ -248,7 +250,12 @@ fn check_cache(
 }
 
 /// One expression for each parameter.
-fn arguments(task: &raw::Task<'_>, called: &Called, scope: &Scope<'_>) -> Option<Vec<Expr>> {
+fn arguments(
+    task: &raw::Task<'_>,
+    called: &Called,
+    handed: Option<Handed>,
+    scope: &Scope<'_>,
+) -> Option<Vec<Expr>> {
     let parameters = &called.signature.parameters;
     let command = matches!(called.entry, Entry::Command { .. });
     let function = task.run.map_or("", |run| run.value);
@@ -272,7 +279,12 @@ fn arguments(task: &raw::Task<'_>, called: &Called, scope: &Scope<'_>) -> Option
         }
     }
     let mut arguments = Vec::with_capacity(parameters.len());
-    for (name, ty) in parameters {
+    for (position, (name, ty)) in parameters.iter().enumerate() {
+        if let Some((_, value)) = handed.as_ref().filter(|(taker, _)| *taker == position) {
+            arguments.extend(value.clone());
+            whole &= value.is_some();
+            continue;
+        }
         let given = task.with.iter().find(|entry| *entry.key == **name);
         let argument = match (given, ty) {
             (Some(entry), _) if command && &**name == "stdin" => stdin(&entry.value, ty, scope),

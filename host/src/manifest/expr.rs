@@ -170,6 +170,8 @@ impl Scope<'_> {
             Some("text around it makes it a string, as in \"number ${…}\"".to_owned())
         } else if let (Expr::Reference { source: Source::Index, .. }, true) = (expr, wanted.is_scalar()) {
             Some("`for-each = { range = [0, 10] }` makes items that fit any integer type".to_owned())
+        } else if let (Expr::Reference { source: Source::Item, .. }, Type::List(_)) = (expr, has) {
+            Some("name one of its elements by position: `${item.0}` is the first".to_owned())
         } else if matches!(has, Type::List(element) if **element == *wanted) {
             Some("to run once for each element, put the task in a group with `for-each`".to_owned())
         } else {
@@ -330,7 +332,7 @@ impl Scope<'_> {
 }
 
 /// The type in question; where two types share a name, their structure, which is what differs.
-fn described(wanted: &Type, has: &Type) -> String {
+pub(super) fn described(wanted: &Type, has: &Type) -> String {
     let (wanted_text, has_text) = (wanted.to_string(), has.to_string());
     if wanted_text == has_text {
         return format!("another type of that name, {wanted_text}");

@@ -16,6 +16,8 @@ use crate::model::Type;
 /// Items that are JSON, so far as they are known before anything runs.
 pub(super) struct JsonItems {
     known: Known,
+    /// Whether each branch has a list of them, and of how many at most.
+    lists: Option<u64>,
     /// Uses that were checked already, by path, so that a thousand equal ones cost as much as one.
     checked: RefCell<HashMap<Vec<Arc<str>>, Vec<Checked>>>,
 }
@@ -43,7 +45,11 @@ pub(super) struct Axis {
 const REPORTED: usize = 5;
 
 /// A place that uses items.
+#[derive(Clone)]
 struct Use<'u> {
+    /// As the reference says.
+    whole: &'u [Arc<str>],
+    /// Of it, what leads into one item.
     path: &'u [Arc<str>],
     /// None is inside text.
     ty: Option<&'u Type>,
@@ -53,17 +59,22 @@ struct Use<'u> {
 
 impl JsonItems {
     pub(super) fn new(known: Known) -> Self {
-        Self { known, checked: RefCell::default() }
+        Self { known, lists: None, checked: RefCell::default() }
+    }
+
+    /// The same, in lists of at most so many.
+    pub(super) fn lists(self, most: u64) -> Self {
+        Self { lists: Some(most), ..self }
     }
 
     /// Whether every item that is known has a `ty` at `path`. Problems are reported at the items.
     pub(super) fn check(&self, path: &[Arc<str>], ty: &Type, span: Span, findings: &Findings) -> bool {
-        self.check_once(&Use { path, ty: Some(ty), span, findings })
+        self.check_once(&Use { whole: path, path, ty: Some(ty), span, findings })
     }
 
     /// Whether every item that is known has something at `path` that can stand inside text.
     pub(super) fn check_text(&self, path: &[Arc<str>], span: Span, findings: &Findings) -> bool {
-        self.check_once(&Use { path, ty: None, span, findings })
+        self.check_once(&Use { whole: path, path, ty: None, span, findings })
     }
 
     fn check_once(&self, place: &Use<'_>) -> bool {
@@ -72,21 +83,76 @@ impl JsonItems {
         if let Some((_, fits)) = known.iter().find(|(ty, _)| ty.as_ref() == place.ty) {
             return *fits;
         }
-        let fits = match &self.known {
+        let inside = match self.lists {
+            None => Some(place.clone()),
+            Some(most) => place.in_list(most),
+        };
+        let fits = inside.is_some_and(|place| match &self.known {
             Known::Lines => true,
             Known::Items(items) => place.all_fit(items, place.path, place.ty),
             Known::Axes(axes) => place.axes_fit(axes),
-        };
+        });
         known.push((place.ty.cloned(), fits));
         fits
     }
 }
 
 impl Use<'_> {
+    /// What is wanted of each item of a list of at most `most`; none where no list would do.
+    fn in_list(&self, most: u64) -> Option<Self> {
+        if let Some((position, path)) = self.path.split_first() {
+            return match position.parse::<u64>() {
+                Ok(position) if position < most => Some(Self { path, ..self.clone() }),
+                Ok(_) => {
+                    let message =
+                        format!("`{}` names an item that no list has: {most} are in each", self.reference());
+                    self.findings.at_with_help(self.span, message, "the first is `${item.0}`");
+                    None
+                }
+                Err(_) => {
+                    self.findings.at_with_help(
+                        self.span,
+                        format!(
+                            "`{}` names a part of one item, and `split` makes lists of them",
+                            self.reference()
+                        ),
+                        "pass the list on as a whole, or name one by position: `${item.0}` is the first",
+                    );
+                    None
+                }
+            };
+        }
+        let mut wanted = self.ty;
+        while let Some(Type::Option(inner)) = wanted {
+            wanted = Some(inner);
+        }
+        match wanted {
+            Some(Type::List(element)) if **element != Type::U8 => {
+                Some(Self { ty: Some(element), ..self.clone() })
+            }
+            Some(ty) => {
+                self.findings.at_with_help(
+                    self.span,
+                    format!("`${{item}}` is a list of items here, but `{}` is wanted", brief(ty)),
+                    "`split` makes lists; name a task that takes one, or leave `split` out",
+                );
+                None
+            }
+            None => {
+                self.findings.at_with_help(
+                    self.span,
+                    "`${item}` is a list of items here, and no list can stand inside text",
+                    "name one by position: `${item.0}` is the first",
+                );
+                None
+            }
+        }
+    }
+
     /// As the file writes it.
     fn reference(&self) -> String {
         let mut text = "${item".to_owned();
-        for segment in self.path {
+        for segment in self.whole {
             text.push('.');
             text.push_str(segment);
         }

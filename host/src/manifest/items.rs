@@ -15,7 +15,7 @@ use super::suggest::{self, brief};
 use super::template::Piece;
 use super::tree::{Data, Entry, Tree};
 use crate::interface;
-use crate::model::{Base, Expr, Items, Type, Value, file_item_type};
+use crate::model::{Base, Expr, Items, LONGEST_LIST, Type, Value, file_item_type};
 
 /// A group's items.
 pub(super) struct Read {
@@ -30,6 +30,15 @@ pub(super) enum ItemKind {
 }
 
 impl ItemKind {
+    /// The kind of lists of items, where they are split into such, of at most so many.
+    fn split(self, lists: Option<u64>) -> Self {
+        let Some(most) = lists else { return self };
+        match self {
+            Self::Typed { ty, given } => Self::Typed { ty: Type::list(ty), given },
+            Self::Json(items) => Self::Json(items.lists(most)),
+        }
+    }
+
     pub(super) fn item(&self) -> Item<'_> {
         match self {
             Self::Typed { ty, given } => Item::Typed { ty: ty.clone(), given: *given },
@@ -38,15 +47,20 @@ impl ItemKind {
     }
 }
 
-const FORMS: [&str; 5] = ["files", "lines", "jsonl", "range", "matrix"];
+pub(super) const FORMS: [&str; 5] = ["files", "lines", "jsonl", "range", "matrix"];
 const HELP: &str = "`for-each` takes \"${list}\", an array, or one of { files = … }, { lines = … }, { jsonl = … }, { range = [0, 10] }, { matrix = { … } }";
 
 /// 24 axes of two values each have more items than any group may.
 const MOST_AXES: usize = 100;
 
 impl Scope<'_> {
-    /// Reads `for-each`.
+    /// Reads `for-each`, and what `split` makes of it.
     pub(super) fn items(&self, tree: &Tree, group: &Group<'_>) -> Option<Read> {
+        let Read { items, kind } = self.singles(tree, group)?;
+        Some(Read { items, kind: kind.split(group.split.lists()) })
+    }
+
+    fn singles(&self, tree: &Tree, group: &Group<'_>) -> Option<Read> {
         match &tree.data {
             Data::String(text) => self.listed(text, tree.span, group),
             Data::Array(array) => {
@@ -93,7 +107,18 @@ impl Scope<'_> {
     fn count(&self, span: Span, count: Option<u64>, group: &Group<'_>) -> Option<()> {
         let name = group.name.value;
         let most = group.max_branches;
-        match count {
+        let counts = count.map(|items| group.split.counts(items));
+        if let Some((_, length)) = counts.filter(|(_, length)| *length > LONGEST_LIST) {
+            self.findings.at_with_help(
+                span,
+                format!(
+                    "group `{name}` would have a list of {length} items, and {LONGEST_LIST} are the most"
+                ),
+                "split them into more lists",
+            );
+            return None;
+        }
+        match counts.map(|(branches, _)| branches) {
             Some(0) => {
                 self.findings.at_with_help(
                     span,
@@ -135,13 +160,14 @@ impl Scope<'_> {
             Meaning::Json { .. } => return None,
         };
         let element = match &ty {
-            Type::List(element) if !ty.is_bytes() => (**element).clone(),
+            // A branch takes no single byte, but it takes some of them.
+            Type::List(element) if !ty.is_bytes() || group.split.lists().is_some() => (**element).clone(),
             _ => {
                 self.findings.at_with_help(
                     span,
                     format!("`for-each` runs over a list, and this is `{}`", brief(&ty)),
                     match &ty {
-                        Type::List(_) => "let a task cut the bytes into a list of pieces",
+                        Type::List(_) => "split the bytes into pieces: split = { chunk = 1000000 }",
                         Type::Record(_) => "name the field that holds the list: \"${name.field}\"",
                         _ => "refer to a task that returns a list",
                     },
@@ -149,8 +175,14 @@ impl Scope<'_> {
                 return None;
             }
         };
-        if let Expr::Literal(Value::List(values)) = &expr {
-            self.count(span, u64::try_from(values.len()).ok(), group)?;
+        match &expr {
+            Expr::Literal(Value::List(values)) => {
+                self.count(span, u64::try_from(values.len()).ok(), group)?;
+            }
+            Expr::Literal(Value::Bytes(bytes)) => {
+                self.count(span, u64::try_from(bytes.len()).ok(), group)?;
+            }
+            _ => {}
         }
         Some(Read { items: Items::List(expr), kind: ItemKind::Typed { ty: element, given: false } })
     }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::diagnostics::Findings;
 use super::fields::{Fields, Keys, string, wrong_kind};
+use super::merge::Merge;
 use super::raw::{Form, Group};
 use super::settings;
 use super::span::{At, Span};
 use super::suggest;
 use super::tree::{Data, Entry, Tree};
 use super::units;
-use crate::model::{self, Breaker, GroupPolicy, Items, MAX_BRANCHES, Merge, RateLimit, Type};
+use crate::model::{self, Breaker, GroupPolicy, Items, MAX_BRANCHES, RateLimit};
 
 /// The keys that govern a group as a whole.
 pub(super) struct Policies<'t> {
@@ -54,9 +55,9 @@ impl<'t> Policies<'t> {
 
     /// What they say of a group that runs and merges so; none where a problem keeps it unknown. Names
     /// that are no members are left to [`Policies::check`].
-    pub(super) fn resolved(&self, form: &Form<'_>, merge: Merge) -> Option<GroupPolicy> {
+    pub(super) fn resolved(&self, form: &Form<'_>, merge: Merge<'_>) -> Option<GroupPolicy> {
         let require = match self.require.as_ref()? {
-            Require::All if merge.takes_first() => model::Require::Any,
+            Require::All if merge.joined().takes_first() => model::Require::Any,
             Require::All => model::Require::All,
             Require::Any => model::Require::Any,
             Require::AtLeast(least) => model::Require::AtLeast(least.value),
@@ -79,9 +80,8 @@ impl<'t> Policies<'t> {
             Some(Require::Any) | None => true,
             Some(Require::All | Require::AtLeast(_) | Require::Critical(_)) => false,
         };
-        if let (Some(span), true, false) =
-            (self.require_span, group.merge.is_some_and(Merge::takes_first), any_fits)
-        {
+        let takes_first = group.merge.is_some_and(|merge| merge.value.joined().takes_first());
+        if let (Some(span), true, false) = (self.require_span, takes_first, any_fits) {
             findings.at_with_help(
                 span,
                 format!("group `{name}` takes the first success, so no other `require` than \"any\" fits"),
@@ -93,7 +93,9 @@ impl<'t> Policies<'t> {
             Some(Require::AtLeast(least)) => {
                 let known = match form {
                     Form::Tasks(members) => u64::try_from(members.len()).ok(),
-                    Form::ForEach { .. } => items.and_then(known_count),
+                    Form::ForEach { .. } => {
+                        items.and_then(known_count).map(|items| group.split.of_items().counts(items).0)
+                    }
                 };
                 if let Some(known) = known.filter(|known| u64::from(least.value) > *known) {
                     let branches =
@@ -158,24 +160,6 @@ fn critical(names: &[At<&str>], members: &[At<&str>], group: &str, findings: &Fi
         }
     }
     whole
-}
-
-/// Reports members whose values cannot all be the group's. Returns whether all can.
-pub(super) fn check_alike(values: &[(At<&str>, Type)], group: &str, findings: &Findings) -> bool {
-    let Some(((first, ty), rest)) = values.split_first() else { return true };
-    let mut alike = true;
-    for (member, other) in rest.iter().filter(|(_, other)| other != ty) {
-        findings.at_with_help(
-            member.span,
-            format!(
-                "group `{group}` takes the first success, so its members are of one type: `{}` is a `{other}`, and `{}` is a `{ty}`",
-                member.value, first.value
-            ),
-            "let the tasks return the same type, or collect their values",
-        );
-        alike = false;
-    }
-    alike
 }
 
 fn require<'t>(tree: &'t Tree, findings: &'t Findings) -> Option<Require<'t>> {

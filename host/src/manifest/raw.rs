@@ -3,11 +3,12 @@
 
 use super::diagnostics::Findings;
 use super::fields::{Fields, Keys, string, table, wrong_kind};
+use super::merge::{Merge, Split};
 use super::policies::Policies;
 use super::settings::Settings;
 use super::span::{At, Span};
 use super::tree::{Data, Entry, Tree};
-use crate::model::{MAX_BRANCHES, Merge, OnFailure};
+use crate::model::{MAX_BRANCHES, OnFailure};
 
 /// A whole file.
 pub(super) struct File<'t> {
@@ -54,8 +55,9 @@ pub(super) struct Group<'t> {
     pub(super) concurrency: Option<u32>,
     pub(super) on_failure: OnFailure,
     pub(super) policies: Policies<'t>,
-    /// None where a problem was reported.
-    pub(super) merge: Option<Merge>,
+    /// None where there was a problem.
+    pub(super) merge: Option<At<Merge<'t>>>,
+    pub(super) split: Split<'t>,
     pub(super) max_branches: u32,
     pub(super) after: Vec<At<&'t str>>,
     pub(super) when: Option<&'t Tree>,
@@ -104,6 +106,7 @@ pub(super) const GROUP: Keys = Keys {
     known: &[
         "task",
         "for-each",
+        "split",
         "tasks",
         "executor",
         "concurrency",
@@ -122,7 +125,7 @@ pub(super) const GROUP: Keys = Keys {
         "after",
         "when",
     ],
-    later: &["split", "fallback"],
+    later: &["fallback"],
 };
 pub(super) const OUTPUT: Keys = Keys { known: &["value", "file"], later: &[] };
 
@@ -269,20 +272,13 @@ fn group<'t>(entry: &'t Entry, findings: &'t Findings) -> Option<Group<'t>> {
     let what = format!("group `{}`", entry.key);
     let entries = table(&entry.value, &what, findings)?;
     let fields = Fields::new(entries, what, entry.span, &GROUP, findings);
-    let later = ["concat", "results"];
-    let merge = if fields.tree("merge").is_some_and(|tree| matches!(tree.data, Data::Table(_))) {
-        let span = fields.tree("merge").map(|tree| tree.span).unwrap_or_default();
+    if let (Some(split), Some(_)) = (fields.get("split"), fields.get("tasks")) {
         findings.at_with_help(
-            span,
-            "`merge` with a table is not supported by this version of flowhost",
-            "this version has \"collect\" and \"first-success\"; a task that takes the group's list can do the rest",
+            split.span,
+            "`split` is for the items of `for-each`, and this group has `tasks`",
+            "leave it out: what several tasks refer to reaches all of them",
         );
-        None
-    } else if fields.tree("merge").is_some() {
-        fields.word("merge", &[("collect", Merge::Collect), ("first-success", Merge::FirstSuccess)], &later)
-    } else {
-        Some(Merge::default())
-    };
+    }
     let words = [("continue", OnFailure::Continue), ("cancel", OnFailure::Cancel)];
     Some(Group {
         name: name(entry),
@@ -291,7 +287,11 @@ fn group<'t>(entry: &'t Entry, findings: &'t Findings) -> Option<Group<'t>> {
         concurrency: fields.integer("concurrency", 1, MAX_BRANCHES),
         on_failure: fields.word("on-failure", &words, &[]).unwrap_or_default(),
         policies: Policies::read(&fields, findings),
-        merge,
+        merge: match fields.tree("merge") {
+            None => Some(At::new(entry.span, Merge::Collect)),
+            Some(tree) => Merge::read(tree, findings),
+        },
+        split: fields.tree("split").and_then(|tree| Split::read(tree, findings)).unwrap_or(Split::Item),
         max_branches: fields.integer("max-branches", 1, MAX_BRANCHES).unwrap_or(MAX_BRANCHES),
         after: fields.strings("after"),
         when: fields.tree("when"),

@@ -2,22 +2,23 @@
 //! task's part is in `calls`.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::asks::Ask;
 use super::calls::{self, Called};
 use super::components::Components;
+use super::expr::described;
 use super::grants::Protected;
 use super::graph;
-use super::policies;
+use super::groups::Reader;
+use super::merge::{self, Merge, Unfit};
 use super::raw::{self, Form};
-use super::scope::{Item, Names, Scope};
+use super::scope::{Names, Scope};
 use super::span::{At, Span};
-use super::suggest;
-use super::tree::Tree;
+use super::suggest::{self, brief};
 use crate::id::NodeId;
-use crate::model::{self, Expr, Group, GroupPolicy, Kind, Member, Merge, Node, Output, Type};
+use crate::model::{Node, Output, Type};
 
 /// A lone task or a group, before it is read.
 #[derive(Clone, Copy)]
@@ -38,9 +39,12 @@ impl<'t> Planned<'_, 't> {
 /// All nodes by name, before any is read.
 pub(super) struct Plan<'f, 't> {
     file: &'f raw::File<'t>,
-    nodes: Vec<Planned<'f, 't>>,
-    tasks: HashMap<&'t str, &'f raw::Task<'t>>,
-    calls: HashMap<&'t str, Option<Called>>,
+    /// Each with its first node.
+    nodes: Vec<(Planned<'f, 't>, NodeId)>,
+    /// The type of each node's value.
+    pub(super) types: Vec<Option<Type>>,
+    pub(super) tasks: HashMap<&'t str, &'f raw::Task<'t>>,
+    pub(super) calls: HashMap<&'t str, Option<Called>>,
 }
 
 /// What comes of it.
@@ -70,7 +74,11 @@ pub(super) fn plan<'f, 't>(
             Some(Form::ForEach { task, .. }) => task.as_slice(),
             Some(Form::Tasks(members)) => members,
         };
-        for member in members {
+        let sections = [group.split.task(), group.merge.and_then(|merge| merge.value.task())];
+        let sections = sections.into_iter().flatten();
+        for (member, section) in
+            members.iter().map(|member| (*member, false)).chain(sections.map(|name| (name, true)))
+        {
             if tasks.contains_key(member.value) {
                 let groups = names.grouped.entry(member.value).or_default();
                 // Groups come one after the other, so one that is there already is the last.
@@ -78,7 +86,7 @@ pub(super) fn plan<'f, 't>(
                     groups.push(group.name.value);
                 }
             } else {
-                unknown_member(*member, file, findings);
+                unknown_member(member, section, file, findings);
             }
         }
     }
@@ -102,23 +110,40 @@ pub(super) fn plan<'f, 't>(
     }
     let calls =
         file.tasks.iter().map(|task| (task.name.value, calls::find(task, components, findings))).collect();
-    let mut plan = Plan { file, nodes: Vec::new(), tasks, calls };
-    for (at, node) in nodes.iter().enumerate() {
-        if let Ok(id) = u32::try_from(at) {
-            names.nodes.insert(node.name().value, NodeId(id));
-        }
+    let mut plan = Plan { file, nodes: Vec::new(), types: Vec::new(), tasks, calls };
+    let mut next = NodeId(0);
+    for node in nodes {
+        let types = plan.values(node);
+        plan.nodes.push((node, next));
+        next.0 += types.len() as u32;
+        // What refers to a group means its last section.
+        names.nodes.insert(node.name().value, NodeId(next.0.saturating_sub(1)));
+        plan.types.extend(types);
     }
-    names.types = nodes.iter().map(|node| plan.value(*node)).collect();
-    plan.nodes = nodes;
+    names.types.clone_from(&plan.types);
     (plan, names)
 }
 
-fn unknown_member(member: At<&str>, file: &raw::File<'_>, findings: &super::diagnostics::Findings) {
+fn unknown_member(
+    member: At<&str>,
+    section: bool,
+    file: &raw::File<'_>,
+    findings: &super::diagnostics::Findings,
+) {
     let name = member.value;
     if findings.full() {
         return;
     }
-    if file.groups.iter().any(|group| group.name.value == name) {
+    let is_group = file.groups.iter().any(|group| group.name.value == name);
+    if is_group && section {
+        findings.at_with_help(
+            member.span,
+            format!("`{name}` is a group, and `merge` and `split` take a task"),
+            "name a task whose function takes the whole list",
+        );
+        return;
+    }
+    if is_group {
         findings.at_with_help(
             member.span,
             format!(
@@ -136,7 +161,7 @@ fn unknown_member(member: At<&str>, file: &raw::File<'_>, findings: &super::diag
 impl<'f, 't> Plan<'f, 't> {
     /// How many nodes there are.
     pub(super) fn len(&self) -> usize {
-        self.nodes.len()
+        self.types.len()
     }
 
     /// The type of a task's value.
@@ -145,41 +170,71 @@ impl<'f, 't> Plan<'f, 't> {
         Some(called.signature.result.task_value())
     }
 
-    /// The type of a node's value; none where a problem keeps it unknown.
-    fn value(&self, node: Planned<'_, '_>) -> Option<Type> {
+    /// The types of the values of a task's node, or of those of a group's sections; none where a
+    /// problem keeps one unknown.
+    fn values(&self, node: Planned<'_, '_>) -> Vec<Option<Type>> {
         match node {
-            Planned::Task(task) => self.task_value(task.name.value),
+            Planned::Task(task) => vec![self.task_value(task.name.value)],
             Planned::Group(group) => {
-                let form = group.form.as_ref()?;
-                let require = group.policies.resolved(form, group.merge?)?.require;
-                match (form, group.merge?) {
-                    (Form::ForEach { task, .. }, Merge::Collect) => {
-                        self.task_value(task.as_ref()?.value).map(Type::list)
-                    }
-                    (Form::ForEach { task, .. }, Merge::FirstSuccess) => {
-                        self.task_value(task.as_ref()?.value)
-                    }
-                    (Form::Tasks(members), Merge::Collect) => {
-                        let mut fields = Vec::with_capacity(members.len());
-                        for (index, member) in (0..).zip(members) {
-                            let value = self.task_value(member.value)?;
-                            let left_out = self.tasks.get(member.value)?.when.is_some();
-                            let certain = !left_out && require.needs(index, members.len());
-                            let value = if certain { value } else { Type::option(value) };
-                            fields.push((Arc::from(member.value), value));
-                        }
-                        Some(Type::record(fields))
-                    }
-                    (Form::Tasks(members), Merge::FirstSuccess) => {
-                        let (first, rest) = members.split_first()?;
-                        let value = self.task_value(first.value)?;
-                        let alike =
-                            |member: &At<&str>| self.task_value(member.value).as_ref() == Some(&value);
-                        rest.iter().all(alike).then_some(value)
-                    }
+                let split = group.split.task().map(|task| self.task_value(task.value));
+                let merge = group.merge.and_then(|merge| match merge.value {
+                    Merge::Task(task) => Some(self.task_value(task.value)),
+                    Merge::Best(_) => Some(self.element(group).ok().flatten()),
+                    Merge::Collect | Merge::FirstSuccess | Merge::Concat | Merge::Results => None,
+                });
+                split.into_iter().chain([self.branches(group)]).chain(merge).collect()
+            }
+        }
+    }
+
+    /// The type of what a group's branches are joined to.
+    fn branches(&self, group: &raw::Group<'_>) -> Option<Type> {
+        let (form, merge) = (group.form.as_ref()?, group.merge?);
+        if let (Form::Tasks(members), Merge::Collect) = (form, merge.value) {
+            let require = group.policies.resolved(form, merge.value)?.require;
+            let mut fields = Vec::with_capacity(members.len());
+            for (index, member) in (0..).zip(members) {
+                let value = self.task_value(member.value)?;
+                let left_out = self.tasks.get(member.value)?.when.is_some();
+                let certain = !left_out && require.needs(index, members.len());
+                fields.push((Arc::from(member.value), if certain { value } else { Type::option(value) }));
+            }
+            return Some(Type::record(fields));
+        }
+        merge::joined(merge, &self.element(group).ok()??).ok()
+    }
+
+    /// The type that the value of each branch has; none where a problem keeps it unknown.
+    pub(super) fn element(&self, group: &raw::Group<'_>) -> Result<Option<Type>, Unfit> {
+        let members = match &group.form {
+            None => return Ok(None),
+            Some(Form::ForEach { task, .. }) => {
+                return Ok(task.as_ref().and_then(|task| self.task_value(task.value)));
+            }
+            Some(Form::Tasks(members)) => members,
+        };
+        let known = members.iter().filter_map(|member| Some((member, self.task_value(member.value)?)));
+        let mut first: Option<(&str, Type)> = None;
+        for (member, ty) in known {
+            match &first {
+                None => first = Some((member.value, ty)),
+                Some((_, one)) if *one == ty => {}
+                Some((name, one)) => {
+                    let merge = group.merge.map_or("", |merge| merge.value.name());
+                    return Err(Unfit {
+                        span: member.span,
+                        message: format!(
+                            "`merge` by `{merge}` wants values of one type: `{name}` has `{}`, and `{}` has `{}`",
+                            brief(one),
+                            member.value,
+                            described(&ty, one)
+                        ),
+                        help: "`merge = \"collect\"` keeps each as it is, in a record".to_owned(),
+                    });
                 }
             }
         }
+        Ok(first.map(|(_, ty)| ty))
     }
 
     /// Reads every node and output.
@@ -202,184 +257,37 @@ impl<'f, 't> Plan<'f, 't> {
             overrides,
         };
         reader.calls.check_grants(self.file, scope);
-        let mut nodes = Vec::with_capacity(self.nodes.len());
+        let mut nodes = Vec::with_capacity(self.types.len());
         let mut needs = Vec::with_capacity(self.nodes.len());
-        for planned in &self.nodes {
+        for (planned, first) in &self.nodes {
             let mut node_needs = BTreeMap::new();
-            nodes.extend(reader.node(*planned, scope, &mut node_needs));
+            nodes.extend(match planned {
+                Planned::Task(task) => reader.lone(task, scope, &mut node_needs).into_iter().collect(),
+                Planned::Group(group) => {
+                    reader.group(group, *first, scope, &mut node_needs).unwrap_or_default()
+                }
+            });
             needs.push(node_needs);
         }
-        let names: Vec<At<&str>> = self.nodes.iter().map(Planned::name).collect();
-        graph::check(&names, &needs, scope.findings);
+        self.check_cycles(&needs, scope);
         let outputs = match &self.file.outputs {
             Some(outputs) => super::outputs::read(outputs, scope, protected),
             None => super::outputs::unused(&nodes),
         };
         Resolved { nodes, outputs, asks: reader.calls.asks.into_inner().list }
     }
-}
 
-type Needs = BTreeMap<NodeId, Span>;
-
-struct Reader<'r, 'f, 't> {
-    plan: &'r Plan<'f, 't>,
-    calls: calls::Reader<'r, 't>,
-    overrides: &'r Overrides,
-}
-
-impl<'t> Reader<'_, '_, 't> {
-    fn node(&self, planned: Planned<'_, 't>, scope: &Scope<'_>, needs: &mut Needs) -> Option<Node> {
-        let name = planned.name();
-        let outside = scope.with_item(Item::None(match planned {
-            Planned::Task(_) => "this task runs once",
-            Planned::Group(_) => "this is the group itself",
-        }));
-        let (when, kind) = match planned {
-            Planned::Task(task) => {
-                after(&task.after, &outside);
-                let when = self.when(task.when, &outside);
-                let called = self.plan.calls.get(task.name.value).and_then(Option::as_ref);
-                let kind = called
-                    .and_then(|called| self.calls.task(task, called, None, &outside))
-                    .map(|task| Kind::Task(Box::new(task)));
-                (when, kind)
-            }
-            Planned::Group(group) => {
-                after(&group.after, &outside);
-                let when = self.when(group.when, &outside);
-                let form = self.form(group, &outside, needs);
-                let policy = self.policy(group, form.as_ref(), &outside);
-                let kind = form.zip(policy).zip(group.merge).map(|((form, policy), merge)| {
-                    Kind::Group(Group {
-                        form,
-                        concurrency: self.overrides.concurrency.or(group.concurrency),
-                        on_failure: group.on_failure,
-                        policy,
-                        merge,
-                        max_branches: group.max_branches,
-                    })
-                });
-                (when, kind)
-            }
+    /// Reports cycles among tasks and groups, whose sections count as one.
+    fn check_cycles(&self, needs: &[Needs], scope: &Scope<'_>) {
+        let names: Vec<At<&str>> = self.nodes.iter().map(|(node, _)| node.name()).collect();
+        let position = |id: NodeId| {
+            let after = self.nodes.partition_point(|(_, first)| *first <= id);
+            NodeId(u32::try_from(after.saturating_sub(1)).unwrap_or(u32::MAX))
         };
-        gather(needs, &outside);
-        let value = self.plan.value(planned)?;
-        Some(Node {
-            name: Arc::from(name.value),
-            after: needs.keys().copied().collect(),
-            when: when?,
-            kind: kind?,
-            value,
-        })
-    }
-
-    /// What governs a group as a whole; none where there was a problem. `form` is what it runs, where
-    /// that is known.
-    fn policy(
-        &self,
-        group: &raw::Group<'t>,
-        form: Option<&model::Form>,
-        outside: &Scope<'_>,
-    ) -> Option<GroupPolicy> {
-        let items = form.and_then(|form| match form {
-            model::Form::ForEach { items, .. } => Some(items),
-            model::Form::Tasks(_) => None,
-        });
-        let sensible = group.policies.check(group, items, outside.findings);
-        let alike = match (group.form.as_ref()?, group.merge?) {
-            (Form::Tasks(members), Merge::FirstSuccess) => {
-                let value = |member: &At<&'t str>| Some((*member, self.plan.task_value(member.value)?));
-                let values: Vec<_> = members.iter().filter_map(value).collect();
-                policies::check_alike(&values, group.name.value, outside.findings)
-            }
-            (Form::Tasks(_) | Form::ForEach { .. }, Merge::Collect | Merge::FirstSuccess) => true,
-        };
-        if sensible && alike { group.policies.resolved(group.form.as_ref()?, group.merge?) } else { None }
-    }
-
-    /// The condition, if there is one; none where there was a problem.
-    fn when(&self, tree: Option<&Tree>, scope: &Scope<'_>) -> Option<Option<Expr>> {
-        match tree {
-            None => Some(None),
-            Some(tree) => scope.typed(tree, &Type::Bool).map(Some),
-        }
-    }
-
-    fn form(&self, group: &raw::Group<'t>, outside: &Scope<'_>, needs: &mut Needs) -> Option<model::Form> {
-        match group.form.as_ref()? {
-            Form::ForEach { task, items } => {
-                let read = items.and_then(|items| outside.items(items, group));
-                let name = task.as_ref()?.value;
-                let task = self.plan.tasks.get(name)?;
-                if let Some(when) = task.when {
-                    outside.findings.at_with_help(
-                        when.span,
-                        format!(
-                            "task `{name}` is run for each item by group `{}`, so it cannot have `when`",
-                            group.name.value
-                        ),
-                        "put `when` on the group",
-                    );
-                }
-                let item = read.as_ref().map_or(Item::Unknown, |read| read.kind.item());
-                let inside = outside.with_item(item);
-                let task = self.branch(task, group, &inside, needs);
-                let items = read.as_ref().map(|read| read.items.clone())?;
-                Some(model::Form::ForEach { task: Box::new(task?), items })
-            }
-            Form::Tasks(members) => {
-                let mut all = Vec::with_capacity(members.len());
-                let mut whole = true;
-                let mut seen = HashSet::new();
-                for member in members {
-                    if !seen.insert(member.value) {
-                        let message =
-                            format!("group `{}` names task `{}` twice", group.name.value, member.value);
-                        let help = "name each task once: the group's value has one field for each";
-                        outside.findings.at_with_help(member.span, message, help);
-                        whole = false;
-                        continue;
-                    }
-                    let inside = outside.with_item(Item::None("this task runs once in its group"));
-                    let read = self.plan.tasks.get(member.value).and_then(|task| {
-                        let when = self.when(task.when, &inside);
-                        let task = self.branch(task, group, &inside, needs);
-                        Some(Member { task: task?, when: when? })
-                    });
-                    whole &= read.is_some();
-                    all.extend(read);
-                }
-                whole.then_some(model::Form::Tasks(all))
-            }
-        }
-    }
-
-    /// A task as a group runs it. What it waits for, the group waits for.
-    fn branch(
-        &self,
-        task: &raw::Task<'t>,
-        group: &raw::Group<'t>,
-        inside: &Scope<'_>,
-        needs: &mut Needs,
-    ) -> Option<model::Task> {
-        after(&task.after, inside);
-        let called = self.plan.calls.get(task.name.value).and_then(Option::as_ref);
-        let read = called.and_then(|called| self.calls.task(task, called, Some(group), inside));
-        gather(needs, inside);
-        read
+        let whole = |needs: &Needs| needs.iter().map(|(id, span)| (position(*id), *span)).collect();
+        graph::check(&names, &needs.iter().map(whole).collect::<Vec<_>>(), scope.findings);
     }
 }
 
-fn after(names: &[At<&str>], scope: &Scope<'_>) {
-    for name in names {
-        if let Some(id) = scope.find_node(name.value, name.span) {
-            scope.needs.borrow_mut().entry(id).or_insert(name.span);
-        }
-    }
-}
-
-fn gather(needs: &mut Needs, scope: &Scope<'_>) {
-    for (id, span) in scope.needs.borrow().iter() {
-        needs.entry(*id).or_insert(*span);
-    }
-}
+/// What waits for which nodes, and where the file says so.
+pub(super) type Needs = BTreeMap<NodeId, Span>;

@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::model::MAX_BRANCHES;
+
 const TITLE: &str = "flowhost workflow";
 const DURATION: &str = r"^[0-9]+(\.[0-9]+)? ?(ms|s|m|h)$";
 const SIZE: &str = r"^[0-9]+(\.[0-9]+)? ?(B|kB|KB|KiB|MB|MiB|GB|GiB)$";
@@ -234,7 +236,8 @@ fn group() -> Vec<(&'static str, Value)> {
             "on-failure",
             word(&["continue", "cancel"], "What becomes of the others when a branch does not succeed."),
         ),
-        ("merge", word(&["collect", "first-success"], "How the branches' values become the group's.")),
+        ("merge", merge()),
+        ("split", split()),
         ("max-branches", integer(1, "More branches are refused.", 10_000_000)),
     ];
     keys.extend(governing());
@@ -277,6 +280,38 @@ fn governing() -> [(&'static str, Value); 4] {
     ]
 }
 
+/// A table of one of these keys.
+fn one_key(properties: &[(&str, Value)]) -> Value {
+    let mut table = object(properties);
+    if let Some(table) = table.as_object_mut() {
+        table.insert("minProperties".to_owned(), 1.into());
+        table.insert("maxProperties".to_owned(), 1.into());
+    }
+    table
+}
+
+fn merge() -> Value {
+    let own = one_key(&[
+        ("best", text("The value with the largest number in this field.")),
+        ("task", text("The task whose function takes the list.")),
+    ]);
+    let words = word(
+        &["collect", "first-success", "concat", "results"],
+        "A list or record, the first value there is, values joined, or every outcome.",
+    );
+    one_of(&[words, own], "How the branches' values become the group's.")
+}
+
+fn split() -> Value {
+    let count = |description: &str| json!({ "type": "integer", "minimum": 1, "maximum": MAX_BRANCHES, "description": description });
+    let own = one_key(&[
+        ("chunk", count("So many items that follow each other are a branch's list.")),
+        ("round-robin", count("Items are dealt out in turn to so many branches.")),
+        ("task", text("The task whose function makes the items.")),
+    ]);
+    one_of(&[word(&["item"], "Each item is a branch's."), own], "How items become those of the branches.")
+}
+
 fn items() -> Value {
     let one = |key: &str, form: Value| required(object(&[(key, form)]), &[key]);
     let bounds = json!({ "type": "array", "items": { "type": "integer" }, "minItems": 2, "maxItems": 2 });
@@ -301,7 +336,7 @@ mod tests {
 
     use super::*;
     use crate::manifest::fields::Keys;
-    use crate::manifest::{grants, policies, raw, settings};
+    use crate::manifest::{grants, merge, policies, raw, settings};
 
     fn keys<'a>(schema: &'a Value, path: &str) -> BTreeSet<&'a str> {
         let properties = schema.pointer(path).unwrap_or_else(|| panic!("nothing at {path}"));
@@ -313,7 +348,7 @@ mod tests {
         let schema = schema();
         let of =
             |table: &str, rest: &str| format!("/properties/{table}/additionalProperties{rest}/properties");
-        let tables: [(String, &Keys); 13] = [
+        let tables: [(String, &Keys); 15] = [
             ("/properties".to_owned(), &raw::FILE),
             (of("inputs", ""), &raw::INPUT),
             (of("components", "/anyOf/1"), &raw::COMPONENT),
@@ -330,6 +365,8 @@ mod tests {
             ),
             (of("groups", "/properties/retry"), &settings::RETRY),
             (of("groups", "/properties/breaker"), &policies::BREAKER),
+            (of("groups", "/properties/merge/anyOf/1"), &merge::MERGE),
+            (of("groups", "/properties/split/anyOf/1"), &merge::SPLIT),
         ];
         for (path, known) in tables {
             assert_eq!(keys(&schema, &path), known.known.iter().copied().collect(), "{path}");

@@ -177,7 +177,7 @@ impl<'a> Scope<'a> {
             let groups = suggest::list(groups.iter().copied()).unwrap_or_default();
             self.findings.at_with_help(
                 span,
-                format!("task `{name}` runs only as a branch, so it has no value of its own"),
+                format!("task `{name}` runs only in a group, so it has no value of its own"),
                 format!("refer to the group that runs it: {groups}"),
             );
             return None;

@@ -43,7 +43,8 @@ pub struct Place {
 pub enum Fact {
     /// The run began.
     RunStarted(Box<RunStarted>),
-    /// A group, or a lone task as a group of one, began.
+    /// A group, or a lone task as a group of one, began. Said again of a group whose branches a task
+    /// makes, once they are known.
     GroupStarted {
         /// How many branches it has, if known. 1 for a lone task.
         branches: Option<u64>,
@@ -73,7 +74,7 @@ pub enum Fact {
         /// When it will be attempted again, if it will.
         retry_in: Option<Duration>,
     },
-    /// A branch, or a lone task, ended for good.
+    /// A branch, a lone task, or a task that splits or merges, which has no index, ended for good.
     TaskEnded {
         /// How.
         ending: Ending,

@@ -31,8 +31,10 @@ pub enum Form {
     ForEach {
         /// The task.
         task: Box<Task>,
-        /// The items.
+        /// What the items are made of.
         items: Items,
+        /// How items become those of the branches.
+        split: Split,
     },
     /// Different tasks side by side.
     Tasks(Vec<Member>),
@@ -57,7 +59,7 @@ pub enum OnFailure {
     Cancel,
 }
 
-/// How the branches' values become the group's.
+/// How the branches' values become the group's, or what the group's next [`Section`](super::Section) takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Merge {
     /// A list in input order; for different tasks a record by name.
@@ -65,6 +67,13 @@ pub enum Merge {
     Collect,
     /// The value of the first branch to succeed; the rest are cancelled.
     FirstSuccess,
+    /// A list in input order, for different tasks too.
+    List,
+    /// Lists, strings or bytes, joined in input order.
+    Concat,
+    /// A list of `result<T, string>` in input order. What did not succeed is a value, and no failure
+    /// of the group.
+    Results,
 }
 
 impl Merge {
@@ -73,9 +82,55 @@ impl Merge {
     pub fn takes_first(self) -> bool {
         match self {
             Self::FirstSuccess => true,
-            Self::Collect => false,
+            Self::Collect | Self::List | Self::Concat | Self::Results => false,
         }
     }
+}
+
+/// How items become those of the branches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Split {
+    /// Each is a branch's.
+    #[default]
+    Item,
+    /// So many that follow each other are a branch's list; the last may have fewer. Not 0.
+    Chunk(u32),
+    /// Dealt out in turn to so many branches, each of which has a list. Fewer items make fewer
+    /// branches, so that no list is empty. Not 0.
+    RoundRobin(u32),
+}
+
+/// So many items are in one branch's list at most.
+pub const LONGEST_LIST: u64 = 10_000_000;
+
+impl Split {
+    /// How many branches so many items make, and how many items are in the longest of their lists.
+    #[must_use]
+    pub fn counts(self, items: u64) -> (u64, u64) {
+        match self {
+            Self::Item => (items, 1),
+            Self::Chunk(length) => {
+                let length = u64::from(length.max(1));
+                (items.div_ceil(length), length.min(items))
+            }
+            Self::RoundRobin(parts) => {
+                let parts = u64::from(parts.max(1));
+                (parts.min(items), items.div_ceil(parts))
+            }
+        }
+    }
+}
+
+/// The choice of one of the values that a group's branches have.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Best {
+    /// The list to choose from, of records.
+    pub from: Expr,
+    /// The position of the field, which is a number, whose largest value decides. The earlier wins a
+    /// tie; what is not a number never wins.
+    pub field: u32,
+    /// The field's name.
+    pub name: Arc<str>,
 }
 
 /// The type of an item of [`Items::Files`].

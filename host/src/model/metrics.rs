@@ -126,6 +126,15 @@ impl Totals {
         }
         usage.metrics.is_empty() || self.metrics.add_all(&usage.metrics)
     }
+
+    /// Adds other sums. Says whether all of their figures were taken.
+    pub fn add_all(&mut self, other: &Self) -> bool {
+        self.guest = self.guest.saturating_add(other.guest);
+        if let Some(fuel) = other.fuel {
+            self.fuel = Some(self.fuel.unwrap_or(0).saturating_add(fuel));
+        }
+        self.metrics.add_all(&other.metrics)
+    }
 }
 
 #[cfg(test)]

@@ -26,7 +26,9 @@ pub use channel::{
 };
 pub use event::{Counts, Event, Fact, Level, Place, RunStarted, Status, Stream, Warning};
 pub use grants::{Directory, EnvironmentValue, Grants};
-pub use group::{Form, Group, MAX_BRANCHES, Member, Merge, OnFailure, file_item_type};
+pub use group::{
+    Best, Form, Group, LONGEST_LIST, MAX_BRANCHES, Member, Merge, OnFailure, Split, file_item_type,
+};
 pub use group_policy::{Breaker, GroupPolicy, MOST_PROBES, RateLimit, Require};
 pub use limits::{Limits, MIB};
 pub use metrics::{MetricError, Metrics, Totals};
@@ -36,4 +38,4 @@ pub use policy::{Executor, LOST_BUDGET, Policy, Retry, RetryOn};
 pub use task::{Base, Entry, Expr, Items, Part, Signature, Source, Task};
 pub use types::{Case, Field, Named, Type};
 pub use value::Value;
-pub use workflow::{Component, Input, Kind, Node, Output, Workflow};
+pub use workflow::{Component, Input, Kind, Node, Output, Section, Workflow};

@@ -106,6 +106,13 @@ pub enum Expr {
         /// The variable's name.
         name: Arc<str>,
     },
+    /// All of a group's items as one list, for the task that splits them.
+    Items {
+        /// What they are made of; never [`Items::List`].
+        items: Box<Items>,
+        /// The type of each, which JSON is read as.
+        ty: Type,
+    },
     /// A list other than `list<u8>`, of expressions.
     List(Vec<Expr>),
     /// A tuple of expressions.
@@ -125,7 +132,11 @@ impl Expr {
     pub fn walk<'a>(&'a self, visit: &mut dyn FnMut(&'a Self)) {
         visit(self);
         match self {
-            Self::Literal(_) | Self::Reference { .. } | Self::Item { .. } | Self::Secret { .. } => {}
+            Self::Literal(_)
+            | Self::Reference { .. }
+            | Self::Item { .. }
+            | Self::Items { .. }
+            | Self::Secret { .. } => {}
             Self::Text(parts) => {
                 for part in parts {
                     match part {
@@ -147,11 +158,11 @@ impl Expr {
         }
     }
 
-    /// Whether making the value reads files, and so may block.
+    /// Whether making the value reads files or makes all items at once, and so may block.
     #[must_use]
     pub fn reads_files(&self) -> bool {
         let mut found = false;
-        self.walk(&mut |expr| found |= matches!(expr, Self::File { .. }));
+        self.walk(&mut |expr| found |= matches!(expr, Self::File { .. } | Self::Items { .. }));
         found
     }
 }

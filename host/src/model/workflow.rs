@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Expr, Form, Group, Items, Member, Source, Task, Type, Value};
+use super::{Best, Expr, Form, Group, Items, Member, Source, Task, Type, Value};
 use crate::digest::Digest;
 use crate::id::NodeId;
 
@@ -25,7 +25,8 @@ pub struct Workflow {
     pub inputs: Vec<Input>,
     /// The components that tasks run.
     pub components: Vec<Component>,
-    /// Lone tasks and groups, in the file's order. A task that groups name is inside those groups.
+    /// Lone tasks and groups, in the file's order. A task that groups name is inside those groups. A
+    /// group may be several nodes, one right after the other: see [`Section`].
     pub nodes: Vec<Node>,
     /// What the run yields, in the file's order.
     pub outputs: Vec<Output>,
@@ -70,11 +71,13 @@ pub struct Component {
     pub digest: Digest,
 }
 
-/// A lone task or a group.
+/// A lone task, a group, or one section of a group.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Node {
-    /// Its name.
+    /// Its name, which all sections of a group share.
     pub name: Arc<str>,
+    /// Which section of a group it is.
+    pub section: Section,
     /// What it waits for, by reference or by `after`.
     pub after: BTreeSet<NodeId>,
     /// It is skipped unless this `bool` is true.
@@ -85,13 +88,48 @@ pub struct Node {
     pub value: Type,
 }
 
+/// Which section of a group a node is; by default the whole. A group whose items a task makes, whose values a task merges, or of
+/// whose values the best is chosen, is up to three nodes, each of which waits for the one before: the
+/// task that splits, the branches, the merge. The last one's value is the group's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Section {
+    /// Whether another node of the group comes right before it.
+    pub follows: bool,
+    /// Whether another node of the group comes right after it.
+    pub goes_on: bool,
+}
+
 impl Node {
+    /// The group that it is, or is a section of.
+    #[must_use]
+    pub fn group(&self) -> Option<&Arc<str>> {
+        let section = self.section.follows || self.section.goes_on;
+        match self.kind {
+            Kind::Task(_) if !section => None,
+            Kind::Task(_) | Kind::Group(_) | Kind::Best(_) => Some(&self.name),
+        }
+    }
+
+    /// The name that the journal has for it. No name that a file gives holds a `/`.
+    #[must_use]
+    pub fn recorded_as(&self) -> Arc<str> {
+        let part = match self.kind {
+            Kind::Group(_) => return Arc::clone(&self.name),
+            Kind::Task(_) if self.section.follows => "merge",
+            Kind::Task(_) if self.section.goes_on => "split",
+            Kind::Task(_) => return Arc::clone(&self.name),
+            Kind::Best(_) => "best",
+        };
+        format!("{}/{part}", self.name).into()
+    }
+
     /// Its tasks: one, or one a member.
     pub fn tasks(&self) -> impl Iterator<Item = &Task> {
         let (one, members): (Option<&Task>, &[Member]) = match &self.kind {
             Kind::Task(task) => (Some(task), &[]),
             Kind::Group(Group { form: Form::ForEach { task, .. }, .. }) => (Some(&**task), &[]),
             Kind::Group(Group { form: Form::Tasks(members), .. }) => (None, members),
+            Kind::Best(_) => (None, &[]),
         };
         one.into_iter().chain(members.iter().map(|member| &member.task))
     }
@@ -105,15 +143,17 @@ impl Node {
             Kind::Group(Group { form: Form::Tasks(members), .. }) => {
                 members.get(index as usize).map(|member| &member.task)
             }
+            Kind::Best(_) => None,
         }
     }
 
     /// Every expression in it, without those inside them.
     pub fn expressions(&self) -> impl Iterator<Item = &Expr> {
-        let (members, items): (&[Member], Option<&Items>) = match &self.kind {
-            Kind::Task(_) => (&[], None),
-            Kind::Group(Group { form: Form::ForEach { items, .. }, .. }) => (&[], Some(items)),
-            Kind::Group(Group { form: Form::Tasks(members), .. }) => (members, None),
+        let (members, items, from): (&[Member], Option<&Items>, Option<&Expr>) = match &self.kind {
+            Kind::Task(_) => (&[], None, None),
+            Kind::Group(Group { form: Form::ForEach { items, .. }, .. }) => (&[], Some(items), None),
+            Kind::Group(Group { form: Form::Tasks(members), .. }) => (members, None, None),
+            Kind::Best(best) => (&[], None, Some(&best.from)),
         };
         let list = items.and_then(|items| match items {
             Items::List(expr) => Some(expr),
@@ -125,7 +165,7 @@ impl Node {
             | Items::Matrix(_) => None,
         });
         let whens = self.when.iter().chain(members.iter().filter_map(|member| member.when.as_ref()));
-        self.tasks().flat_map(|task| &task.arguments).chain(list).chain(whens)
+        self.tasks().flat_map(|task| &task.arguments).chain(list).chain(from).chain(whens)
     }
 }
 
@@ -136,6 +176,8 @@ pub enum Kind {
     Task(Box<Task>),
     /// A fan-out.
     Group(Group),
+    /// The choice of one value, which runs nothing. It fails where there is none to choose.
+    Best(Best),
 }
 
 /// What the run yields under one name.

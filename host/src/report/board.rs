@@ -77,6 +77,14 @@ impl Board {
         if let Fact::GroupStarted { branches, .. } = event.fact
             && let Some(name) = place.group.as_ref().or(place.task.as_ref())
         {
+            // Said again of a group whose branches were not known at first.
+            if let Some(at) = self.find(place)
+                && let Some(row) = self.rows.get_mut(at)
+            {
+                row.branches = branches;
+                self.last = at;
+                return;
+            }
             self.last = self.rows.len();
             self.by_name.insert(Arc::clone(name), self.last);
             self.rows.push(Row {
@@ -102,7 +110,8 @@ impl Board {
                 row.running = row.running.saturating_sub(1);
                 row.progress = None;
             }
-            Fact::TaskEnded { ending, .. } => row.counts.add(*ending),
+            // A task that splits or merges is no branch.
+            Fact::TaskEnded { ending, .. } if !row.group || place.index.is_some() => row.counts.add(*ending),
             Fact::Recorded { succeeded } => row.counts.succeeded += succeeded,
             Fact::GroupEnded { counts, .. } => {
                 row.counts = *counts;
@@ -114,6 +123,7 @@ impl Board {
             }
             Fact::RunStarted(_)
             | Fact::GroupStarted { .. }
+            | Fact::TaskEnded { .. }
             | Fact::Log { .. }
             | Fact::Progress { .. }
             | Fact::Metric { .. }

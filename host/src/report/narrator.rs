@@ -27,12 +27,14 @@ pub(super) struct Narrator {
     told: Option<(String, Arc<str>)>,
 }
 
-/// Where something happens, as people write it: `group[index]`, or the name of a group or lone task.
+/// Where something happens, as people write it: `group[index]`, `group (task)` for one that splits or
+/// merges, or the name of a group or lone task.
 pub(super) fn label(place: &Place) -> String {
     let name = |name: &Arc<str>| text::line(name).into_owned();
     match (&place.group, &place.task, place.index) {
         (Some(group), _, Some(index)) => format!("{}[{index}]", name(group)),
-        (Some(group), _, None) => name(group),
+        (Some(group), Some(task), None) => format!("{} ({})", name(group), name(task)),
+        (Some(group), None, None) => name(group),
         (None, Some(task), _) => name(task),
         (None, None, _) => "run".to_owned(),
     }

@@ -94,6 +94,9 @@ impl Progress {
             if shown.length() != total
                 && let Some(total) = total
             {
+                if shown.length().is_none() {
+                    shown.set_style(style(true, self.color));
+                }
                 shown.set_length(total);
             }
             // Unlike the setters, these do not draw, so that the lines change together.
@@ -138,19 +141,24 @@ impl Reporter for Progress {
     }
 }
 
-fn new_bar(row: &Row, color: bool) -> ProgressBar {
-    let template = match (position(row).1, color) {
-        (None, _) => "{prefix:20!} {wide_msg}",
-        (Some(_), true) => "{prefix:20!} [{wide_bar:.cyan/dim}] {msg}",
-        (Some(_), false) => "{prefix:20!} [{wide_bar}] {msg}",
+/// How a bar looks, by whether its length is known.
+fn style(known: bool, color: bool) -> ProgressStyle {
+    let template = match (known, color) {
+        (false, _) => "{prefix:20!} {wide_msg}",
+        (true, true) => "{prefix:20!} [{wide_bar:.cyan/dim}] {msg}",
+        (true, false) => "{prefix:20!} [{wide_bar}] {msg}",
     };
-    let style = ProgressStyle::with_template(template)
+    ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("=> ");
+        .progress_chars("=> ")
+}
+
+fn new_bar(row: &Row, color: bool) -> ProgressBar {
     let bar = match position(row).1 {
         Some(total) => ProgressBar::new(total),
         None => ProgressBar::no_length(),
     };
+    let style = style(bar.length().is_some(), color);
     bar.with_style(style).with_prefix(text::line(&row.name).into_owned())
 }
 

@@ -142,7 +142,7 @@ impl Summary {
             return;
         }
         let mut told = label(place);
-        if let (Some(_), Some(task)) = (&place.group, &place.task) {
+        if let (Some(_), Some(task), Some(_)) = (&place.group, &place.task, place.index) {
             let _infallible = write!(told, " (task {})", text::line(task));
         }
         let _infallible = write!(told, ": {}", ending.name());

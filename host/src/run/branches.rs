@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::items::OpenItems;
+use rustc_hash::FxHashMap;
+
+use super::join::{self, Joined};
 use super::secrets::Secrets;
+use super::split::BranchItems;
 use crate::id::RunId;
 use crate::model::{
-    Call, Cause, Component, EnvironmentValue, Expr, Form, Group, Kind, Merge, Node, Require, Task, Totals,
-    Value,
+    Call, Cause, Component, Ending, EnvironmentValue, Expr, Form, Group, Kind, Merge, Node, Require, Task,
+    Totals, Type, Value,
 };
 
 /// One node while it runs.
@@ -17,13 +20,17 @@ pub(crate) struct Branches {
     /// What the branches call, one for all or one a member, and whether making its arguments may block.
     calls: Vec<(Arc<Call>, bool)>,
     /// The items of a for-each group.
-    pub(crate) items: Option<OpenItems>,
+    pub(crate) items: Option<BranchItems>,
     /// Values by branch, where anything refers to them.
     results: Vec<Option<Value>>,
     /// Whether only the first value counts, whichever branch it is from. It has the only place.
     first_only: bool,
     /// Why the node was decided before all its branches had ended, if it was.
     pub(crate) settled: Option<Cause>,
+    /// What is said of branches that did not succeed, where that is a value.
+    failures: FxHashMap<u32, Arc<str>>,
+    /// Branches that count for nothing, ascending.
+    left_out: Vec<u32>,
     /// When it opened.
     pub(crate) opened: Option<Instant>,
     /// Branches that the cache answered.
@@ -45,23 +52,24 @@ pub(crate) struct Making<'a> {
 }
 
 impl Branches {
-    /// The node opened with so many branches. Without `keep`, values are dropped as they come.
-    pub(crate) fn open(&mut self, node: &Node, count: u32, keep: bool, making: &Making<'_>) {
-        let group = match node.kind {
-            Kind::Task(_) => None,
-            Kind::Group(_) => Some(&node.name),
-        };
+    /// The node opened with these branches.
+    pub(crate) fn open(&mut self, node: &Node, branches: Opening<'_>, making: &Making<'_>) {
+        let Opening { count, left_out, keep } = branches;
+        let group = node.group();
+        let slow = self.items.as_ref().is_some_and(BranchItems::is_slow);
         let prepared = |task: &Task| {
             let call = Arc::new(making.call(task, group, count)?);
-            Some((call, task.arguments.iter().any(Expr::reads_files)))
+            Some((call, slow || task.arguments.iter().any(Expr::reads_files)))
         };
         self.calls = node.tasks().filter_map(prepared).collect();
         self.first_only = match &node.kind {
-            Kind::Task(_) => false,
+            Kind::Task(_) | Kind::Best(_) => false,
             Kind::Group(group) => group.merge.takes_first(),
         };
         let places = if self.first_only { 1 } else { count as usize };
         self.results = if keep { vec![None; places] } else { Vec::new() };
+        self.left_out = left_out.to_vec();
+        self.left_out.sort_unstable();
         self.opened = Some(Instant::now());
     }
 
@@ -78,6 +86,22 @@ impl Branches {
         }
     }
 
+    /// Keeps the value of a node that runs nothing.
+    pub(crate) fn keep_whole(&mut self, value: Value) {
+        self.results = vec![Some(value)];
+    }
+
+    /// Keeps what is said of a branch that did not succeed, where that is a value.
+    pub(crate) fn fail(&mut self, node: &Node, index: u32, ending: Ending, error: Option<&str>) {
+        if let Kind::Group(Group { merge: Merge::Results, .. }) = node.kind
+            && !self.results.is_empty()
+            // Nothing is said of branches that never began.
+            && let Some(error) = error
+        {
+            self.failures.insert(index, format!("{}: {error}", ending.name()).into());
+        }
+    }
+
     /// Lets go of everything, and yields what it was.
     pub(crate) fn close(&mut self) -> Self {
         std::mem::replace(self, Self { closed: true, ..Self::default() })
@@ -87,41 +111,73 @@ impl Branches {
     pub(crate) fn join(&mut self, node: &Node) -> Option<Value> {
         let results = std::mem::take(&mut self.results);
         self.items = None;
-        match &node.kind {
-            Kind::Task(_) => results.into_iter().next().flatten(),
-            Kind::Group(Group { merge: Merge::FirstSuccess, .. }) => results.into_iter().next().flatten(),
-            Kind::Group(Group { form, merge: Merge::Collect, policy, .. }) => match form {
-                Form::ForEach { .. } => {
-                    let values = match policy.require {
-                        Require::All => results.into_iter().collect::<Option<Vec<_>>>()?,
-                        Require::Any | Require::AtLeast(_) | Require::Critical(_) => {
-                            results.into_iter().flatten().collect()
-                        }
-                    };
-                    list(values, node.value.is_bytes())
-                }
-                Form::Tasks(members) => {
-                    let fields = (0..).zip(results).zip(members).map(|((index, value), member)| {
-                        if member.when.is_none() && policy.require.needs(index, members.len()) {
-                            value
-                        } else {
-                            Some(Value::Option(value.map(Arc::new)))
-                        }
-                    });
-                    Some(Value::Record(fields.collect::<Option<_>>()?))
-                }
-            },
+        let (form, merge, require) = match &node.kind {
+            Kind::Task(_) | Kind::Best(_) => return results.into_iter().next().flatten(),
+            Kind::Group(Group { form, merge, policy, .. }) => (form, merge, &policy.require),
+        };
+        match (merge, form) {
+            (Merge::FirstSuccess, _) => results.into_iter().next().flatten(),
+            (Merge::Collect, Form::Tasks(members)) => {
+                let fields = (0..).zip(results).zip(members).map(|((index, value), member)| {
+                    if member.when.is_none() && require.needs(index, members.len()) {
+                        value
+                    } else {
+                        Some(Value::Option(value.map(Arc::new)))
+                    }
+                });
+                Some(Value::Record(fields.collect::<Option<_>>()?))
+            }
+            (Merge::Collect, Form::ForEach { .. }) => {
+                let values = match require {
+                    Require::All => results.into_iter().collect::<Option<Vec<_>>>()?,
+                    Require::Any | Require::AtLeast(_) | Require::Critical(_) => {
+                        results.into_iter().flatten().collect()
+                    }
+                };
+                join::list(values, node.value.is_bytes())
+            }
+            (Merge::List, _) => join::list(results.into_iter().flatten(), node.value.is_bytes()),
+            (Merge::Concat, _) => join::concat(
+                results.into_iter().flatten(),
+                match &node.value {
+                    Type::String => Joined::Text,
+                    bytes if bytes.is_bytes() => Joined::Bytes,
+                    _ => Joined::List,
+                },
+            ),
+            (Merge::Results, _) => Some(self.results(results, &node.value)),
         }
+    }
+
+    /// A `result` for each branch that counts.
+    fn results(&mut self, results: Vec<Option<Value>>, ty: &Type) -> Value {
+        let failures = std::mem::take(&mut self.failures);
+        let cause = self.settled.map_or("it was never attempted", Cause::describe);
+        let unstarted = format!("{}: {cause}", Ending::Cancelled.name());
+        let silent = matches!(ty, Type::List(result) if matches!(**result, Type::Result { ok: None, .. }));
+        let counts = |index: &u32| self.left_out.binary_search(index).is_err();
+        let each = (0..).zip(results).filter(|(index, _)| counts(index)).map(|(index, value)| {
+            Value::Result(match value {
+                Some(_) if silent => Ok(None),
+                Some(value) => Ok(Some(Arc::new(value))),
+                None => {
+                    let said = failures.get(&index).map_or(&*unstarted, |said| &**said);
+                    Err(Some(Arc::new(Value::string(said))))
+                }
+            })
+        });
+        Value::List(each.collect())
     }
 }
 
-/// A list of values, which is bytes where they are.
-fn list(values: Vec<Value>, bytes: bool) -> Option<Value> {
-    if !bytes {
-        return Some(Value::List(values.into()));
-    }
-    let byte = |value| if let Value::U8(byte) = value { Some(byte) } else { None };
-    Some(Value::Bytes(values.into_iter().map(byte).collect::<Option<Vec<u8>>>()?.into()))
+/// The branches that a node opens with.
+pub(crate) struct Opening<'o> {
+    /// How many.
+    pub(crate) count: u32,
+    /// Those that count for nothing.
+    pub(crate) left_out: &'o [u32],
+    /// Whether values are kept; else they are dropped as they come.
+    pub(crate) keep: bool,
 }
 
 impl Making<'_> {
@@ -154,43 +210,130 @@ impl Making<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::model::Type;
+    use proptest::prelude::*;
 
-    #[test]
-    fn a_list_of_bytes_is_joined_as_bytes() {
+    use super::*;
+    use crate::model::{Entry, GroupPolicy, Items, Policy, Signature, Split};
+
+    fn node(merge: Merge, value: Type) -> Node {
+        requiring(Require::All, merge, value)
+    }
+
+    fn requiring(require: Require, merge: Merge, value: Type) -> Node {
         let task = Task {
             name: "t".into(),
             component: 0,
-            entry: crate::model::Entry::Command { bytes: false },
-            signature: Arc::new(crate::model::Signature::command(false)),
+            entry: Entry::Command { bytes: false },
+            signature: Arc::new(Signature::command(false)),
             arguments: Vec::new(),
-            policy: crate::model::Policy::default(),
+            policy: Policy::default(),
         };
-        let node = |value: Type| Node {
+        let items = Items::Range { start: 0, end: 2 };
+        Node {
             name: "g".into(),
+            section: Default::default(),
             after: Default::default(),
             when: None,
             kind: Kind::Group(Group {
-                form: Form::ForEach {
-                    task: Box::new(task.clone()),
-                    items: crate::model::Items::Range { start: 0, end: 2 },
-                },
+                form: Form::ForEach { task: Box::new(task), items, split: Split::Item },
                 concurrency: None,
                 on_failure: Default::default(),
-                policy: Default::default(),
-                merge: Merge::Collect,
+                policy: GroupPolicy { require, ..Default::default() },
+                merge,
                 max_branches: 2,
             }),
             value,
+        }
+    }
+
+    #[test]
+    fn a_list_of_bytes_is_joined_as_bytes() {
+        for merge in [Merge::Collect, Merge::List] {
+            let joined = |value: Type, results: [Value; 2]| {
+                let results = results.into_iter().map(Some).collect();
+                Branches { results, ..Branches::default() }.join(&node(merge, value)).unwrap()
+            };
+            let bytes = joined(Type::bytes(), [Value::U8(1), Value::U8(2)]);
+            assert_eq!(bytes, Value::Bytes(vec![1, 2].into()));
+            let list = joined(Type::list(Type::U16), [Value::U16(1), Value::U16(2)]);
+            assert_eq!(list, Value::List(Arc::new([Value::U16(1), Value::U16(2)])));
+        }
+    }
+
+    #[test]
+    fn what_requires_less_than_all_joins_what_there_is() {
+        let strings = || vec![None, Some(Value::string("a")), None, Some(Value::string("b"))];
+        let joined = |require: Require, merge: Merge, value: Type| {
+            Branches { results: strings(), ..Branches::default() }.join(&requiring(require, merge, value))
         };
-        let joined = |value: Type, results: [Value; 2]| {
-            let results = results.into_iter().map(Some).collect();
-            Branches { results, ..Branches::default() }.join(&node(value)).unwrap()
-        };
-        let bytes = joined(Type::bytes(), [Value::U8(1), Value::U8(2)]);
-        assert_eq!(bytes, Value::Bytes(vec![1, 2].into()));
-        let list = joined(Type::list(Type::U16), [Value::U16(1), Value::U16(2)]);
-        assert_eq!(list, Value::List(Arc::new([Value::U16(1), Value::U16(2)])));
+        let both = Value::List(Arc::new([Value::string("a"), Value::string("b")]));
+        for require in [Require::Any, Require::AtLeast(2)] {
+            for merge in [Merge::Collect, Merge::List] {
+                assert_eq!(joined(require.clone(), merge, Type::list(Type::String)), Some(both.clone()));
+            }
+            assert_eq!(joined(require, Merge::Concat, Type::String), Some(Value::string("ab")));
+        }
+        assert_eq!(joined(Require::All, Merge::Collect, Type::list(Type::String)), None);
+    }
+
+    #[derive(Clone, Copy, PartialEq, Debug)]
+    enum Became {
+        Value(u16),
+        Failed(u16),
+        Dropped,
+        LeftOut,
+    }
+
+    fn became() -> impl Strategy<Value = Became> {
+        prop_oneof![
+            any::<u16>().prop_map(Became::Value),
+            any::<u16>().prop_map(Became::Failed),
+            Just(Became::Dropped),
+            Just(Became::LeftOut)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn results_say_of_each_branch_in_order_what_became_of_it(
+            all in prop::collection::vec(became(), 0..40), silent: bool,
+        ) {
+            let ok = (!silent).then(|| Type::U16.into());
+            let result = Type::Result { ok, err: Some(Type::String.into()) };
+            let node = node(Merge::Results, Type::list(result));
+            let settled = Some(Cause::Sibling);
+            let mut branches =
+                Branches { results: vec![None; all.len()], settled, ..Branches::default() };
+            let mut expected = Vec::new();
+            for (at, one) in (0..).zip(&all) {
+                let failed = |said: &str| Value::Result(Err(Some(Arc::new(Value::string(said)))));
+                match one {
+                    Became::Value(number) => {
+                        branches.keep(at, if silent { Value::unit() } else { Value::U16(*number) });
+                        let payload = (!silent).then(|| Arc::new(Value::U16(*number)));
+                        expected.push(Value::Result(Ok(payload)));
+                    }
+                    Became::Failed(number) => {
+                        branches.fail(&node, at, Ending::TimedOut, Some(&number.to_string()));
+                        expected.push(failed(&format!("timed-out: {number}")));
+                    }
+                    Became::Dropped => {
+                        branches.fail(&node, at, Ending::Cancelled, None);
+                        expected.push(failed("cancelled: another branch of its group did not succeed"));
+                    }
+                    Became::LeftOut => branches.left_out.push(at),
+                }
+            }
+            prop_assert_eq!(branches.join(&node), Some(Value::List(expected.into())));
+        }
+
+        #[test]
+        fn a_list_has_what_there_is_in_order(all in prop::collection::vec(any::<Option<u16>>(), 0..40)) {
+            let results = all.iter().map(|one| one.map(Value::U16)).collect();
+            let joined = Branches { results, ..Branches::default() }
+                .join(&node(Merge::List, Type::list(Type::U16)));
+            let expected = all.iter().flatten().copied().map(Value::U16).collect();
+            prop_assert_eq!(joined, Some(Value::List(expected)));
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::executor::{BoxFuture, Capacity, Executor, Port, Report, Unreachable};
 use crate::id::{AttemptId, BranchId, NodeId};
 use crate::model::{
     Attempt, Cause, ChannelAnswer, ChannelAsk, Component, Entry, Event, Fact, Form, Group, Items, Kind,
-    Merge, Node, Outcome, Policy, Signature, Status, Task, Type, Usage, Value, Workflow,
+    Merge, Node, Outcome, Policy, Signature, Split, Status, Task, Type, Usage, Value, Workflow,
 };
 use crate::report::{Interest, Reporter};
 
@@ -73,7 +73,11 @@ fn workflow(branches: i64) -> Workflow {
         policy: Policy::default(),
     };
     let group = Group {
-        form: Form::ForEach { task: Box::new(task), items: Items::Range { start: 0, end: branches } },
+        form: Form::ForEach {
+            task: Box::new(task),
+            items: Items::Range { start: 0, end: branches },
+            split: Split::Item,
+        },
         concurrency: None,
         on_failure: Default::default(),
         policy: Default::default(),
@@ -90,6 +94,7 @@ fn workflow(branches: i64) -> Workflow {
         components: vec![Component { alias: "c".into(), digest: Digest::of(b""), path: PathBuf::new() }],
         nodes: vec![Node {
             name: "all".into(),
+            section: Default::default(),
             after: [].into(),
             when: None,
             kind: Kind::Group(group),

@@ -7,17 +7,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::announce::Announcer;
-use super::branches::{Branches, Making};
+use super::branches::{Branches, Making, Opening};
 use super::cached::{self, Caching, Keeper, Looked};
 use super::evaluate::{EvaluateError, Scope};
-use super::items::{ItemsError, OpenItems};
-use super::journaling;
+use super::items::ItemsError;
 use super::reasons;
 use super::recorder::{AttemptNote, RecordError, Recorder};
 use super::resume::{Resumed, ResumedNode};
 use super::root::Root;
 use super::secrets::Secrets;
+use super::sections::{End, Sections};
+use super::split::BranchItems;
 use super::{Ended, Outputs, RunError, Settings, Stop, Stops, new_id};
+use super::{join, journaling};
 use crate::cache::Key;
 use crate::channel::Memory;
 use crate::digest::Digest;
@@ -25,8 +27,8 @@ use crate::executor::{Executor, Port, Report, Reports};
 use crate::id::{AttemptId, BranchId, NodeId, RunId};
 use crate::journal::{Again, FileRead, LogLine, Record, RunEnd};
 use crate::model::{
-    Attempt, Call, Cause, ChannelWrite, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Node, Outcome,
-    Place, RunStarted, Status, Task, Totals, Usage, Value, Warning, Workflow,
+    Attempt, Best, Call, Cause, ChannelWrite, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Node,
+    Outcome, Place, RunStarted, Status, Task, Totals, Usage, Value, Warning, Workflow,
 };
 use crate::report::Interest;
 use crate::schedule::{Action, Input, Plan, Recorded, Scheduler};
@@ -36,7 +38,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// What was done aside because it may block.
 enum Aside {
-    Items(NodeId, Result<(OpenItems, u32), ItemsError>),
+    Items(NodeId, Result<(BranchItems, u32), ItemsError>),
     Arguments(AttemptId, Result<Vec<Value>, EvaluateError>, Vec<FileRead>),
     Looked(AttemptId, Vec<Value>, Looked),
 }
@@ -111,6 +113,8 @@ pub(super) struct Dispatcher {
     errors: HashMap<BranchId, Arc<str>>,
     /// Branches that the cache answered.
     cached: u64,
+    /// The ends of groups of several nodes that have not ended as a whole.
+    sections: Sections,
     over: Option<(Status, Counts)>,
     /// Of all attempts.
     totals: Totals,
@@ -180,6 +184,7 @@ impl Dispatcher {
             decided: Vec::new(),
             errors: HashMap::new(),
             cached: 0,
+            sections: Sections::default(),
             over: None,
             totals: Totals::default(),
             warned_of_metrics: false,
@@ -256,6 +261,7 @@ impl Dispatcher {
 
     fn announce_start(&mut self) {
         let workflow = &self.workflow;
+        let whole = workflow.nodes.iter().filter(|node| !node.section.goes_on);
         let started = RunStarted {
             run: self.run.clone(),
             name: Arc::clone(&workflow.name),
@@ -266,7 +272,7 @@ impl Dispatcher {
                 .iter()
                 .map(|input| (Arc::clone(&input.name), crate::interface::to_json(&input.value, &input.ty)))
                 .collect(),
-            nodes: workflow.nodes.iter().map(|node| Arc::clone(&node.name)).collect(),
+            nodes: whole.map(|node| Arc::clone(&node.name)).collect(),
         };
         self.announcer.announce(None, Fact::RunStarted(Box::new(started)));
     }
@@ -597,20 +603,30 @@ impl Dispatcher {
                 let count = u32::try_from(members.len()).unwrap_or(u32::MAX);
                 self.opened(id, count, left_out);
             }
-            Kind::Group(Group { form: Form::ForEach { items, .. }, max_branches, .. }) => {
+            Kind::Best(best) => match self.best(best) {
+                Ok(value) => {
+                    if let Some(branches) = self.branches.get_mut(id.index()) {
+                        branches.keep_whole(value);
+                    }
+                    self.decide(Input::Opened { node: id, branches: 0, left_out: Vec::new() });
+                }
+                Err(reason) => self.refuse(id, &reason),
+            },
+            Kind::Group(Group { form: Form::ForEach { items, split, .. }, max_branches, .. }) => {
                 let may_block = match items {
                     Items::Files { .. } | Items::Lines { .. } | Items::Jsonl { .. } => true,
                     Items::List(expr) => expr.reads_files(),
                     Items::Range { .. } | Items::Literal(_) | Items::Matrix(_) => false,
                 };
-                let bound = *max_branches;
+                let (split, bound) = (*split, *max_branches);
                 if !may_block {
-                    return self.items(id, OpenItems::open(items, &self.scope, bound));
+                    return self.items(id, BranchItems::open(items, split, &self.scope, bound));
                 }
                 let (sender, scope, items) = (self.aside.0.clone(), self.scope.clone(), items.clone());
                 tokio::task::spawn_blocking(move || {
                     // The receiver lives as long as the run; after it nobody needs the items.
-                    let _ = sender.send(Aside::Items(id, OpenItems::open(&items, &scope, bound)));
+                    let opened = BranchItems::open(&items, split, &scope, bound);
+                    let _ = sender.send(Aside::Items(id, opened));
                 });
             }
         }
@@ -623,7 +639,17 @@ impl Dispatcher {
         }
     }
 
-    fn items(&mut self, node: NodeId, items: Result<(OpenItems, u32), ItemsError>) {
+    /// The value that is chosen, or why there is none.
+    fn best(&self, best: &Best) -> Result<Value, String> {
+        match self.scope.evaluate(&best.from).map_err(|error| error.to_string())? {
+            Value::List(values) => {
+                join::best(&values, best.field, &best.name).map_err(|error| error.to_string())
+            }
+            _ => Err(EvaluateError::Shape.to_string()),
+        }
+    }
+
+    fn items(&mut self, node: NodeId, items: Result<(BranchItems, u32), ItemsError>) {
         // An interrupted run closes what still looks for its items.
         if self.branches.get(node.index()).is_none_or(|branches| branches.closed) {
             return;
@@ -652,7 +678,7 @@ impl Dispatcher {
         }
         let keep = self.wanted.get(id.index()).copied().unwrap_or(true);
         let items = match self.recorder.is_on() {
-            true => branches.items.as_ref().and_then(OpenItems::digest),
+            true => branches.items.as_ref().and_then(BranchItems::digest),
             false => None,
         };
         let making = Making {
@@ -661,16 +687,20 @@ impl Dispatcher {
             components: &workflow.components,
             secrets: &self.scope.secrets,
         };
-        branches.open(node, count, keep, &making);
-        let concurrency = match &node.kind {
-            Kind::Task(_) => None,
-            Kind::Group(group) => group.concurrency,
-        };
+        branches.open(node, Opening { count, left_out: &left_out, keep }, &making);
         let started = u64::from(count) - left_out.len() as u64;
-        let fact = Fact::GroupStarted { branches: Some(started), concurrency };
-        let place = self.node_place(id);
-        self.announcer.announce(place, fact);
-        let name = Arc::clone(&node.name);
+        let started = match &node.kind {
+            Kind::Group(group) => Some((Some(started), group.concurrency)),
+            // How many branches there will be is known once the task that splits has succeeded.
+            Kind::Task(_) if node.section.goes_on => Some((None, None)),
+            Kind::Task(_) | Kind::Best(_) if node.section.follows => None,
+            Kind::Task(_) | Kind::Best(_) => Some((Some(started), None)),
+        };
+        if let Some((branches, concurrency)) = started {
+            let place = self.node_place(id);
+            self.announcer.announce(place, Fact::GroupStarted { branches, concurrency });
+        }
+        let name = node.recorded_as();
         let known = self.known(id, count, items);
         if known.as_ref().is_none_or(|known| known.opened.is_none()) {
             self.recorder.record(self.now, Record::GroupStarted { node: name, branches: count, items });
@@ -689,7 +719,7 @@ impl Dispatcher {
         }
         // The list comes from a task that ran again and made another.
         let reason = "its items are not those of the recorded run: all its branches run again";
-        let node = Arc::clone(&self.workflow.nodes.get(id.index())?.name);
+        let node = self.workflow.nodes.get(id.index())?.recorded_as();
         let again = Again { node, branches: Vec::new(), reason: reason.to_owned() };
         self.recorder.record(self.now, Record::Discarded(again));
         let fact = Fact::Warning { kind: Warning::RunsAgain, message: reason.into() };
@@ -753,21 +783,24 @@ impl Dispatcher {
         let aside = branches.call(index).is_some_and(|(_, may_block)| *may_block);
         let preparing = aside.then_some(false);
         self.flights.insert(id, Flight { since: self.now, preparing, key: None, more: None });
-        let item = match branches.items.as_ref().map(|items| items.item(index)).transpose() {
-            Ok(item) => item,
-            Err(reason) => return self.reject(id, reason),
+        let make = move |items: Option<&BranchItems>| {
+            items.map(|items| items.item(index)).transpose().map_err(EvaluateError::NoItem)
         };
         if !aside {
-            self.scope.item = item;
-            self.scope.index = index;
-            let arguments = self.scope.all(&task.arguments);
+            let arguments = make(branches.items.as_ref()).and_then(|item| {
+                self.scope.item = item;
+                self.scope.index = index;
+                self.scope.all(&task.arguments)
+            });
             return self.submit_with(id, arguments);
         }
         let read = self.recorder.is_on().then(Arc::<Mutex<Vec<FileRead>>>::default);
-        let scope = Scope { item, index, read: read.clone(), ..self.scope.clone() };
+        let scope = Scope { read: read.clone(), ..self.scope.clone() };
         let (sender, arguments) = (self.aside.0.clone(), task.arguments.clone());
+        let items = branches.items.clone();
         tokio::task::spawn_blocking(move || {
-            let arguments = scope.all(&arguments);
+            let arguments =
+                make(items.as_ref()).and_then(|item| Scope { item, index, ..scope }.all(&arguments));
             let take = |read: Arc<Mutex<Vec<_>>>| {
                 std::mem::take(&mut *read.lock().unwrap_or_else(PoisonError::into_inner))
             };
@@ -854,7 +887,7 @@ impl Dispatcher {
             return;
         }
         if let Some(node) = self.workflow.nodes.get(node.index()) {
-            let (node, from, to) = (Arc::clone(&node.name), range.start, range.end);
+            let (node, from, to) = (node.recorded_as(), range.start, range.end);
             self.recorder.record(self.now, Record::Unstarted { node, from, to });
         }
     }
@@ -867,6 +900,12 @@ impl Dispatcher {
         let settled = self.branches.get(branch.node.index()).and_then(|branches| branches.settled);
         if let (Ending::Cancelled, Some(cause)) = (ending, settled) {
             error = Some(reasons::of_cancelled(cause, error.as_deref()).into());
+        }
+        if let (Some(node), Some(branches)) =
+            (self.workflow.nodes.get(branch.node.index()), self.branches.get_mut(branch.node.index()))
+            && ending != Ending::Succeeded
+        {
+            branches.fail(node, branch.index, ending, error.as_deref());
         }
         let place = self.place(AttemptId { branch, number: attempts });
         self.announcer.announce(place, Fact::TaskEnded { ending, attempts, error });
@@ -888,17 +927,20 @@ impl Dispatcher {
         let branches = branches.close();
         let counts = Counts { cached: branches.cached, ..counts };
         if status != Status::Cancelled || !self.stopping {
-            let node = Arc::clone(&node.name);
+            let node = node.recorded_as();
             self.recorder.record(self.now, Record::GroupEnded { node, status, counts });
         }
         let because = because.and_then(|node| workflow.nodes.get(node.index()));
         let waits = || because.map(|node| format!("it waits for `{}`, which has no value", node.name).into());
         let ended = || reasons::of_group(node, branches.settled, &counts, status).map(Into::into);
-        let opened = branches.opened.is_some();
-        let reason = branches.reason.or_else(waits).or_else(|| ended().filter(|_| opened));
-        let elapsed = branches.opened.map(|opened| opened.elapsed()).unwrap_or_default();
-        let totals = Box::new(branches.totals);
-        let fact = Fact::GroupEnded { status, counts, elapsed, totals, reason };
+        let opened = branches.opened;
+        let reason = branches.reason.or_else(waits).or_else(|| ended().filter(|_| opened.is_some()));
+        let end = End { status, counts, opened, totals: branches.totals, reason };
+        let Some(End { status, counts, opened, totals, reason }) = self.sections.end(node, end) else {
+            return;
+        };
+        let elapsed = opened.map(|opened| opened.elapsed()).unwrap_or_default();
+        let fact = Fact::GroupEnded { status, counts, elapsed, totals: Box::new(totals), reason };
         let place = self.node_place(id);
         self.announcer.announce(place, fact);
     }
@@ -914,13 +956,13 @@ impl Dispatcher {
         }
         let node = self.workflow.nodes.get(id.branch.node.index())?;
         let task = node.task(id.branch.index)?;
-        let group = match node.kind {
-            Kind::Task(_) => None,
-            Kind::Group(_) => Some(Arc::clone(&node.name)),
+        let index = match node.kind {
+            Kind::Group(_) => Some(id.branch.index),
+            Kind::Task(_) | Kind::Best(_) => None,
         };
         Some(Place {
-            index: group.is_some().then_some(id.branch.index),
-            group,
+            index,
+            group: node.group().map(Arc::clone),
             task: Some(Arc::clone(&task.name)),
             attempt: Some(id.number),
             executor: Some(task.policy.executor.name()),
@@ -931,9 +973,9 @@ impl Dispatcher {
         let node = self.workflow.nodes.get(id.index())?;
         let name = Some(Arc::clone(&node.name));
         let executor = node.tasks().next().map(|task| task.policy.executor.name());
-        Some(match node.kind {
-            Kind::Task(_) => Place { task: name, executor, ..Place::default() },
-            Kind::Group(_) => Place { group: name, executor, ..Place::default() },
+        Some(match node.group() {
+            None => Place { task: name, executor, ..Place::default() },
+            Some(_) => Place { group: name, executor, ..Place::default() },
         })
     }
 }

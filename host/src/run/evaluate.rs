@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use super::items::{ItemsError, OpenItems};
 use super::root::Root;
 use super::secrets::Secrets;
 use crate::digest::Digest;
 use crate::interface::{JsonError, from_json, to_text};
 use crate::journal::FileRead;
-use crate::model::{Base, Expr, Part, Source, Type, Value};
+use crate::model::{Base, Expr, Items, LONGEST_LIST, Part, Source, Type, Value};
 
 /// What expressions may refer to.
 #[derive(Clone, Debug)]
@@ -52,6 +53,10 @@ pub(crate) enum EvaluateError {
     NotScalar(String),
     #[error("the item has no `{0}`")]
     MissingInItem(Arc<str>),
+    #[error(transparent)]
+    Items(#[from] Box<ItemsError>),
+    #[error("{0}")]
+    NoItem(String),
     #[error("the environment variable `{0}` is not set")]
     MissingSecret(Arc<str>),
     #[error("list position {position} is out of bounds: the list has {length} elements")]
@@ -68,6 +73,7 @@ impl Scope {
             Expr::Literal(value) => value.clone(),
             Expr::Reference { source, path } => self.reference(*source, path)?,
             Expr::Item { path, ty } => from_json(self.json(path)?, ty)?,
+            Expr::Items { items, ty } => self.items(items, ty)?,
             Expr::Text(parts) => Value::String(self.text(parts)?.into()),
             Expr::Bytes(expr) => match self.evaluate(expr)? {
                 Value::String(text) => Value::Bytes(Bytes::copy_from_slice(text.as_bytes())),
@@ -114,6 +120,23 @@ impl Scope {
             };
             part.ok_or_else(|| EvaluateError::MissingInItem(Arc::clone(step)))
         })
+    }
+
+    /// All items as one list of `ty`.
+    fn items(&self, items: &Items, ty: &Type) -> Result<Value, EvaluateError> {
+        let open = OpenItems::open(items, self).map_err(Box::new)?;
+        let count = open.count();
+        if count > LONGEST_LIST {
+            return Err(Box::new(ItemsError::TooLong { length: count }).into());
+        }
+        let mut values = Vec::new();
+        for at in 0..count {
+            values.push(match open.item(at).map_err(EvaluateError::NoItem)? {
+                Item::Value(value) => value,
+                Item::Json(json) => from_json(&json, ty)?,
+            });
+        }
+        super::join::list(values, *ty == Type::U8).ok_or(EvaluateError::Shape)
     }
 
     fn text(&self, parts: &[Part]) -> Result<String, EvaluateError> {

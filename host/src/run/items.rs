@@ -42,12 +42,14 @@ pub(crate) enum ItemsError {
     Files { pattern: String, source: super::files::FilesError },
     #[error("{count} branches are more than `max-branches = {bound}`")]
     TooMany { count: u64, bound: u32 },
+    #[error("`split` would make a list of {length} items, and {most} are the most", most = crate::model::LONGEST_LIST)]
+    TooLong { length: u64 },
 }
 
 impl OpenItems {
-    /// Finds out how many items there are. Reads files, so it may block.
-    pub(crate) fn open(items: &Items, scope: &Scope, bound: u32) -> Result<(Self, u32), ItemsError> {
-        let open = match items {
+    /// Finds the items. Reads files, so it may block.
+    pub(crate) fn open(items: &Items, scope: &Scope) -> Result<Self, ItemsError> {
+        Ok(match items {
             Items::List(expr) => match scope.evaluate(expr)? {
                 Value::List(items) => Self::List(items),
                 Value::Bytes(bytes) => Self::Bytes(bytes),
@@ -65,12 +67,7 @@ impl OpenItems {
             Items::Jsonl { path, base } => {
                 Self::Jsonl(Lines::read(&scope.root, path, *base)?, Arc::new(path.clone()))
             }
-        };
-        let count = open.count();
-        match u32::try_from(count) {
-            Ok(within) if within <= bound => Ok((open, within)),
-            _ => Err(ItemsError::TooMany { count, bound }),
-        }
+        })
     }
 
     /// A digest of items that come from outside the workflow file, and so may be others next time.
@@ -92,7 +89,8 @@ impl OpenItems {
         }
     }
 
-    fn count(&self) -> u64 {
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
         match self {
             Self::Range(_, count) => *count,
             Self::List(items) => items.len() as u64,
@@ -106,11 +104,11 @@ impl OpenItems {
         }
     }
 
-    /// The item of the branch `index`, which is below the count.
-    pub(crate) fn item(&self, index: u32) -> Result<Item, String> {
-        let at = index as usize;
+    /// The item at position `index`, which is below the count.
+    pub(crate) fn item(&self, index: u64) -> Result<Item, String> {
+        let at = usize::try_from(index).map_err(|_| format!("there is no item {index}"))?;
         let item = match self {
-            Self::Range(start, _) => Some(Item::Json((start + i64::from(index)).into())),
+            Self::Range(start, _) => Some(Item::Json(start.saturating_add_unsigned(index).into())),
             Self::List(items) => items.get(at).cloned().map(Item::Value),
             Self::Bytes(bytes) => bytes.get(at).map(|byte| Item::Value(Value::U8(*byte))),
             Self::Literal(items) => items.get(at).cloned().map(Item::Json),

@@ -150,13 +150,14 @@ fn print(workflow: &Workflow, node: &Node) -> NodePrint {
     }
     match &node.kind {
         Kind::Task(_) => {}
+        Kind::Best(best) => drop(write!(text, "{best:?}")),
         Kind::Group(group) => match &group.form {
-            crate::model::Form::ForEach { items, .. } => drop(write!(text, "{items:?}")),
+            crate::model::Form::ForEach { items, split, .. } => drop(write!(text, "{items:?}|{split:?}")),
             crate::model::Form::Tasks(members) => {
                 let whens: Vec<_> = members.iter().map(|member| (&member.task.name, &member.when)).collect();
                 let _ = write!(text, "{whens:?}");
             }
         },
     }
-    NodePrint { name: Arc::clone(&node.name), print: Digest::of(text.as_bytes()) }
+    NodePrint { name: node.recorded_as(), print: Digest::of(text.as_bytes()) }
 }

@@ -10,6 +10,7 @@ mod dispatcher;
 mod evaluate;
 mod files;
 mod items;
+mod join;
 mod journaling;
 mod outputs;
 mod reasons;
@@ -17,6 +18,8 @@ mod recorder;
 mod resume;
 mod root;
 mod secrets;
+mod sections;
+mod split;
 
 use std::sync::Arc;
 

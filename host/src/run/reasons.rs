@@ -13,7 +13,7 @@ pub(crate) fn of_group(
     status: Status,
 ) -> Option<String> {
     let group = match &node.kind {
-        Kind::Task(_) => return None,
+        Kind::Task(_) | Kind::Best(_) => return None,
         Kind::Group(group) => group,
     };
     let ended = settled.and_then(|cause| early(group, cause));
@@ -81,7 +81,7 @@ fn least(require: &Require) -> String {
 /// Why a group cannot have what it requires, however its branches end; none where it can.
 pub(crate) fn hopeless(node: &Node, branches: u32) -> Option<String> {
     let group = match &node.kind {
-        Kind::Task(_) => return None,
+        Kind::Task(_) | Kind::Best(_) => return None,
         Kind::Group(group) => group,
     };
     group.policy.require.least().filter(|least| *least > branches).map(|_| {
@@ -109,7 +109,7 @@ pub(crate) fn of_cancelled(cause: Cause, error: Option<&str>) -> String {
 /// What is to be said when the breaker of a group opens.
 pub(crate) fn breaker_opened(node: &Node) -> String {
     let breaker = match &node.kind {
-        Kind::Task(_) => None,
+        Kind::Task(_) | Kind::Best(_) => None,
         Kind::Group(group) => group.policy.breaker,
     };
     let Some(Breaker { failures, cooldown }) = breaker else { return "breaker opened".to_owned() };

@@ -392,7 +392,7 @@ impl Scribe {
         };
         let small = note.value.is_some() && matches!(value, Kept::None);
         let attempted = Attempted {
-            node: Arc::clone(&node.name),
+            node: node.recorded_as(),
             index: branch.index,
             number: note.id.number,
             ending: note.ending,

@@ -106,15 +106,15 @@ impl Resumption<'_> {
 
         let (mut nodes, mut again) = (Vec::new(), Vec::new());
         for ((id, node), redo) in (0..).map(NodeId).zip(&self.workflow.nodes).zip(redo) {
-            let mut history = self.history.nodes.remove(&node.name).unwrap_or_default();
+            let mut history = self.history.nodes.remove(&node.recorded_as()).unwrap_or_default();
             let mut discarded = Vec::new();
             if redo && (history.opened.is_some() || !history.branches.is_empty()) {
                 let reason = "what they depend on changed".to_owned();
-                again.push(Again { node: Arc::clone(&node.name), branches: Vec::new(), reason });
+                again.push(Again { node: node.recorded_as(), branches: Vec::new(), reason });
                 forget_all(&mut history);
             }
             nodes.push(Some(self.known(id, node, history, &files, &mut discarded)?));
-            again.extend(stretches(&node.name, discarded));
+            again.extend(stretches(&node.recorded_as(), discarded));
         }
         Ok((Resumed { nodes }, again))
     }
@@ -162,20 +162,20 @@ impl Resumption<'_> {
     /// when they are there.
     fn changed_items(&self, changes: &mut Vec<String>, redo: &mut [bool]) {
         for (node, redo) in self.nodes().iter().zip(redo) {
-            let Kind::Group(Group { form: Form::ForEach { items, .. }, max_branches, .. }) = &node.kind
-            else {
+            let Kind::Group(Group { form: Form::ForEach { items, .. }, .. }) = &node.kind else {
                 continue;
             };
             match items {
                 Items::Files { .. } | Items::Lines { .. } | Items::Jsonl { .. } => {}
                 Items::List(_) | Items::Range { .. } | Items::Literal(_) | Items::Matrix(_) => continue,
             }
-            let Some((_, then)) = self.history.nodes.get(&node.name).and_then(|history| history.opened)
+            let Some((_, then)) =
+                self.history.nodes.get(&node.recorded_as()).and_then(|history| history.opened)
             else {
                 continue;
             };
-            match OpenItems::open(items, self.scope, *max_branches) {
-                Ok((items, _)) if items.digest() == then => continue,
+            match OpenItems::open(items, self.scope) {
+                Ok(items) if items.digest() == then => continue,
                 Ok(_) => changes.push(format!("the items of `{}` changed", node.name)),
                 Err(error) => changes.push(format!("the items of `{}` are gone: {error}", node.name)),
             }
@@ -208,7 +208,7 @@ impl Resumption<'_> {
     /// What waits for a node of which something runs again because of a change runs again as a whole.
     fn spread(&self, redo: &mut Vec<bool>, files: &BTreeSet<FileRead>) {
         let partly = self.nodes().iter().map(|node| {
-            let history = self.history.nodes.get(&node.name);
+            let history = self.history.nodes.get(&node.recorded_as());
             !files.is_empty()
                 && history.is_some_and(|history| history.branches.values().any(|b| reads(b, files)))
         });

@@ -60,6 +60,7 @@ pub(super) struct Node {
     concurrency: u32,
     on_failure: OnFailure,
     first_success: bool,
+    tolerant: bool,
     retry: Vec<Retry>,
     timeout: Option<Duration>,
     requirement: Requirement,
@@ -102,6 +103,7 @@ impl Node {
             concurrency: plan.concurrency.map_or(u32::MAX, |bound| bound.max(1)),
             on_failure: plan.on_failure,
             first_success: plan.first_success,
+            tolerant: plan.tolerant,
             retry: plan.retry,
             timeout: plan.policy.timeout,
             gate: Gate::new(&plan.policy),
@@ -429,12 +431,13 @@ impl Node {
 
     /// How a node stands whose branches have all ended. One that the stop of the run kept from
     /// having all that it could is cancelled, not failed or content with less, so that whoever goes
-    /// on with the run goes on with it.
+    /// on with the run goes on with it. A failure decides nothing where failures are values.
     pub(super) fn status(&self) -> Status {
-        let decided = self.settled == Some(Cause::Winner) || self.requirement.is_out_of_reach();
+        let failed = !self.tolerant && self.requirement.is_out_of_reach();
+        let decided = self.settled == Some(Cause::Winner) || failed;
         if self.cut_short && !decided {
             Status::Cancelled
-        } else if self.requirement.is_met() {
+        } else if self.tolerant || self.requirement.is_met() {
             Status::Succeeded
         } else {
             Status::Failed

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::id::NodeId;
-use crate::model::{Form, GroupPolicy, Kind, OnFailure, Retry, Task, Workflow};
+use crate::model::{Form, Group, GroupPolicy, Kind, Merge, OnFailure, Require, Retry, Task, Workflow};
 
 /// What the scheduler needs to know of a workflow.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -29,6 +29,8 @@ pub struct NodePlan {
     pub policy: GroupPolicy,
     /// Whether the first branch to succeed decides, so that the others are cancelled.
     pub first_success: bool,
+    /// Whether it succeeds whatever becomes of its branches, since all of that is its value.
+    pub tolerant: bool,
     /// For each branch the policy at its position, and the last one for all beyond. So one serves
     /// all branches of a for-each. Without any, nothing is retried.
     pub retry: Vec<Retry>,
@@ -41,12 +43,14 @@ impl From<&Workflow> for Plan {
             let after = node.after.clone();
             match &node.kind {
                 Kind::Task(task) => NodePlan { after, retry: vec![retry_of(task)], ..NodePlan::default() },
+                Kind::Best(_) => NodePlan { after, ..NodePlan::default() },
                 Kind::Group(group) => NodePlan {
                     after,
                     concurrency: group.concurrency,
                     on_failure: group.on_failure,
                     policy: group.policy.clone(),
                     first_success: group.merge.takes_first(),
+                    tolerant: is_tolerant(group),
                     retry: match &group.form {
                         Form::ForEach { task, .. } => vec![retry_of(task)],
                         Form::Tasks(members) => members.iter().map(|m| retry_of(&m.task)).collect(),
@@ -58,6 +62,16 @@ impl From<&Workflow> for Plan {
     }
 }
 
+/// Whether a group succeeds whatever becomes of its branches. Where the file says what is required,
+/// that decides.
+fn is_tolerant(group: &Group) -> bool {
+    let results = match group.merge {
+        Merge::Results => true,
+        Merge::Collect | Merge::FirstSuccess | Merge::List | Merge::Concat => false,
+    };
+    results && group.policy.require == Require::All
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -65,7 +79,7 @@ mod tests {
 
     use super::*;
     use crate::digest::Digest;
-    use crate::model::{Entry, Group, Items, Member, Merge, Node, Policy, Require, Signature, Type};
+    use crate::model::{Entry, Items, Member, Node, Policy, Section, Signature, Split, Type};
 
     fn task(max_attempts: u32) -> Task {
         Task {
@@ -78,24 +92,28 @@ mod tests {
         }
     }
 
-    fn group(form: Form) -> Kind {
-        Kind::Group(Group {
+    fn group(form: Form, merge: Merge, require: Require) -> Group {
+        Group {
             form,
             concurrency: Some(3),
             on_failure: OnFailure::Cancel,
-            policy: GroupPolicy { require: Require::Any, ..GroupPolicy::default() },
-            merge: Merge::FirstSuccess,
+            policy: GroupPolicy { require, ..GroupPolicy::default() },
+            merge,
             max_branches: 100,
-        })
+        }
     }
 
     #[test]
     fn a_plan_follows_the_workflow() {
-        let for_each = Form::ForEach { task: Box::new(task(2)), items: Items::Range { start: 0, end: 9 } };
+        let (task_of, items) = (Box::new(task(2)), Items::Range { start: 0, end: 9 });
+        let for_each = Form::ForEach { task: task_of, items, split: Split::Item };
         let members = [4, 5].map(|attempts| Member { task: task(attempts), when: None });
-        let kinds = [Kind::Task(Box::new(task(1))), group(for_each), group(Form::Tasks(members.into()))];
+        let first = group(for_each, Merge::FirstSuccess, Require::Any);
+        let results = group(Form::Tasks(members.into()), Merge::Results, Require::All);
+        let kinds = [Kind::Task(Box::new(task(1))), Kind::Group(first), Kind::Group(results)];
         let nodes = (0_u32..).zip(kinds).map(|(at, kind)| Node {
             name: Arc::from("node"),
+            section: Section::default(),
             after: (0..at).map(NodeId).collect(),
             when: None,
             kind,
@@ -119,9 +137,21 @@ mod tests {
         let bounds: Vec<_> = plan.nodes.iter().map(|node| (node.concurrency, node.on_failure)).collect();
         let of_groups = (Some(3), OnFailure::Cancel);
         assert_eq!(bounds, [(None, OnFailure::Continue), of_groups, of_groups]);
-        let require = plan.nodes.iter().map(|node| (&node.policy.require, node.first_success));
-        let of_groups = (&Require::Any, true);
-        assert_eq!(require.collect::<Vec<_>>(), [(&Require::All, false), of_groups, of_groups]);
+        let require = |node: &NodePlan| (node.policy.require.clone(), node.first_success, node.tolerant);
+        assert_eq!(
+            plan.nodes.iter().map(require).collect::<Vec<_>>(),
+            [(Require::All, false, false), (Require::Any, true, false), (Require::All, false, true)]
+        );
         assert_eq!(plan.nodes[2].after, BTreeSet::from([NodeId(0), NodeId(1)]));
+    }
+
+    #[test]
+    fn results_are_tolerant_where_nothing_less_than_all_is_required() {
+        let tolerant = |merge, require| is_tolerant(&group(Form::Tasks(vec![]), merge, require));
+        assert!(tolerant(Merge::Results, Require::All));
+        for require in [Require::Any, Require::AtLeast(2), Require::Critical(vec![0])] {
+            assert!(!tolerant(Merge::Results, require));
+        }
+        assert!(!tolerant(Merge::Collect, Require::All));
     }
 }

@@ -50,10 +50,7 @@ fn w1_syntax() {
     told(
         "not-in-this-version",
         &project,
-        &changed(
-            "for-each",
-            "executor = \"redis\"\nsplit = { chunk = 3 }\nfallback = \"in-process\"\nfor-each",
-        ),
+        &changed("for-each", "executor = \"redis\"\nfallback = \"in-process\"\nfor-each"),
     );
     told(
         "wrong-kinds",

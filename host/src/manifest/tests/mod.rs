@@ -2,6 +2,7 @@
 
 mod broken;
 mod hostile;
+mod joins;
 mod policies;
 mod whole;
 

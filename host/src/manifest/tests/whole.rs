@@ -122,13 +122,14 @@ fn task<'l>(loaded: &'l Loaded, name: &str) -> &'l Task {
             Form::ForEach { task, .. } => task,
             Form::Tasks(members) => &members[0].task,
         },
+        Kind::Best(_) => panic!("{name} runs nothing"),
     }
 }
 
 pub(super) fn group<'l>(loaded: &'l Loaded, name: &str) -> &'l Group {
     match &node(loaded, name).kind {
         Kind::Group(group) => group,
-        Kind::Task(_) => panic!("{name} is a task"),
+        Kind::Task(_) | Kind::Best(_) => panic!("{name} is no group"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use indicatif::{InMemoryTerm, ProgressDrawTarget};
 
 use super::events::{Teller, branch, counts, group, task, task_attempt};
-use crate::model::{Ending, Fact, Status};
+use crate::model::{Ending, Fact, Place, Status};
 use crate::report::{Progress, Reporter};
 
 struct Screen {
@@ -65,6 +65,29 @@ fn widen(line: &str, width: usize) -> String {
     let inner = width - (line.len() - (close - open - 1));
     let filled = inner / 10;
     format!("{}{}>{}{}", &line[..=open], "=".repeat(filled), " ".repeat(inner - filled - 1), &line[close..])
+}
+
+#[test]
+fn a_group_that_a_task_splits_and_another_merges_is_one_line() {
+    let mut screen = Screen::new();
+    let section =
+        |name: &str| Place { task: Some(Arc::from(name)), index: None, attempt: Some(1), ..branch(0, 1) };
+    let unknown = Fact::GroupStarted { branches: None, concurrency: None };
+    screen.teller.tell(Some(group()), unknown).started(section("cut"));
+    assert_eq!(screen.lines(), ["counts               0 ended, 1 running"]);
+    screen.teller.ended(section("cut"), Ending::Succeeded, None).group_started(group(), 2);
+    screen.teller.started(branch(0, 1)).ended(branch(0, 1), Ending::Succeeded, None);
+    let lines = screen.lines();
+    assert!(
+        lines[0].starts_with("counts               [==") && lines[0].contains("] 1/2, 0 running"),
+        "{lines:?}"
+    );
+    screen.teller.started(branch(1, 1)).ended(branch(1, 1), Ending::Succeeded, None);
+    screen.teller.started(section("fold")).ended(section("fold"), Ending::Failed, Some("boom"));
+    let lines = screen.lines();
+    assert_eq!(lines[0], "counts (fold): attempt 1 failed after 12 ms: boom");
+    assert!(lines[1].contains("] 2/2, 0 running"), "{lines:?}");
+    assert_eq!(lines.len(), 2);
 }
 
 #[test]

@@ -79,12 +79,15 @@ fn nodes(at: u32) -> impl Strategy<Value = NodePlan> {
     let on_failure = prop_oneof![Just(OnFailure::Continue), Just(OnFailure::Cancel)];
     let retry = proptest::collection::vec(retries(), 0..4);
     let bound = proptest::option::of(1_u32..4);
-    (needed, bound, on_failure, retry, policies(), proptest::bool::weighted(0.2)).prop_map(
-        |(after, concurrency, on_failure, retry, mut policy, first_success)| {
+    let decided = (proptest::bool::weighted(0.2), proptest::bool::weighted(0.3));
+    (needed, bound, on_failure, retry, policies(), decided).prop_map(
+        |(after, concurrency, on_failure, retry, mut policy, (first_success, tolerant))| {
             if first_success {
                 policy.require = Require::Any;
             }
-            NodePlan { after, concurrency, on_failure, policy, first_success, retry }
+            // What takes the first success has no failures for values.
+            let tolerant = tolerant && !first_success;
+            NodePlan { after, concurrency, on_failure, policy, first_success, tolerant, retry }
         },
     )
 }

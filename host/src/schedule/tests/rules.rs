@@ -161,6 +161,31 @@ fn a_failure_cancels_the_others_where_told() {
 }
 
 #[test]
+fn a_node_whose_failures_are_values_succeeds_with_them() {
+    let tolerant = NodePlan { tolerant: true, on_failure: OnFailure::Cancel, ..node() };
+    let (mut script, _) = Script::group(tolerant.clone(), 3, 1);
+    let total = counts(0, 1, 2);
+    assert_eq!(
+        script.finished(attempt(0, 0, 1), Ending::Trapped),
+        [
+            ended(0, 0, Ending::Trapped, 1),
+            settled(Cause::Sibling),
+            unstarted(0, 1..3),
+            closed(0, Status::Succeeded, total),
+            over(Status::Succeeded, total)
+        ]
+    );
+    // An interrupted one has not said all that it could, unless the failure would have stopped it too.
+    let going_on = NodePlan { on_failure: OnFailure::Continue, ..tolerant.clone() };
+    for (plan, status) in [(going_on, Status::Cancelled), (tolerant, Status::Succeeded)] {
+        let (mut script, _) = Script::group(plan, 3, 1);
+        script.tell(Input::Interrupt);
+        let actions = script.finished(attempt(0, 0, 1), Ending::Failed);
+        assert_eq!(actions.last(), Some(&over(status, counts(0, 1, 2))));
+    }
+}
+
+#[test]
 fn a_failure_also_cancels_what_waits_for_its_time() {
     let cancelling = NodePlan { on_failure: OnFailure::Cancel, retry: vec![retry(2)], ..node() };
     let (mut script, _) = Script::group(cancelling, 2, 8);

@@ -481,8 +481,10 @@ impl<'a> World<'a> {
     /// How a node stands whose branches have all ended.
     fn expected_of(&self, node: NodeId) -> Status {
         let cut_short = self.cut_short.contains(&node);
-        let decided = self.settled.get(&node) == Some(&Cause::Winner) || !self.is_within_reach(node);
-        match self.is_met(node) {
+        let tolerant = self.case.plan.nodes[node.index()].tolerant;
+        let failed = !tolerant && !self.is_within_reach(node);
+        let decided = self.settled.get(&node) == Some(&Cause::Winner) || failed;
+        match tolerant || self.is_met(node) {
             _ if cut_short && !decided => Status::Cancelled,
             true => Status::Succeeded,
             false => Status::Failed,

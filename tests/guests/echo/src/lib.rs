@@ -88,6 +88,10 @@ impl Guest for Component {
         value
     }
 
+    fn echo_sample(value: Sample) -> Sample {
+        value
+    }
+
     fn echo_people(value: Vec<Person>) -> Vec<Person> {
         value
     }
@@ -154,6 +158,19 @@ impl Guest for Component {
 
     fn join(parts: Vec<String>, separator: String) -> String {
         parts.join(&separator)
+    }
+
+    fn weigh(unit: String, samples: Vec<Sample>) -> Result<(String, u64), String> {
+        if samples.iter().any(|sample| sample.name == "bad") {
+            return Err("a sample is bad".to_owned());
+        }
+        let names: Vec<&str> = samples.iter().map(|sample| sample.name.as_str()).collect();
+        let weight = samples.iter().map(|sample| sample.weight).fold(0, u64::wrapping_add);
+        Ok((format!("{} in {unit}", names.join(", ")), weight))
+    }
+
+    fn cut(values: Vec<u32>) -> Vec<Vec<u32>> {
+        values.split_inclusive(|value| *value == 0).map(<[u32]>::to_vec).collect()
     }
 
     fn count_to(end: u32) -> Vec<u32> {
