@@ -297,3 +297,93 @@ fn a_fold_does_not_run_when_a_branch_failed() {
     assert!(ended.stderr.contains("all[1] (task one): failed in attempt 1: 1 is odd"), "{ended}");
     assert!(!ended.stderr.contains("fold"), "{ended}");
 }
+
+#[test]
+fn with_less_than_all_required_a_merge_takes_what_there_is() {
+    let any = |merge: &str, items: &str| format!("for-each = {items}\nrequire = \"any\"\nmerge = {merge}");
+    let fold = "[tasks.fold]\nrun = \"echo#echo-longs\"";
+    let keys = any("{ task = \"fold\" }", "{ range = [0, 5] }");
+    let ended = run(&group("failing#fail-odd", r#"{ number = "${item}" }"#, &keys, fold));
+    assert_eq!((ended.code, ended.json()), (0, json!({ "all": [0, 2, 4] })), "{ended}");
+    assert!(ended.stderr.contains("all[1] (task one): failed in attempt 1: 1 is odd"), "{ended}");
+
+    let keys = any("\"concat\"", "[\"a\", \"more than a few bytes\", \"b\"]\nlimits = { output = \"12B\" }");
+    let ended = run(&group("echo#echo-string", r#"{ value = "${item}" }"#, &keys, ""));
+    assert_eq!((ended.code, ended.json()), (0, json!({ "all": "ab" })), "{ended}");
+
+    let name = "[outputs]\nname = \"${all.name}\"";
+    let place =
+        samples("{ best = \"score\" }\nrequire = { at-least = 3 }\nlimits = { output = \"1KiB\" }", name);
+    let best = json!({ "name": "x".repeat(4_096), "score": 9.0, "weight": 1, "tags": [] });
+    place.file("samples.jsonl", format!("{best}{SAMPLES}"));
+    let ended = run(&place);
+    assert_eq!((ended.code, ended.json()), (0, json!({ "name": "first" })), "{ended}");
+}
+
+#[test]
+fn results_fail_where_they_fall_short_of_what_is_required() {
+    let results = |least: u32| {
+        let keys = format!(
+            "for-each = {{ range = [0, 5] }}\nrequire = {{ at-least = {least} }}\nmerge = \"results\""
+        );
+        run(&group("failing#fail-odd", r#"{ number = "${item}" }"#, &keys, ""))
+    };
+    let ended = results(3);
+    let odd = |number: u64| json!({ "err": format!("failed: {number} is odd") });
+    let expected = json!([{ "ok": 0 }, odd(1), { "ok": 2 }, odd(3), { "ok": 4 }]);
+    assert_eq!((ended.code, ended.json()), (0, json!({ "all": expected })), "{ended}");
+    let ended = results(4);
+    assert_eq!((ended.code, &*ended.stdout), (100, ""), "{ended}");
+    assert!(ended.stderr.contains("3 branches succeeded and 4 are required"), "{ended}");
+}
+
+#[test]
+fn results_of_a_group_whose_timeout_passes_say_so() {
+    let keys = "for-each = [0, 3600000, 1]\nconcurrency = 1\ntimeout = \"2s\"\nmerge = \"results\"";
+    let place = group("failing#sleep", r#"{ ms = "${item}" }"#, keys, "");
+    let ended = run(&place);
+    let late = json!({ "err": "cancelled: the timeout of its group passed" });
+    assert_eq!((ended.code, ended.json()), (0, json!({ "all": [{ "ok": null }, late, late] })), "{ended}");
+    let told = group_events(&place, "all").pop().unwrap();
+    assert_eq!(
+        (&told["status"], &told["reason"]),
+        (&json!("succeeded"), &json!("its timeout of 2s passed")),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_ended_branches_early_is_told_of_a_group_that_a_task_merges() {
+    let rest = "[tasks.fold]\nrun = \"echo#sum\"\n[tasks.then]\nrun = \"echo#add\"\nwith = { a = \"${all}\", b = 40 }";
+    let keys =
+        "tasks = [\"quick\", \"slow\"]\nrequire = \"any\"\ntimeout = \"2s\"\nmerge = { task = \"fold\" }";
+    let place = Place::new();
+    place.guest("echo").guest("failing").file(
+        "workflow.toml",
+        format!(
+            r#"
+            [components]
+            echo = "echo.wasm"
+            failing = "failing.wasm"
+            [tasks.quick]
+            run = "echo#add"
+            with = {{ a = 1, b = 1 }}
+            [tasks.slow]
+            run = "failing#flaky"
+            with = {{ until-attempt = 9 }}
+            retry = {{ max-attempts = 9, delay = "1h", max-delay = "1h" }}
+            [groups.all]
+            {keys}
+            {rest}
+            "#
+        ),
+    );
+    let events = group_events(&place, "all");
+    let told = events.last().unwrap();
+    let expected = (json!("succeeded"), json!(1), json!("its timeout of 2s passed"));
+    assert_eq!(
+        (&told["status"], &told["succeeded"], &told["reason"]),
+        (&expected.0, &expected.1, &expected.2)
+    );
+    assert_eq!(run(&place).json(), json!({ "then": 42 }));
+}

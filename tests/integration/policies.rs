@@ -216,11 +216,8 @@ fn the_first_success_is_the_value_and_the_rest_are_cancelled() {
         run = "failing#exit"
         with = { code = 1 }
         [tasks.quick]
-        run = "echo#nothing"
-        after = ["before"]
-        [tasks.before]
         run = "failing#sleep"
-        with = { ms = 200 }
+        with = { ms = 500 }
         [tasks.loop]
         run = "failing#spin"
         limits = { timeout = "100s" }

@@ -197,3 +197,14 @@ fn a_group_whose_split_fails_fails_with_its_message() {
         assert!(ended.stderr.contains(said), "{said}: {ended}");
     }
 }
+
+#[test]
+fn the_first_list_to_succeed_can_be_the_value() {
+    let keys =
+        "for-each = { range = [1, 6] }\nsplit = { chunk = 2 }\nmerge = \"first-success\"\nconcurrency = 1";
+    assert_eq!(all(keys, "echo#sum", r#"{ values = "${item}" }"#), json!(3));
+    let keys = "for-each = { range = [1, 6] }\nsplit = { chunk = 2 }\nrequire = { at-least = 4 }";
+    let ended = run(&workflow("echo#sum", r#"{ values = "${item}" }"#, keys, ""));
+    assert_eq!(ended.code, 2, "{ended}");
+    assert!(ended.stderr.contains("group `all` has 3 branches, so 4 cannot succeed"), "{ended}");
+}

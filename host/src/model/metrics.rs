@@ -165,6 +165,26 @@ mod tests {
     }
 
     #[test]
+    fn sums_are_added_as_what_they_were_made_of() {
+        let usage = |seconds: u64, fuel: Option<u64>, tokens: f64| {
+            let mut metrics = Metrics::default();
+            metrics.add("tokens", tokens).unwrap();
+            Usage { wall: Duration::from_secs(seconds), fuel, metrics, ..Usage::default() }
+        };
+        let all = [usage(1, None, 2.0), usage(2, Some(7), 3.0), usage(4, Some(1), -1.0)];
+        let sum = |some: &[Usage]| {
+            let mut totals = Totals::default();
+            some.iter().for_each(|one| assert!(totals.add(one)));
+            totals
+        };
+        for at in 0..=all.len() {
+            let mut totals = sum(&all[..at]);
+            assert!(totals.add_all(&sum(&all[at..])));
+            assert_eq!(totals, sum(&all));
+        }
+    }
+
+    #[test]
     fn what_is_no_figure_changes_nothing() {
         let mut metrics = Metrics::default();
         metrics.add("most", f64::MAX).unwrap();

@@ -89,6 +89,18 @@ fn what_a_group_yields_follows_its_merge() {
         (format!("{each}\nmerge = \"first-success\""), any(), Merge::FirstSuccess, "bool"),
         (format!("{each}\nmerge = \"first-success\"\nrequire = \"any\""), any(), Merge::FirstSuccess, "bool"),
         ("tasks = [\"a\", \"b\"]\nmerge = \"first-success\"".to_owned(), any(), Merge::FirstSuccess, "bool"),
+        (
+            format!("{each}\nsplit = {{ chunk = 2 }}\nmerge = \"first-success\""),
+            any(),
+            Merge::FirstSuccess,
+            "bool",
+        ),
+        (
+            format!("{each}\nmerge = \"results\"\nrequire = \"any\""),
+            any(),
+            Merge::Results,
+            "list<result<bool, string>>",
+        ),
     ];
     for (lines, policy, merge, value) in cases {
         assert_eq!(read(&lines), (policy, merge, value.to_owned()), "{lines}");
@@ -152,6 +164,11 @@ require = { at-least = 5 }
 task = "a"
 for-each = { matrix = { x = [1], y = [1] } }
 require = { at-least = 2 }
+[groups.chunks]
+task = "a"
+for-each = { range = [0, 4] }
+split = { chunk = 2 }
+require = { at-least = 3 }
 [groups.both]
 tasks = ["a"]
 require = { at-least = 1, critical = ["a"] }
