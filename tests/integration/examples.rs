@@ -75,3 +75,44 @@ fn mandelbrot_makes_a_picture_that_others_can_read() {
     let colours: std::collections::HashSet<&[u8]> = pixels.chunks(3).collect();
     assert!(colours.len() > 50, "only {} colours", colours.len());
 }
+
+#[test]
+fn batch_agrees_with_awk() {
+    let ended = run("batch", &[]);
+    assert_eq!(ended.code, 0, "{ended}");
+    // Ten lines are a chunk; one without a weight takes its chunk with it.
+    let script = r#"awk -F, '
+        NR > 1 && $6 == "NA" { bad[int((NR - 1) / 10)] = 1 }
+        NR > 1 { chunk[NR] = int((NR - 1) / 10); species[NR] = $1; grams[NR] = $6 }
+        END { for (n in species) if (!(chunk[n] in bad)) { count[species[n]]++; sum[species[n]] += grams[n] }
+              for (s in count) printf "%s %d %.6f\n", s, count[s], sum[s] / count[s] }
+    ' examples/batch/penguins.csv | sort"#;
+    let told = ended.json();
+    let averages = told["species"].as_array().unwrap().iter().map(|species| {
+        let grams = species["grams"].as_f64().unwrap();
+        format!("{} {} {grams:.6}\n", species["species"].as_str().unwrap(), species["penguins"])
+    });
+    assert_eq!(averages.collect::<String>(), shell(script));
+    let problems = told["problems"].as_array().unwrap();
+    assert!(
+        problems.len() == 2 && problems.iter().all(|problem| problem.as_str().unwrap().contains("NA,NA"))
+    );
+}
+
+#[test]
+fn compare_keeps_the_better_of_two() {
+    let ended = run("compare", &[]);
+    assert_eq!(ended.code, 0, "{ended}");
+    let told = ended.json();
+    let table = repository().join("examples/batch/penguins.csv");
+    let packed = repository().join("examples/compare/out/table.deflate");
+    let length = |path: &std::path::Path| std::fs::metadata(path).unwrap().len();
+    assert_eq!(told["saved"], length(&table) - length(&packed));
+    assert_eq!(told["layout"], "columns");
+    let unpack = r#"python3 -c '
+import csv, zlib
+cells = zlib.decompress(open("examples/compare/out/table.deflate", "rb").read(), -15).decode().split("\n")
+rows = list(csv.reader(open("examples/batch/penguins.csv")))
+print(cells == [row[column] for column in range(len(rows[0])) for row in rows])'"#;
+    assert_eq!(shell(unpack), "True\n");
+}

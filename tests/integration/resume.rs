@@ -321,3 +321,42 @@ fn a_secret_in_the_channel_is_not_written_down_and_the_run_does_not_go_on() {
     assert_eq!(refused.code, 2, "{refused}");
     assert!(refused.stderr.contains("wrote a secret to the run's channel"), "{refused}");
 }
+
+#[test]
+fn a_group_that_tasks_split_and_merge_goes_on() {
+    let place = Place::new();
+    place.guest("echo").guest("failing").file(
+        "workflow.toml",
+        r#"
+        [components]
+        echo = "echo.wasm"
+        failing = "failing.wasm"
+        [tasks.make]
+        run = "echo#echo-longs"
+        [tasks.odd]
+        run = "failing#fail-odd"
+        with = { number = "${item}" }
+        [tasks.list]
+        run = "echo#echo-longs"
+        [groups.all]
+        task = "odd"
+        for-each = [2, 4, 6]
+        split = { task = "make" }
+        merge = { task = "list" }
+        [tasks.gate]
+        run = "failing#flaky"
+        with = { until-attempt = 2 }
+        after = ["all"]
+        [outputs]
+        all = "${all}"
+        "#,
+    );
+    let first = place.run(["--progress", "none"]);
+    assert_eq!((first.code, first.json()), (100, json!({ "all": [2, 4, 6] })), "{first}");
+    let ended = place.run(["--progress", "json", "--resume", "--retry-failed"]);
+    assert_eq!((ended.code, ended.json()), (0, json!({ "all": [2, 4, 6] })), "{ended}");
+    let attempts = crate::groups::events(&ended.stderr);
+    let attempts = attempts.iter().filter(|event| event["event"] == "attempt-ended");
+    let tasks: Vec<_> = attempts.map(|event| event["task"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(tasks, ["gate"], "all else was recorded");
+}
