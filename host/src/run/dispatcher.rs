@@ -1,37 +1,38 @@
 //! The one loop of a run. It alone orders events; all decisions about tasks are the scheduler's.
 
+mod attempts;
+mod nodes;
+mod recording;
+
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use super::announce::Announcer;
-use super::branches::{Branches, Making, Opening};
-use super::cached::{self, Caching, Keeper, Looked};
+use super::branches::Branches;
+use super::cached::{Caching, Keeper, Looked};
 use super::evaluate::{EvaluateError, Scope};
 use super::items::ItemsError;
-use super::reasons;
-use super::recorder::{AttemptNote, RecordError, Recorder};
-use super::resume::{Resumed, ResumedNode};
+use super::recorder::{RecordError, Recorder};
+use super::resume::Resumed;
 use super::root::Root;
 use super::secrets::Secrets;
-use super::sections::{End, Sections};
+use super::sections::Sections;
 use super::split::BranchItems;
-use super::{Ended, Outputs, RunError, Settings, Stop, Stops, new_id};
-use super::{join, journaling};
+use super::{Ended, Outputs, RunError, Settings, Stop, Stops, journaling, new_id, reasons};
 use crate::cache::Key;
 use crate::channel::Memory;
-use crate::digest::Digest;
 use crate::executor::{Executor, Port, Report, Reports};
 use crate::id::{AttemptId, BranchId, NodeId, RunId};
-use crate::journal::{Again, FileRead, LogLine, Record, RunEnd};
+use crate::journal::{FileRead, LogLine, Record, RunEnd};
 use crate::model::{
-    Attempt, Best, Call, Cause, ChannelWrite, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Node,
-    Outcome, Place, RunStarted, Status, Task, Totals, Usage, Value, Warning, Workflow,
+    Attempt, Cause, Counts, Ending, Fact, Kind, Node, Place, RunStarted, Status, Totals, Value, Warning,
+    Workflow,
 };
 use crate::report::Interest;
-use crate::schedule::{Action, Input, Plan, Recorded, Scheduler};
+use crate::schedule::{Action, Input, Plan, Scheduler};
 
 /// How often displays move.
 const TICK: Duration = Duration::from_millis(100);
@@ -344,25 +345,6 @@ impl Dispatcher {
         }
     }
 
-    fn looked(&mut self, id: AttemptId, arguments: Vec<Value>, looked: Looked) {
-        let Some(flight) = self.flights.get_mut(&id) else { return };
-        match (flight.preparing.take(), looked) {
-            (Some(true), _) => self.returned(id),
-            (_, Looked::Missing(key)) => {
-                flight.key = Some(Box::new(key));
-                self.hand_over(id, arguments);
-            }
-            (_, Looked::Found(value, metrics)) => {
-                self.cached += 1;
-                if let Some(branches) = self.branches.get_mut(id.branch.node.index()) {
-                    branches.cached += 1;
-                }
-                let usage = Usage { metrics, ..Usage::default() };
-                self.ended_so(id, Outcome::Succeeded(value), usage, true);
-            }
-        }
-    }
-
     fn report(&mut self, report: Report) {
         match report {
             Report::Started { id } => {
@@ -392,142 +374,6 @@ impl Dispatcher {
             Report::Warning { kind, message } => {
                 self.announcer.announce(None, Fact::Warning { kind, message })
             }
-        }
-    }
-
-    /// Keeps a change of the channel for the journal; of one that holds a secret, that there was one.
-    fn record_write(&mut self, write: &ChannelWrite) {
-        if self.recorder.is_on() {
-            let sequence = write.sequence;
-            let write = (!self.scope.secrets.are_in_write(write)).then(|| Box::new(write.clone()));
-            self.recorder.record(self.now, Record::ChannelWritten { sequence, write });
-        }
-    }
-
-    /// Keeps a line for the journal, in case that its attempt does not succeed.
-    fn keep_line(&mut self, id: AttemptId, mut line: LogLine) {
-        if !self.recorder.is_on() {
-            return;
-        }
-        line.message = self.scope.secrets.redact(line.message);
-        let Some(flight) = self.flights.get_mut(&id) else { return };
-        let log = &mut flight.more.get_or_insert_default().log;
-        if log.len() == LINES {
-            log.pop_front();
-        }
-        log.push_back(line);
-    }
-
-    fn returned(&mut self, id: AttemptId) {
-        if self.flights.remove(&id).is_some() {
-            self.decide(Input::Returned { id });
-        }
-    }
-
-    fn finished(&mut self, id: AttemptId, outcome: Outcome, usage: Usage) {
-        self.ended_so(id, outcome, usage, false);
-    }
-
-    fn ended_so(&mut self, id: AttemptId, outcome: Outcome, mut usage: Usage, cached: bool) {
-        let Some(flight) = self.flights.remove(&id) else {
-            // Not one of ours, or no longer: the scheduler counts and drops it.
-            return self.decide(Input::Finished { id, ending: outcome.ending(), permanent: false });
-        };
-        let ending = outcome.ending();
-        let permanent = matches!(outcome, Outcome::Failed { permanent: true, .. });
-        let error: Option<Arc<str>> = outcome.message().map(Into::into);
-        if let (Outcome::Succeeded(value), Some(key)) = (&outcome, flight.key) {
-            self.keep(id, *key, value.clone(), usage.clone());
-        }
-        self.sum_up(id, &mut usage);
-        let elapsed = self.now.saturating_duration_since(flight.since);
-        let value = match &outcome {
-            Outcome::Succeeded(value) if self.recorder.is_on() && self.is_wanted(id.branch.node) => {
-                Some(value.clone())
-            }
-            _ => None,
-        };
-        if let (Outcome::Succeeded(value), Some(branches)) =
-            (outcome, self.branches.get_mut(id.branch.node.index()))
-        {
-            branches.keep(id.branch.index, value);
-        }
-        match &error {
-            Some(error) => drop(self.errors.insert(id.branch, Arc::clone(error))),
-            None if self.errors.is_empty() => {}
-            None => drop(self.errors.remove(&id.branch)),
-        }
-        let decided = self.actions.len();
-        self.decide(Input::Finished { id, ending, permanent });
-        if self.recorder.is_on() {
-            let last = self.actions.range(decided..).any(|action| {
-                matches!(action, Action::Ended { branch, ending: ended, .. } if *branch == id.branch && *ended == ending)
-            });
-            let error = error.as_ref().map(|error| self.scope.secrets.redact(Arc::clone(error)));
-            let more = flight.more.map_or_else(More::default, |more| *more);
-            let log = if ending == Ending::Succeeded { Vec::new() } else { more.log.into() };
-            let files = more.files;
-            let usage = usage.clone();
-            let note = AttemptNote { id, ending, last, elapsed, usage, cached, error, value, files, log };
-            self.record_attempt(note);
-        }
-        if ending != Ending::Succeeded || self.announcer.interest().successes {
-            let retry_in = self.actions.range(decided..).find_map(|action| match action {
-                Action::Retry { id: again, delay } if *again == id => Some(*delay),
-                _ => None,
-            });
-            for (name, amount) in usage.metrics.iter() {
-                let place = self.place(id);
-                self.announcer.announce(place, Fact::Metric { name: Arc::clone(name), amount });
-            }
-            let fact = Fact::AttemptEnded { ending, elapsed, usage, cached, error, retry_in };
-            let place = self.place(id);
-            self.announcer.announce(place, fact);
-        }
-    }
-
-    /// Keeps an outcome for later runs.
-    fn keep(&self, id: AttemptId, key: Key, value: Value, usage: Usage) {
-        if let (Some((_, keeper)), Some(call), Some(task)) = (&self.caching, self.call(id), self.task(id)) {
-            let executor = task.policy.executor.name();
-            keeper.keep(cached::Outcome { key, call, value, usage, executor });
-        }
-    }
-
-    /// Records the end of an attempt, unless it is to be made again when the run goes on.
-    fn record_attempt(&mut self, note: AttemptNote) {
-        if self.stopping && note.ending == Ending::Cancelled {
-            return;
-        }
-        if note.last {
-            self.recorded = Some(note.id.branch);
-        }
-        self.recorder.attempt(self.now, note);
-    }
-
-    /// Whether anything refers to a node's value.
-    fn is_wanted(&self, node: NodeId) -> bool {
-        self.wanted.get(node.index()).copied().unwrap_or(true)
-    }
-
-    fn task(&self, id: AttemptId) -> Option<&Task> {
-        self.workflow.nodes.get(id.branch.node.index())?.task(id.branch.index)
-    }
-
-    /// Adds what an attempt used to the totals of its node and of the run.
-    fn sum_up(&mut self, id: AttemptId, usage: &mut Usage) {
-        let secrets = &self.scope.secrets;
-        if !usage.metrics.is_empty() && !secrets.is_empty() {
-            usage.metrics = usage.metrics.renamed(|name| secrets.redact(name));
-        }
-        let branches = self.branches.get_mut(id.branch.node.index());
-        let of_node = branches.is_none_or(|branches| branches.totals.add(usage));
-        let whole = self.totals.add(usage) && of_node;
-        if !whole && !self.warned_of_metrics {
-            self.warned_of_metrics = true;
-            let message =
-                "tasks reported figures of more than 256 names: the totals leave further names out".into();
-            self.announcer.announce(None, Fact::Warning { kind: Warning::MetricsDropped, message });
         }
     }
 
@@ -574,375 +420,6 @@ impl Dispatcher {
                 Action::Over { status, counts } => self.over = Some((status, counts)),
             }
         }
-    }
-
-    fn open(&mut self, id: NodeId) {
-        let workflow = Arc::clone(&self.workflow);
-        let Some(node) = workflow.nodes.get(id.index()) else { return };
-        match node.when.as_ref().map_or(Ok(true), |when| self.holds(when)) {
-            Ok(true) => {}
-            Ok(false) => {
-                self.because(id, "its `when` is false");
-                return self.decide(Input::Skipped { node: id });
-            }
-            Err(error) => return self.refuse(id, &format!("its `when`: {error}")),
-        }
-        match &node.kind {
-            Kind::Task(_) => self.opened(id, 1, Vec::new()),
-            Kind::Group(Group { form: Form::Tasks(members), .. }) => {
-                let mut left_out = Vec::new();
-                for (index, member) in (0..).zip(members) {
-                    match member.when.as_ref().map_or(Ok(true), |when| self.holds(when)) {
-                        Ok(true) => {}
-                        Ok(false) => left_out.push(index),
-                        Err(error) => {
-                            return self.refuse(id, &format!("`when` of `{}`: {error}", member.task.name));
-                        }
-                    }
-                }
-                let count = u32::try_from(members.len()).unwrap_or(u32::MAX);
-                self.opened(id, count, left_out);
-            }
-            Kind::Best(best) => match self.best(best) {
-                Ok(value) => {
-                    if let Some(branches) = self.branches.get_mut(id.index()) {
-                        branches.keep_whole(value);
-                    }
-                    self.decide(Input::Opened { node: id, branches: 0, left_out: Vec::new() });
-                }
-                Err(reason) => self.refuse(id, &reason),
-            },
-            Kind::Group(Group { form: Form::ForEach { items, split, .. }, max_branches, .. }) => {
-                let may_block = match items {
-                    Items::Files { .. } | Items::Lines { .. } | Items::Jsonl { .. } => true,
-                    Items::List(expr) => expr.reads_files(),
-                    Items::Range { .. } | Items::Literal(_) | Items::Matrix(_) => false,
-                };
-                let (split, bound) = (*split, *max_branches);
-                if !may_block {
-                    return self.items(id, BranchItems::open(items, split, &self.scope, bound));
-                }
-                let (sender, scope, items) = (self.aside.0.clone(), self.scope.clone(), items.clone());
-                tokio::task::spawn_blocking(move || {
-                    // The receiver lives as long as the run; after it nobody needs the items.
-                    let opened = BranchItems::open(&items, split, &scope, bound);
-                    let _ = sender.send(Aside::Items(id, opened));
-                });
-            }
-        }
-    }
-
-    fn holds(&self, when: &Expr) -> Result<bool, EvaluateError> {
-        match self.scope.evaluate(when)? {
-            Value::Bool(holds) => Ok(holds),
-            _ => Err(EvaluateError::Shape),
-        }
-    }
-
-    /// The value that is chosen, or why there is none.
-    fn best(&self, best: &Best) -> Result<Value, String> {
-        match self.scope.evaluate(&best.from).map_err(|error| error.to_string())? {
-            Value::List(values) => {
-                join::best(&values, best.field, &best.name).map_err(|error| error.to_string())
-            }
-            _ => Err(EvaluateError::Shape.to_string()),
-        }
-    }
-
-    fn items(&mut self, node: NodeId, items: Result<(BranchItems, u32), ItemsError>) {
-        // An interrupted run closes what still looks for its items.
-        if self.branches.get(node.index()).is_none_or(|branches| branches.closed) {
-            return;
-        }
-        match items {
-            Ok((items, count)) => {
-                if let Some(branches) = self.branches.get_mut(node.index()) {
-                    branches.items = Some(items);
-                }
-                self.opened(node, count, Vec::new());
-            }
-            Err(error) => self.refuse(node, &error.to_string()),
-        }
-    }
-
-    fn opened(&mut self, id: NodeId, count: u32, left_out: Vec<u32>) {
-        let workflow = Arc::clone(&self.workflow);
-        let (Some(node), Some(branches)) =
-            (workflow.nodes.get(id.index()), self.branches.get_mut(id.index()))
-        else {
-            return;
-        };
-        let left = u32::try_from(left_out.len()).unwrap_or(u32::MAX);
-        if let Some(reason) = reasons::hopeless(node, count.saturating_sub(left)) {
-            return self.refuse(id, &reason);
-        }
-        let keep = self.wanted.get(id.index()).copied().unwrap_or(true);
-        let items = match self.recorder.is_on() {
-            true => branches.items.as_ref().and_then(BranchItems::digest),
-            false => None,
-        };
-        let making = Making {
-            run: &self.run,
-            seed: workflow.seed,
-            components: &workflow.components,
-            secrets: &self.scope.secrets,
-        };
-        branches.open(node, Opening { count, left_out: &left_out, keep }, &making);
-        let started = u64::from(count) - left_out.len() as u64;
-        let started = match &node.kind {
-            Kind::Group(group) => Some((Some(started), group.concurrency)),
-            // How many branches there will be is known once the task that splits has succeeded.
-            Kind::Task(_) if node.section.goes_on => Some((None, None)),
-            Kind::Task(_) | Kind::Best(_) if node.section.follows => None,
-            Kind::Task(_) | Kind::Best(_) => Some((Some(started), None)),
-        };
-        if let Some((branches, concurrency)) = started {
-            let place = self.node_place(id);
-            self.announcer.announce(place, Fact::GroupStarted { branches, concurrency });
-        }
-        let name = node.recorded_as();
-        let known = self.known(id, count, items);
-        if known.as_ref().is_none_or(|known| known.opened.is_none()) {
-            self.recorder.record(self.now, Record::GroupStarted { node: name, branches: count, items });
-        }
-        if let Some(known) = known {
-            self.recall(id, known);
-        }
-        self.decide(Input::Opened { node: id, branches: count, left_out });
-    }
-
-    /// What is known from before of a node that opens with these items.
-    fn known(&mut self, id: NodeId, count: u32, items: Option<Digest>) -> Option<ResumedNode> {
-        let known = self.resumed.take(id)?;
-        if known.opened.is_none_or(|(branches, then)| branches == count && then == items) {
-            return Some(known);
-        }
-        // The list comes from a task that ran again and made another.
-        let reason = "its items are not those of the recorded run: all its branches run again";
-        let node = self.workflow.nodes.get(id.index())?.recorded_as();
-        let again = Again { node, branches: Vec::new(), reason: reason.to_owned() };
-        self.recorder.record(self.now, Record::Discarded(again));
-        let fact = Fact::Warning { kind: Warning::RunsAgain, message: reason.into() };
-        let place = self.node_place(id);
-        self.announcer.announce(place, fact);
-        let begun = known.branches.into_iter().map(|branch| Recorded {
-            before: branch.attempts,
-            lost: 0,
-            ended: None,
-            ..branch
-        });
-        Some(ResumedNode { branches: begun.collect(), ..ResumedNode::default() })
-    }
-
-    /// Takes over what is known from before.
-    fn recall(&mut self, id: NodeId, known: ResumedNode) {
-        let ResumedNode { branches: recorded, values, mut errors, .. } = known;
-        if recorded.is_empty() {
-            return;
-        }
-        if let Some(branches) = self.branches.get_mut(id.index()) {
-            for (index, value) in values {
-                branches.keep(index, value);
-            }
-        }
-        let mut succeeded = 0;
-        for known in &recorded {
-            let Some(ending) = known.ended else { continue };
-            if ending == Ending::Succeeded {
-                succeeded += 1;
-                continue;
-            }
-            if let Some(error) = errors.remove(&known.index) {
-                self.errors.insert(BranchId { node: id, index: known.index }, error);
-            }
-            self.tell_end(BranchId { node: id, index: known.index }, ending, known.attempts);
-        }
-        if succeeded > 0 {
-            let place = self.node_place(id);
-            self.announcer.announce(place, Fact::Recorded { succeeded });
-        }
-        self.decide(Input::Recorded { node: id, branches: recorded });
-    }
-
-    fn because(&mut self, node: NodeId, reason: &str) {
-        if let Some(branches) = self.branches.get_mut(node.index()) {
-            branches.reason = Some(reason.into());
-        }
-    }
-
-    fn refuse(&mut self, node: NodeId, reason: &str) {
-        self.because(node, reason);
-        self.decide(Input::Refused { node });
-    }
-
-    fn submit(&mut self, id: AttemptId) {
-        let BranchId { node, index } = id.branch;
-        let workflow = Arc::clone(&self.workflow);
-        let Some(task) = workflow.nodes.get(node.index()).and_then(|node| node.task(index)) else { return };
-        let Some(branches) = self.branches.get(node.index()) else { return };
-        let aside = branches.call(index).is_some_and(|(_, may_block)| *may_block);
-        let preparing = aside.then_some(false);
-        self.flights.insert(id, Flight { since: self.now, preparing, key: None, more: None });
-        let make = move |items: Option<&BranchItems>| {
-            items.map(|items| items.item(index)).transpose().map_err(EvaluateError::NoItem)
-        };
-        if !aside {
-            let arguments = make(branches.items.as_ref()).and_then(|item| {
-                self.scope.item = item;
-                self.scope.index = index;
-                self.scope.all(&task.arguments)
-            });
-            return self.submit_with(id, arguments);
-        }
-        let read = self.recorder.is_on().then(Arc::<Mutex<Vec<FileRead>>>::default);
-        let scope = Scope { read: read.clone(), ..self.scope.clone() };
-        let (sender, arguments) = (self.aside.0.clone(), task.arguments.clone());
-        let items = branches.items.clone();
-        tokio::task::spawn_blocking(move || {
-            let arguments =
-                make(items.as_ref()).and_then(|item| Scope { item, index, ..scope }.all(&arguments));
-            let take = |read: Arc<Mutex<Vec<_>>>| {
-                std::mem::take(&mut *read.lock().unwrap_or_else(PoisonError::into_inner))
-            };
-            // As above.
-            let _ = sender.send(Aside::Arguments(id, arguments, read.map(take).unwrap_or_default()));
-        });
-    }
-
-    fn submit_with(&mut self, id: AttemptId, arguments: Result<Vec<Value>, EvaluateError>) {
-        let arguments = match arguments {
-            Ok(arguments) => arguments,
-            Err(error) => return self.reject(id, error.to_string()),
-        };
-        let cache = self.task(id).is_some_and(|task| task.policy.cache);
-        match &self.caching {
-            Some((caching, _)) if cache => {
-                let Some(call) = self.call(id) else { return };
-                if let Some(flight) = self.flights.get_mut(&id) {
-                    flight.preparing = Some(false);
-                }
-                let (sender, caching) = (self.aside.0.clone(), caching.clone());
-                tokio::task::spawn_blocking(move || {
-                    let looked = caching.look(&call, &arguments);
-                    // As above.
-                    let _ = sender.send(Aside::Looked(id, arguments, looked));
-                });
-            }
-            Some(_) | None => self.hand_over(id, arguments),
-        }
-    }
-
-    fn hand_over(&mut self, id: AttemptId, arguments: Vec<Value>) {
-        if let Some(call) = self.call(id) {
-            self.submitting.push(Attempt { id, call, arguments });
-        }
-    }
-
-    fn call(&self, id: AttemptId) -> Option<Arc<Call>> {
-        let (call, _) = self.branches.get(id.branch.node.index())?.call(id.branch.index)?;
-        Some(Arc::clone(call))
-    }
-
-    fn reject(&mut self, id: AttemptId, reason: String) {
-        self.finished(id, Outcome::Rejected { reason }, Usage::default());
-    }
-
-    fn cancel(&mut self, id: AttemptId, cause: Cause) {
-        match self.flights.get_mut(&id) {
-            Some(Flight { preparing: Some(cancelled), .. }) => *cancelled = true,
-            Some(_) => {
-                if let Some(at) = self.submitting.iter().position(|attempt| attempt.id == id) {
-                    self.submitting.remove(at);
-                    self.returned(id);
-                } else {
-                    self.executor.cancel(&[id], cause);
-                }
-            }
-            None => {}
-        }
-    }
-
-    fn ended(&mut self, branch: BranchId, ending: Ending, attempts: u32) {
-        if self.recorded.take() != Some(branch) {
-            // It ended otherwise than its last attempt, or waited for one.
-            self.record_attempt(AttemptNote {
-                id: AttemptId { branch, number: attempts },
-                ending,
-                last: true,
-                elapsed: Duration::ZERO,
-                usage: Usage::default(),
-                cached: false,
-                error: self.errors.get(&branch).map(|error| self.scope.secrets.redact(Arc::clone(error))),
-                value: None,
-                files: Vec::new(),
-                log: Vec::new(),
-            });
-            self.recorded = None;
-        }
-        self.tell_end(branch, ending, attempts);
-    }
-
-    fn record_unstarted(&mut self, node: NodeId, range: &std::ops::Range<u32>) {
-        if self.stopping {
-            return;
-        }
-        if let Some(node) = self.workflow.nodes.get(node.index()) {
-            let (node, from, to) = (node.recorded_as(), range.start, range.end);
-            self.recorder.record(self.now, Record::Unstarted { node, from, to });
-        }
-    }
-
-    fn tell_end(&mut self, branch: BranchId, ending: Ending, attempts: u32) {
-        if ending == Ending::Succeeded && attempts == 1 && !self.announcer.interest().successes {
-            return;
-        }
-        let mut error = self.errors.remove(&branch);
-        let settled = self.branches.get(branch.node.index()).and_then(|branches| branches.settled);
-        if let (Ending::Cancelled, Some(cause)) = (ending, settled) {
-            error = Some(reasons::of_cancelled(cause, error.as_deref()).into());
-        }
-        if let (Some(node), Some(branches)) =
-            (self.workflow.nodes.get(branch.node.index()), self.branches.get_mut(branch.node.index()))
-            && ending != Ending::Succeeded
-        {
-            branches.fail(node, branch.index, ending, error.as_deref());
-        }
-        let place = self.place(AttemptId { branch, number: attempts });
-        self.announcer.announce(place, Fact::TaskEnded { ending, attempts, error });
-    }
-
-    fn closed(&mut self, id: NodeId, status: Status, counts: Counts, because: Option<NodeId>) {
-        let workflow = Arc::clone(&self.workflow);
-        let (Some(node), Some(branches)) =
-            (workflow.nodes.get(id.index()), self.branches.get_mut(id.index()))
-        else {
-            return;
-        };
-        if status == Status::Succeeded
-            && let Some(value) = branches.join(node)
-            && let Some(slot) = Arc::make_mut(&mut self.scope.values).get_mut(id.index())
-        {
-            *slot = Some(value);
-        }
-        let branches = branches.close();
-        let counts = Counts { cached: branches.cached, ..counts };
-        if status != Status::Cancelled || !self.stopping {
-            let node = node.recorded_as();
-            self.recorder.record(self.now, Record::GroupEnded { node, status, counts });
-        }
-        let because = because.and_then(|node| workflow.nodes.get(node.index()));
-        let waits = || because.map(|node| format!("it waits for `{}`, which has no value", node.name).into());
-        let ended = || reasons::of_group(node, branches.settled, &counts, status).map(Into::into);
-        let opened = branches.opened;
-        let reason = branches.reason.or_else(waits).or_else(|| ended().filter(|_| opened.is_some()));
-        let end = End { status, counts, opened, totals: branches.totals, reason };
-        let Some(End { status, counts, opened, totals, reason }) = self.sections.end(node, end) else {
-            return;
-        };
-        let elapsed = opened.map(|opened| opened.elapsed()).unwrap_or_default();
-        let fact = Fact::GroupEnded { status, counts, elapsed, totals: Box::new(totals), reason };
-        let place = self.node_place(id);
-        self.announcer.announce(place, fact);
     }
 
     fn warn(&mut self, node: NodeId, kind: Warning, message: &str) {

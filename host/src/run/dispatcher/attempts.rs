@@ -1,0 +1,261 @@
+//! Attempts of a run from their arguments to their ends: looked for in the cache, handed over, told and
+//! summed up.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::super::cached::{self, Looked};
+use super::super::evaluate::{EvaluateError, Scope};
+use super::super::reasons;
+use super::super::recorder::AttemptNote;
+use super::super::split::BranchItems;
+use super::{Aside, Dispatcher, Flight, More};
+use crate::cache::Key;
+use crate::id::{AttemptId, BranchId};
+use crate::journal::FileRead;
+use crate::model::{Attempt, Call, Cause, Ending, Fact, Outcome, Task, Usage, Value, Warning};
+use crate::schedule::{Action, Input};
+
+impl Dispatcher {
+    pub(super) fn looked(&mut self, id: AttemptId, arguments: Vec<Value>, looked: Looked) {
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        match (flight.preparing.take(), looked) {
+            (Some(true), _) => self.returned(id),
+            (_, Looked::Missing(key)) => {
+                flight.key = Some(Box::new(key));
+                self.hand_over(id, arguments);
+            }
+            (_, Looked::Found(value, metrics)) => {
+                self.cached += 1;
+                if let Some(branches) = self.branches.get_mut(id.branch.node.index()) {
+                    branches.cached += 1;
+                }
+                let usage = Usage { metrics, ..Usage::default() };
+                self.ended_so(id, Outcome::Succeeded(value), usage, true);
+            }
+        }
+    }
+
+    pub(super) fn returned(&mut self, id: AttemptId) {
+        if self.flights.remove(&id).is_some() {
+            self.decide(Input::Returned { id });
+        }
+    }
+
+    pub(super) fn finished(&mut self, id: AttemptId, outcome: Outcome, usage: Usage) {
+        self.ended_so(id, outcome, usage, false);
+    }
+
+    pub(super) fn ended_so(&mut self, id: AttemptId, outcome: Outcome, mut usage: Usage, cached: bool) {
+        let Some(flight) = self.flights.remove(&id) else {
+            // Not one of ours, or no longer: the scheduler counts and drops it.
+            return self.decide(Input::Finished { id, ending: outcome.ending(), permanent: false });
+        };
+        let ending = outcome.ending();
+        let permanent = matches!(outcome, Outcome::Failed { permanent: true, .. });
+        let error: Option<Arc<str>> = outcome.message().map(Into::into);
+        if let (Outcome::Succeeded(value), Some(key)) = (&outcome, flight.key) {
+            self.keep(id, *key, value.clone(), usage.clone());
+        }
+        self.sum_up(id, &mut usage);
+        let elapsed = self.now.saturating_duration_since(flight.since);
+        let value = match &outcome {
+            Outcome::Succeeded(value) if self.recorder.is_on() && self.is_wanted(id.branch.node) => {
+                Some(value.clone())
+            }
+            _ => None,
+        };
+        if let (Outcome::Succeeded(value), Some(branches)) =
+            (outcome, self.branches.get_mut(id.branch.node.index()))
+        {
+            branches.keep(id.branch.index, value);
+        }
+        match &error {
+            Some(error) => drop(self.errors.insert(id.branch, Arc::clone(error))),
+            None if self.errors.is_empty() => {}
+            None => drop(self.errors.remove(&id.branch)),
+        }
+        let decided = self.actions.len();
+        self.decide(Input::Finished { id, ending, permanent });
+        if self.recorder.is_on() {
+            let last = self.actions.range(decided..).any(|action| {
+                matches!(action, Action::Ended { branch, ending: ended, .. } if *branch == id.branch && *ended == ending)
+            });
+            let error = error.as_ref().map(|error| self.scope.secrets.redact(Arc::clone(error)));
+            let more = flight.more.map_or_else(More::default, |more| *more);
+            let log = if ending == Ending::Succeeded { Vec::new() } else { more.log.into() };
+            let files = more.files;
+            let usage = usage.clone();
+            let note = AttemptNote { id, ending, last, elapsed, usage, cached, error, value, files, log };
+            self.record_attempt(note);
+        }
+        if ending != Ending::Succeeded || self.announcer.interest().successes {
+            let retry_in = self.actions.range(decided..).find_map(|action| match action {
+                Action::Retry { id: again, delay } if *again == id => Some(*delay),
+                _ => None,
+            });
+            for (name, amount) in usage.metrics.iter() {
+                let place = self.place(id);
+                self.announcer.announce(place, Fact::Metric { name: Arc::clone(name), amount });
+            }
+            let fact = Fact::AttemptEnded { ending, elapsed, usage, cached, error, retry_in };
+            let place = self.place(id);
+            self.announcer.announce(place, fact);
+        }
+    }
+
+    /// Keeps an outcome for later runs.
+    pub(super) fn keep(&self, id: AttemptId, key: Key, value: Value, usage: Usage) {
+        if let (Some((_, keeper)), Some(call), Some(task)) = (&self.caching, self.call(id), self.task(id)) {
+            let executor = task.policy.executor.name();
+            keeper.keep(cached::Outcome { key, call, value, usage, executor });
+        }
+    }
+
+    /// Adds what an attempt used to the totals of its node and of the run.
+    pub(super) fn sum_up(&mut self, id: AttemptId, usage: &mut Usage) {
+        let secrets = &self.scope.secrets;
+        if !usage.metrics.is_empty() && !secrets.is_empty() {
+            usage.metrics = usage.metrics.renamed(|name| secrets.redact(name));
+        }
+        let branches = self.branches.get_mut(id.branch.node.index());
+        let of_node = branches.is_none_or(|branches| branches.totals.add(usage));
+        let whole = self.totals.add(usage) && of_node;
+        if !whole && !self.warned_of_metrics {
+            self.warned_of_metrics = true;
+            let message =
+                "tasks reported figures of more than 256 names: the totals leave further names out".into();
+            self.announcer.announce(None, Fact::Warning { kind: Warning::MetricsDropped, message });
+        }
+    }
+
+    pub(super) fn submit(&mut self, id: AttemptId) {
+        let BranchId { node, index } = id.branch;
+        let workflow = Arc::clone(&self.workflow);
+        let Some(task) = workflow.nodes.get(node.index()).and_then(|node| node.task(index)) else { return };
+        let Some(branches) = self.branches.get(node.index()) else { return };
+        let aside = branches.call(index).is_some_and(|(_, may_block)| *may_block);
+        let preparing = aside.then_some(false);
+        self.flights.insert(id, Flight { since: self.now, preparing, key: None, more: None });
+        let make = move |items: Option<&BranchItems>| {
+            items.map(|items| items.item(index)).transpose().map_err(EvaluateError::NoItem)
+        };
+        if !aside {
+            let arguments = make(branches.items.as_ref()).and_then(|item| {
+                self.scope.item = item;
+                self.scope.index = index;
+                self.scope.all(&task.arguments)
+            });
+            return self.submit_with(id, arguments);
+        }
+        let read = self.recorder.is_on().then(Arc::<Mutex<Vec<FileRead>>>::default);
+        let scope = Scope { read: read.clone(), ..self.scope.clone() };
+        let (sender, arguments) = (self.aside.0.clone(), task.arguments.clone());
+        let items = branches.items.clone();
+        tokio::task::spawn_blocking(move || {
+            let arguments =
+                make(items.as_ref()).and_then(|item| Scope { item, index, ..scope }.all(&arguments));
+            let take = |read: Arc<Mutex<Vec<_>>>| {
+                std::mem::take(&mut *read.lock().unwrap_or_else(PoisonError::into_inner))
+            };
+            // As above.
+            let _ = sender.send(Aside::Arguments(id, arguments, read.map(take).unwrap_or_default()));
+        });
+    }
+
+    pub(super) fn submit_with(&mut self, id: AttemptId, arguments: Result<Vec<Value>, EvaluateError>) {
+        let arguments = match arguments {
+            Ok(arguments) => arguments,
+            Err(error) => return self.reject(id, error.to_string()),
+        };
+        let cache = self.task(id).is_some_and(|task| task.policy.cache);
+        match &self.caching {
+            Some((caching, _)) if cache => {
+                let Some(call) = self.call(id) else { return };
+                if let Some(flight) = self.flights.get_mut(&id) {
+                    flight.preparing = Some(false);
+                }
+                let (sender, caching) = (self.aside.0.clone(), caching.clone());
+                tokio::task::spawn_blocking(move || {
+                    let looked = caching.look(&call, &arguments);
+                    // As above.
+                    let _ = sender.send(Aside::Looked(id, arguments, looked));
+                });
+            }
+            Some(_) | None => self.hand_over(id, arguments),
+        }
+    }
+
+    pub(super) fn hand_over(&mut self, id: AttemptId, arguments: Vec<Value>) {
+        if let Some(call) = self.call(id) {
+            self.submitting.push(Attempt { id, call, arguments });
+        }
+    }
+
+    pub(super) fn call(&self, id: AttemptId) -> Option<Arc<Call>> {
+        let (call, _) = self.branches.get(id.branch.node.index())?.call(id.branch.index)?;
+        Some(Arc::clone(call))
+    }
+
+    pub(super) fn reject(&mut self, id: AttemptId, reason: String) {
+        self.finished(id, Outcome::Rejected { reason }, Usage::default());
+    }
+
+    pub(super) fn cancel(&mut self, id: AttemptId, cause: Cause) {
+        match self.flights.get_mut(&id) {
+            Some(Flight { preparing: Some(cancelled), .. }) => *cancelled = true,
+            Some(_) => {
+                if let Some(at) = self.submitting.iter().position(|attempt| attempt.id == id) {
+                    self.submitting.remove(at);
+                    self.returned(id);
+                } else {
+                    self.executor.cancel(&[id], cause);
+                }
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn task(&self, id: AttemptId) -> Option<&Task> {
+        self.workflow.nodes.get(id.branch.node.index())?.task(id.branch.index)
+    }
+
+    pub(super) fn ended(&mut self, branch: BranchId, ending: Ending, attempts: u32) {
+        if self.recorded.take() != Some(branch) {
+            // It ended otherwise than its last attempt, or waited for one.
+            self.record_attempt(AttemptNote {
+                id: AttemptId { branch, number: attempts },
+                ending,
+                last: true,
+                elapsed: Duration::ZERO,
+                usage: Usage::default(),
+                cached: false,
+                error: self.errors.get(&branch).map(|error| self.scope.secrets.redact(Arc::clone(error))),
+                value: None,
+                files: Vec::new(),
+                log: Vec::new(),
+            });
+            self.recorded = None;
+        }
+        self.tell_end(branch, ending, attempts);
+    }
+
+    pub(super) fn tell_end(&mut self, branch: BranchId, ending: Ending, attempts: u32) {
+        if ending == Ending::Succeeded && attempts == 1 && !self.announcer.interest().successes {
+            return;
+        }
+        let mut error = self.errors.remove(&branch);
+        let settled = self.branches.get(branch.node.index()).and_then(|branches| branches.settled);
+        if let (Ending::Cancelled, Some(cause)) = (ending, settled) {
+            error = Some(reasons::of_cancelled(cause, error.as_deref()).into());
+        }
+        if let (Some(node), Some(branches)) =
+            (self.workflow.nodes.get(branch.node.index()), self.branches.get_mut(branch.node.index()))
+            && ending != Ending::Succeeded
+        {
+            branches.fail(node, branch.index, ending, error.as_deref());
+        }
+        let place = self.place(AttemptId { branch, number: attempts });
+        self.announcer.announce(place, Fact::TaskEnded { ending, attempts, error });
+    }
+}
