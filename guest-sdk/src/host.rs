@@ -5,12 +5,13 @@
 pub(crate) use crate::bindings::flowhost::task::{
     channel::{append, compare_and_swap, delete, get, increment, keys, set},
     context::{cancelled, current, time_left},
+    flow::{abort, finish, goto, iterate, next},
     log::log,
     metrics::add,
     progress::report,
 };
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::testing::{
-    add, append, cancelled, compare_and_swap, current, delete, get, increment, keys, log, report, set,
-    time_left,
+    abort, add, append, cancelled, compare_and_swap, current, delete, finish, get, goto, increment, iterate,
+    keys, log, next, report, set, time_left,
 };

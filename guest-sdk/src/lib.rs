@@ -43,6 +43,7 @@ mod bindings;
 pub mod channel;
 pub mod context;
 mod failure;
+pub mod flow;
 mod host;
 pub mod log;
 pub mod metrics;

@@ -24,6 +24,7 @@ use std::time::Duration;
 use self::store::Store;
 use crate::channel;
 use crate::context::Place;
+use crate::flow;
 use crate::log::Level;
 use crate::metrics;
 
@@ -60,6 +61,35 @@ pub struct Progress {
     pub message: Option<String>,
 }
 
+/// What was asked of the run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Request {
+    /// [`flow::next`].
+    Next {
+        /// The task.
+        task: String,
+        /// Its arguments.
+        arguments: String,
+    },
+    /// [`flow::iterate`].
+    Iterate {
+        /// The arguments.
+        arguments: String,
+    },
+    /// [`flow::goto`].
+    Goto {
+        /// The task.
+        task: String,
+    },
+    /// [`flow::finish`].
+    Finish,
+    /// [`flow::abort`].
+    Abort {
+        /// Why.
+        reason: String,
+    },
+}
+
 #[derive(Debug)]
 struct State {
     place: RefCell<Place>,
@@ -68,6 +98,8 @@ struct State {
     log: RefCell<Vec<Line>>,
     progress: RefCell<Vec<Progress>>,
     metrics: RefCell<BTreeMap<String, f64>>,
+    requests: RefCell<Vec<Request>>,
+    flow_error: RefCell<Option<flow::Error>>,
     channel: RefCell<Store>,
     channel_error: RefCell<Option<channel::Error>>,
 }
@@ -84,6 +116,8 @@ impl Host {
             log: RefCell::default(),
             progress: RefCell::default(),
             metrics: RefCell::default(),
+            requests: RefCell::default(),
+            flow_error: RefCell::default(),
             channel: RefCell::default(),
             channel_error: RefCell::default(),
         });
@@ -135,6 +169,18 @@ impl Host {
     #[must_use]
     pub fn metrics(&self) -> BTreeMap<String, f64> {
         self.0.metrics.borrow().clone()
+    }
+
+    /// All that was asked of the run so far. What the workflow file allows is not known here: every task
+    /// may be started, with any arguments, and the run ended.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        self.0.requests.borrow().clone()
+    }
+
+    /// Makes every call of [`flow`] fail with this, or no longer.
+    pub fn fail_flow(&self, error: impl Into<Option<flow::Error>>) {
+        self.0.flow_error.replace(error.into());
     }
 
     /// Lets so much time pass for the keys of the [`channel`] that expire, to the
@@ -206,6 +252,61 @@ pub(crate) fn add(name: &str, amount: f64) -> Result<(), metrics::Error> {
     }
     metrics.insert(name.to_owned(), sum);
     Ok(())
+}
+
+/// Takes a request, or says why not. One that decides how the attempt goes on is taken once.
+fn request(request: Request, text: usize) -> Result<(), flow::Error> {
+    let Some(host) = host() else {
+        return Err(flow::Error::NotAllowed("there is no host: start a `testing::Host` first".to_owned()));
+    };
+    if let Some(error) = &*host.flow_error.borrow() {
+        return Err(error.clone());
+    }
+    let mut requests = host.requests.borrow_mut();
+    let decides = |request: &Request| !matches!(request, Request::Next { .. });
+    if decides(&request) && requests.iter().any(decides) {
+        return Err(flow::Error::AlreadyDecided);
+    }
+    let held = requests.iter().map(Request::text).sum::<usize>();
+    if requests.len() >= 10_000 || held + text > 1 << 20 {
+        return Err(flow::Error::TooManyRequests);
+    }
+    requests.push(request);
+    Ok(())
+}
+
+impl Request {
+    /// How much text it holds.
+    fn text(&self) -> usize {
+        match self {
+            Self::Next { task, arguments } => task.len() + arguments.len(),
+            Self::Iterate { arguments: text } | Self::Goto { task: text } | Self::Abort { reason: text } => {
+                text.len()
+            }
+            Self::Finish => 0,
+        }
+    }
+}
+
+pub(crate) fn next(task: &str, arguments: &str) -> Result<(), flow::Error> {
+    let next = Request::Next { task: task.to_owned(), arguments: arguments.to_owned() };
+    request(next, task.len() + arguments.len())
+}
+
+pub(crate) fn iterate(arguments: &str) -> Result<(), flow::Error> {
+    request(Request::Iterate { arguments: arguments.to_owned() }, arguments.len())
+}
+
+pub(crate) fn goto(task: &str) -> Result<(), flow::Error> {
+    request(Request::Goto { task: task.to_owned() }, task.len())
+}
+
+pub(crate) fn finish() -> Result<(), flow::Error> {
+    request(Request::Finish, 0)
+}
+
+pub(crate) fn abort(reason: &str) -> Result<(), flow::Error> {
+    request(Request::Abort { reason: reason.to_owned() }, reason.len())
 }
 
 /// What the channel of the host of this thread says.
@@ -326,6 +427,26 @@ mod tests {
             metrics::add(&number.to_string(), 1.0).unwrap();
         }
         assert_eq!(metrics::add("more", 1.0), Err(metrics::Error::TooManyNames));
+    }
+
+    #[test]
+    fn what_was_asked_of_the_run_is_recorded_and_decided_once() {
+        assert!(matches!(flow::finish(), Err(flow::Error::NotAllowed(_))));
+        let host = Host::start();
+        flow::next("refine", "{}").unwrap();
+        flow::iterate(r#"{"round": 2}"#).unwrap();
+        for again in [flow::iterate("{}"), flow::goto("t"), flow::finish(), flow::abort("no")] {
+            assert_eq!(again, Err(flow::Error::AlreadyDecided));
+        }
+        flow::next("refine", "{}").unwrap();
+        let next = Request::Next { task: "refine".to_owned(), arguments: "{}".to_owned() };
+        let iterate = Request::Iterate { arguments: r#"{"round": 2}"#.to_owned() };
+        assert_eq!(host.requests(), [next.clone(), iterate, next]);
+        assert_eq!(flow::next("t", "x".repeat(1 << 20)), Err(flow::Error::TooManyRequests));
+        host.fail_flow(flow::Error::TooManyIterations);
+        assert_eq!(flow::iterate("{}"), Err(flow::Error::TooManyIterations));
+        let failure = crate::Failure::from(flow::Error::AlreadyDecided);
+        assert!(failure.is_permanent());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use flowhost::digest::Digest;
 use flowhost::id::{AttemptId, BranchId, NodeId, RunId};
 use flowhost::model::{Call, Entry, Level, Limits, Outcome, Signature, Stream, Type, Value};
 use flowhost::runtime::{
-    CompileError, LoadError, Observer, PrepareError, Prepared, Runtime, Settings, Source,
+    CompileError, Input, LoadError, Observer, PrepareError, Prepared, Runtime, Settings, Source,
 };
 
 struct Deaf(Arc<dyn Channel>);
@@ -66,6 +66,7 @@ fn call(wasm: &[u8]) -> Arc<Call> {
         task: Arc::from("task"),
         group: None,
         count: 1,
+        allowed: None,
     })
 }
 
@@ -84,7 +85,8 @@ async fn outcome(settings: Settings, call: Arc<Call>, wasm: &[u8]) -> Outcome {
     let (runtime, prepared) = prepare(settings, call, wasm).await.unwrap();
     let id = AttemptId { branch: BranchId { node: NodeId(0), index: 0 }, number: 1 };
     let observer: Arc<dyn Observer> = Arc::new(Deaf(Memory::shared(None)));
-    runtime.attempt(&Arc::new(prepared), id, &[], &observer).await.0
+    let input = Input { id, iteration: 1, arguments: &[] };
+    runtime.attempt(&Arc::new(prepared), input, &observer).await.0
 }
 
 fn entries(folder: &Path) -> Vec<String> {

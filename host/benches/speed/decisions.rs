@@ -43,7 +43,8 @@ fn rate(branches: u32) -> f64 {
                 }
             }
             let Some(id) = flying.pop_front() else { break };
-            let finished = Input::Finished { id, ending: Ending::Succeeded, permanent: false };
+            let finished =
+                Input::Finished { id, ending: Ending::Succeeded, permanent: false, again: false, ends: None };
             scheduler.handle(finished, Duration::ZERO, &mut actions);
         }
         elapsed += began.elapsed();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use flowhost::channel::{Channel, Memory};
 use flowhost::id::{AttemptId, BranchId, NodeId, RunId};
 use flowhost::model::{Call, Entry, Level, Limits, MIB, Outcome, Signature, Stream, Type, Value};
-use flowhost::runtime::{Observer, Prepared, Runtime, Source};
+use flowhost::runtime::{Input, Observer, Prepared, Runtime, Source};
 
 use super::child::{figures, memory};
 use super::product;
@@ -59,6 +59,7 @@ impl Ready {
             task: export.into(),
             group: None,
             count: 1,
+            allowed: None,
         };
         let prepared =
             threads.block_on(runtime.prepare(Arc::new(call), &Source::Bytes(wasm.into()), "/".as_ref()));
@@ -68,8 +69,9 @@ impl Ready {
     fn call(&self, argument: &Value) -> (Value, Duration) {
         let id = AttemptId { branch: BranchId { node: NodeId(0), index: 0 }, number: 1 };
         let observer: Arc<dyn Observer> = Arc::new(Deaf(Memory::shared(None)));
+        let input = Input { id, iteration: 1, arguments: std::slice::from_ref(argument) };
         let began = Instant::now();
-        let attempt = self.runtime.attempt(&self.prepared, id, std::slice::from_ref(argument), &observer);
+        let attempt = self.runtime.attempt(&self.prepared, input, &observer);
         let (outcome, _) = self.threads.block_on(attempt);
         match outcome {
             Outcome::Succeeded(value) => (value, began.elapsed()),

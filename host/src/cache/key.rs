@@ -195,6 +195,7 @@ pub(super) mod tests {
             task: "task".into(),
             group: None,
             count: 1,
+            allowed: None,
         }
     }
 

@@ -155,6 +155,7 @@ impl Call {
         let name: Arc<str> = function.into();
         let value = found.signature.result.task_value();
         let task = Task {
+            flow: crate::model::Flow::default(),
             name: Arc::clone(&name),
             component: 0,
             entry: found.entry,

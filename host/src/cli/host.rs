@@ -79,7 +79,12 @@ pub(super) fn failed(failure: &HostError) -> Exit {
         HostError::Run(RunError::Unreachable(_)) => Exit::Unreachable,
         HostError::Run(
             RunError::Secret(_)
-            | RunError::Journaling(JournalingError::Resume(ResumeError::Changed(_) | ResumeError::Secret)),
+            | RunError::Journaling(JournalingError::Resume(
+                ResumeError::Changed(_)
+                | ResumeError::Secret
+                | ResumeError::Handed
+                | ResumeError::Started { .. },
+            )),
         ) => Exit::Usage,
         HostError::Run(
             RunError::Output { .. }

@@ -229,6 +229,9 @@ fn plan(workflow: &Workflow) -> String {
                 format!("group {}: split by {}: {}", node.name, task.name, call(workflow, task))
             }
             Kind::Task(task) => format!("task {}: {}", node.name, call(workflow, task)),
+            Kind::Started(task) => {
+                format!("task {}: {} each time that it is started", node.name, call(workflow, task))
+            }
             Kind::Best(best) => format!("group {}: the best by {}", node.name, best.name),
             Kind::Group(Group { form: Form::ForEach { task, items, split }, .. }) => {
                 let split = match split {

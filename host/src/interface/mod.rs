@@ -28,6 +28,7 @@ mod component;
 mod features;
 mod file;
 mod find;
+mod given;
 mod json;
 mod lift;
 mod read;
@@ -38,6 +39,7 @@ pub use component::{Export, Import, ImportKind, Interface, NamedType, Unprovided
 pub use features::FEATURES;
 pub use file::{LARGEST_COMPONENT, open_regular, read_file};
 pub use find::{FindError, FindTypeError, Found};
+pub use given::{GivenError, given};
 pub use json::{JsonError, JsonProblem, encoded_size, from_json, skeleton, to_json, to_text, write_json};
 pub use lift::{MAX_TYPE_DEPTH, MAX_TYPE_NODES, Unsupported};
 pub use read::{InterfaceError, read};

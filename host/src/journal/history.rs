@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::record::{Again, Attempted, FileRead, Kept, Record, RunEnd, Stamped, Start};
+use super::record::{Again, Asked, Attempted, FileRead, Kept, Record, RunEnd, Stamped, Start};
 use crate::digest::Digest;
-use crate::model::{ChannelWrite, Counts, Ending, Status};
+use crate::model::{ChannelWrite, Counts, Ending, Start as Started, Status, Then};
 
 /// A run as its journal has it.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -26,6 +26,8 @@ pub struct History {
     pub channel: Vec<ChannelWrite>,
     /// Whether one of them was not written down, because it holds a secret.
     pub channel_withheld: bool,
+    /// Whether an attempt asked for something that was not written down, because it holds a secret.
+    pub asked_withheld: bool,
     /// How it ended, if it did and nothing came after.
     pub end: Option<RunEnd>,
 }
@@ -37,6 +39,12 @@ pub struct NodeHistory {
     pub opened: Option<(u32, Option<Digest>)>,
     /// How it ended, if it did.
     pub ended: Option<Status>,
+    /// The arguments of branches that others started, JSON objects, in the order started.
+    pub starts: Vec<Arc<str>>,
+    /// Whether what waits for it is not to run, since it went on elsewhere.
+    pub left: bool,
+    /// The branch that ended the run, if one of its branches did, and whether as succeeded.
+    pub decided: Option<(u32, bool)>,
     /// Branches of which something is recorded.
     pub branches: FxHashMap<u32, BranchHistory>,
 }
@@ -65,6 +73,8 @@ pub struct More {
     pub error: Option<Arc<str>>,
     /// Files that its arguments were read from.
     pub files: Vec<FileRead>,
+    /// How often it ran again, and the arguments of the last time, a JSON object.
+    pub again: Option<(u32, Arc<str>)>,
 }
 
 /// How a run stands, as far as the journal tells.
@@ -151,8 +161,9 @@ impl History {
     }
 
     fn attempted(&mut self, attempted: Attempted, last: bool) -> Result<(), String> {
-        let Attempted { node, index, number, ending, error, value, files, .. } = attempted;
+        let Attempted { node, index, number, ending, error, value, files, asked, .. } = attempted;
         let name = Arc::clone(&node);
+        let then = self.asked(&node, index, asked);
         let branch = self.node(node).branches.entry(index).or_default();
         if branch.ended.is_some() {
             return Err(format!("tells a second end of `{name}[{index}]`"));
@@ -170,37 +181,91 @@ impl History {
         if ending == Ending::Lost {
             branch.lost += 1;
         }
+        if let (Then::Iterates(arguments), false) = (then, last) {
+            (branch.before, branch.lost) = (number, 0);
+            let again = &mut branch.more.get_or_insert_default().again;
+            *again = Some((again.as_ref().map_or(0, |(times, _)| *times) + 1, arguments));
+        }
         if last {
             branch.ended = Some(ending);
             branch.value = value;
             if error.is_some() || !files.is_empty() {
-                branch.more = Some(Box::new(More { error, files }));
+                let more = branch.more.get_or_insert_default();
+                (more.error, more.files) = (error, files);
             }
         }
         Ok(())
     }
 
+    /// Takes down what a branch asked for; how the branch itself goes on is left to the caller.
+    fn asked(&mut self, name: &Arc<str>, index: u32, asked: Asked) -> Then {
+        let requests = match asked {
+            Asked::Nothing => return Then::Ends,
+            Asked::For(requests) => requests,
+            Asked::Withheld => {
+                self.asked_withheld = true;
+                return Then::Ends;
+            }
+        };
+        for Started { task, arguments } in requests.next {
+            self.node(task).starts.push(arguments);
+        }
+        match &requests.then {
+            Then::Ends | Then::Iterates(_) => {}
+            Then::GoesTo(task) => {
+                self.node(Arc::clone(task)).starts.push("{}".into());
+                self.node(Arc::clone(name)).left = true;
+            }
+            Then::Finishes => self.node(Arc::clone(name)).decided = Some((index, true)),
+            Then::Aborts(_) => self.node(Arc::clone(name)).decided = Some((index, false)),
+        }
+        requests.then
+    }
+
     fn discard(&mut self, again: &Again) {
         let Some(node) = self.nodes.get_mut(&again.node) else { return };
-        let forget = |branch: &mut BranchHistory| {
-            *branch = BranchHistory {
-                attempts: branch.attempts,
-                before: branch.attempts,
-                ..BranchHistory::default()
-            };
-        };
-        node.ended = None;
         if again.branches.is_empty() {
-            node.opened = None;
-            node.branches.values_mut().for_each(forget);
-            return;
+            return node.forget();
         }
+        node.ended = None;
         for (first, last) in &again.branches {
             for index in *first..=*last {
                 if let Some(branch) = node.branches.get_mut(&index) {
-                    forget(branch);
+                    branch.forget();
                 }
             }
+            node.decided = node.decided.filter(|(index, _)| !(*first..=*last).contains(index));
         }
+    }
+}
+
+impl NodeHistory {
+    /// Whether nothing is known of it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.opened.is_none() && self.branches.is_empty() && self.starts.is_empty() && !self.left
+    }
+
+    /// Forgets all of it that counts no longer: what remains is how far attempts are counted.
+    pub fn forget(&mut self) {
+        for branch in self.branches.values_mut() {
+            branch.more = None;
+            branch.forget();
+        }
+        let branches = std::mem::take(&mut self.branches);
+        *self = Self { branches, ..Self::default() };
+    }
+}
+
+impl BranchHistory {
+    /// Forgets how it ended, since it runs again: from the iteration that it was at.
+    pub fn forget(&mut self) {
+        let again = self.more.take().and_then(|more| more.again);
+        *self = Self {
+            attempts: self.attempts,
+            before: self.attempts,
+            more: again.map(|again| Box::new(More { again: Some(again), ..More::default() })),
+            ..Self::default()
+        };
     }
 }

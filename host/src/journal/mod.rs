@@ -17,7 +17,7 @@ use std::io;
 pub use history::{BranchHistory, History, More, NodeHistory, Standing};
 pub use reader::{Tail, read};
 pub use record::{
-    Again, Attempted, FileRead, Given, Kept, LogLine, NodePrint, Record, RunEnd, Stamped, Start,
+    Again, Asked, Attempted, FileRead, Given, Kept, LogLine, NodePrint, Record, RunEnd, Stamped, Start,
 };
 pub use runs::{Lock, Run, State, StateError};
 pub use writer::{Sink, Writer};

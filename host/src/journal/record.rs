@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::written::Written;
 use crate::digest::Digest;
 use crate::id::RunId;
-use crate::model::{ChannelWrite, Counts, Ending, Level, Status, Stream};
+use crate::model::{ChannelWrite, Counts, Ending, Level, Requests, Status, Stream};
 
 /// One fact, with its time.
 #[derive(Clone, PartialEq, Debug)]
@@ -154,6 +154,8 @@ pub struct Attempted {
     pub error: Option<Arc<str>>,
     /// What became of the value.
     pub value: Kept,
+    /// What it asked for, and so takes effect.
+    pub asked: Asked,
     /// Files that arguments were read from.
     pub files: Vec<FileRead>,
     /// The guest's last lines, where the attempt did not succeed.
@@ -171,6 +173,18 @@ pub enum Kept {
     /// In the store, as JSON.
     Stored(Digest),
     /// Not written down, because it holds a secret.
+    Withheld,
+}
+
+/// What an attempt asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Asked {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// This.
+    For(Box<Requests>),
+    /// Something that is not written down, because it holds a secret.
     Withheld,
 }
 
@@ -274,6 +288,10 @@ pub(super) struct Line<'a> {
     stored: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     withheld: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked: Option<Box<Requests>>,
+    #[serde(skip_serializing_if = "is_false")]
+    asked_withheld: bool,
     #[serde(skip_serializing, deserialize_with = "present")]
     value: Option<serde_json::Value>,
 }
@@ -338,6 +356,11 @@ impl<'a> Line<'a> {
             log: (!attempted.log.is_empty()).then_some(attempted.log),
             stored,
             withheld,
+            asked_withheld: attempted.asked == Asked::Withheld,
+            asked: match attempted.asked {
+                Asked::For(requests) => Some(requests),
+                Asked::Nothing | Asked::Withheld => None,
+            },
             ..line
         }
     }
@@ -413,6 +436,11 @@ impl<'a> Line<'a> {
             cached: self.cached,
             error: self.error,
             value,
+            asked: match (self.asked, self.asked_withheld) {
+                (None, false) => Asked::Nothing,
+                (Some(requests), false) => Asked::For(requests),
+                (_, true) => Asked::Withheld,
+            },
             files: self.files.unwrap_or_default(),
             log: self.log.unwrap_or_default(),
         })

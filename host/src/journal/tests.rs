@@ -10,7 +10,9 @@ use super::writer::Sink;
 use super::*;
 use crate::digest::Digest;
 use crate::id::RunId;
-use crate::model::{ChannelChange, ChannelWrite, Counts, Ending, Level, Status, Stream};
+use crate::model::{
+    self, ChannelChange, ChannelWrite, Counts, Ending, Level, Requests, Status, Stream, Then,
+};
 
 /// A disk that takes so many bytes and no more.
 #[derive(Debug, Default)]
@@ -77,11 +79,26 @@ fn kept() -> impl Strategy<Value = Kept> {
     ]
 }
 
+fn asked() -> impl Strategy<Value = Asked> {
+    let text = || any::<String>().prop_map(Arc::<str>::from);
+    let start = (text(), text()).prop_map(|(task, arguments)| model::Start { task, arguments });
+    let then = prop_oneof![
+        Just(Then::Ends),
+        text().prop_map(Then::Iterates),
+        text().prop_map(Then::GoesTo),
+        Just(Then::Finishes),
+        text().prop_map(Then::Aborts),
+    ];
+    let requests = (proptest::collection::vec(start, 0..3), then)
+        .prop_map(|(next, then)| Asked::For(Box::new(Requests { next, then })));
+    prop_oneof![4 => Just(Asked::Nothing), 4 => requests, 1 => Just(Asked::Withheld)]
+}
+
 fn attempted() -> impl Strategy<Value = Attempted> {
     let text = || proptest::option::of(any::<String>().prop_map(Arc::<str>::from));
     let log = proptest::collection::vec(any::<String>(), 0..3);
-    (any::<(u32, u32, u64)>(), endings(), text(), kept(), log, any::<bool>()).prop_map(
-        |((index, number, small), ending, error, value, log, read)| Attempted {
+    (any::<(u32, u32, u64)>(), endings(), text(), kept(), log, any::<bool>(), asked()).prop_map(
+        |((index, number, small), ending, error, value, log, read, asked)| Attempted {
             node: "n\n".into(),
             index,
             number,
@@ -93,6 +110,7 @@ fn attempted() -> impl Strategy<Value = Attempted> {
             cached: read,
             error,
             value,
+            asked,
             files: if read {
                 vec![FileRead { path: "a/b".into(), given: true, digest: Digest::of(b"x") }]
             } else {
@@ -357,6 +375,7 @@ fn attempts_of_a_discarded_branch_go_on() {
         cached: false,
         error: None,
         value: Kept::None,
+        asked: Asked::Nothing,
         files: vec![],
         log: vec![],
     };

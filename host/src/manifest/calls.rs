@@ -11,6 +11,7 @@ use super::asks::Asks;
 use super::components::Components;
 use super::diagnostics::Findings;
 use super::expr::utf8;
+use super::flow;
 use super::grants::Protected;
 use super::handed::Handed;
 use super::raw;
@@ -155,6 +156,7 @@ impl<'t> Reader<'_, 't> {
         if deterministic {
             self.check_deterministic(task, called, &settings, grants.as_ref(), scope);
         }
+        let flow = flow::allowed(task, deterministic, scope);
         let cache = settings.cache.unwrap_or(false);
         let (arguments, grants) = (arguments?, grants?);
         if cache {
@@ -176,6 +178,7 @@ impl<'t> Reader<'_, 't> {
                 deterministic,
                 cache,
             },
+            flow,
         })
     }
 
@@ -294,6 +297,7 @@ fn arguments(
                 true => Value::Bytes(Bytes::new()),
                 false => Value::List(Arc::new([])),
             })),
+            (None, _) if scope.names.started.contains_key(task.name.value) => Some(Expr::Given),
             // It is there, under a name that was reported.
             (None, _) if meant.contains(&&**name) => None,
             (None, _) => {

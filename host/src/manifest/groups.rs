@@ -53,9 +53,12 @@ impl<'t> Reader<'_, '_, 't> {
         self.plan.calls.get(name).and_then(Option::as_ref)
     }
 
-    /// A task that runs by itself.
+    /// A task that runs by itself, once or each time that another starts it.
     pub(super) fn lone(&self, task: &raw::Task<'t>, scope: &Scope<'_>, needs: &mut Needs) -> Option<Node> {
-        let scope = scope.with_item(Item::None("this task runs once"));
+        let started = scope.names.started.contains_key(task.name.value);
+        let often =
+            if started { "this task runs once each time that it is started" } else { "this task runs once" };
+        let scope = scope.with_item(Item::None(often));
         after(&task.after, &scope);
         let when = self.when(task.when, &scope);
         let called = self.called(task.name.value);
@@ -66,8 +69,8 @@ impl<'t> Reader<'_, '_, 't> {
             section: Section::default(),
             after: needs.keys().copied().collect(),
             when: when?,
-            value: called?.signature.result.task_value(),
-            kind: Kind::Task(Box::new(read?)),
+            value: self.plan.lone_value(task.name.value, &scope.names.started)?,
+            kind: if started { Kind::Started(Box::new(read?)) } else { Kind::Task(Box::new(read?)) },
         })
     }
 

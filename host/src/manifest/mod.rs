@@ -8,6 +8,7 @@ mod diagnostics;
 mod excerpt;
 mod expr;
 mod fields;
+mod flow;
 mod grants;
 mod graph;
 mod groups;

@@ -3,6 +3,7 @@
 
 use super::diagnostics::Findings;
 use super::fields::{Fields, Keys, string, table, wrong_kind};
+use super::flow;
 use super::merge::{Merge, Split};
 use super::policies::Policies;
 use super::settings::Settings;
@@ -45,6 +46,7 @@ pub(super) struct Task<'t> {
     pub(super) settings: Settings<'t>,
     pub(super) after: Vec<At<&'t str>>,
     pub(super) when: Option<&'t Tree>,
+    pub(super) flow: flow::Keys<'t>,
 }
 
 pub(super) struct Group<'t> {
@@ -99,8 +101,11 @@ pub(super) const TASK: Keys = Keys {
         "cache",
         "after",
         "when",
+        "may-start",
+        "max-iterations",
+        "may-end",
     ],
-    later: &["may-start", "max-iterations"],
+    later: &[],
 };
 pub(super) const GROUP: Keys = Keys {
     known: &[
@@ -265,6 +270,7 @@ fn task<'t>(entry: &'t Entry, findings: &'t Findings) -> Option<Task<'t>> {
         settings: Settings::read(&fields, findings),
         after: fields.strings("after"),
         when: fields.tree("when"),
+        flow: flow::Keys::read(&fields),
     })
 }
 

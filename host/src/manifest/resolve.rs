@@ -9,6 +9,7 @@ use super::asks::Ask;
 use super::calls::{self, Called};
 use super::components::Components;
 use super::expr::described;
+use super::flow::{self, Started, Starters};
 use super::grants::Protected;
 use super::graph;
 use super::groups::Reader;
@@ -90,6 +91,8 @@ pub(super) fn plan<'f, 't>(
             }
         }
     }
+    let grouped = |name: &str| names.grouped.get(name).and_then(|groups| groups.first().copied());
+    names.started = flow::started(file, grouped, findings);
     let lone =
         file.tasks.iter().filter(|task| !names.grouped.contains_key(task.name.value)).map(Planned::Task);
     let mut nodes: Vec<_> = lone.chain(file.groups.iter().map(Planned::Group)).collect();
@@ -113,7 +116,7 @@ pub(super) fn plan<'f, 't>(
     let mut plan = Plan { file, nodes: Vec::new(), types: Vec::new(), tasks, calls };
     let mut next = NodeId(0);
     for node in nodes {
-        let types = plan.values(node);
+        let types = plan.values(node, &names.started);
         plan.nodes.push((node, next));
         next.0 += types.len() as u32;
         // What refers to a group means its last section.
@@ -170,11 +173,17 @@ impl<'f, 't> Plan<'f, 't> {
         Some(called.signature.result.task_value())
     }
 
+    /// The type of the value of a task that no group runs: where others start it, a list.
+    pub(super) fn lone_value(&self, name: &str, started: &Started<'_>) -> Option<Type> {
+        let value = self.task_value(name)?;
+        Some(if started.contains_key(name) { Type::list(value) } else { value })
+    }
+
     /// The types of the values of a task's node, or of those of a group's sections; none where a
     /// problem keeps one unknown.
-    fn values(&self, node: Planned<'_, '_>) -> Vec<Option<Type>> {
+    fn values(&self, node: Planned<'_, '_>, started: &Started<'_>) -> Vec<Option<Type>> {
         match node {
-            Planned::Task(task) => vec![self.task_value(task.name.value)],
+            Planned::Task(task) => vec![self.lone_value(task.name.value, started)],
             Planned::Group(group) => {
                 let split = group.split.task().map(|task| self.task_value(task.value));
                 let merge = group.merge.and_then(|merge| match merge.value {
@@ -284,8 +293,63 @@ impl<'f, 't> Plan<'f, 't> {
             let after = self.nodes.partition_point(|(_, first)| *first <= id);
             NodeId(u32::try_from(after.saturating_sub(1)).unwrap_or(u32::MAX))
         };
-        let whole = |needs: &Needs| needs.iter().map(|(id, span)| (position(*id), *span)).collect();
-        graph::check(&names, &needs.iter().map(whole).collect::<Vec<_>>(), scope.findings);
+        let mut whole: Vec<Needs> = needs
+            .iter()
+            .map(|needs| needs.iter().map(|(id, span)| (position(*id), *span)).collect())
+            .collect();
+        if !scope.names.started.is_empty() {
+            self.add_starters(&mut whole, scope);
+        }
+        graph::check(&names, &whole, scope.findings);
+    }
+
+    /// What others start ends only after them, so it waits for them too. Those that start each other end
+    /// together, and count as the first of them.
+    fn add_starters(&self, needs: &mut [Needs], scope: &Scope<'_>) {
+        let at = |found: &dyn Fn(&Planned<'_, '_>) -> bool| {
+            let all = (0_u32..).map(NodeId).zip(&self.nodes);
+            all.filter(|(_, (node, _))| found(node)).map(|(id, _)| id).collect()
+        };
+        let starters = Starters::new(&scope.names.started, |task| match scope.names.grouped.get(task) {
+            None => at(&|node| node.name().value == task),
+            Some(groups) => at(&|node| groups.contains(&node.name().value)),
+        });
+        let together = starters.together();
+        let whole = |id: NodeId| together.get(&id).copied().unwrap_or(id);
+        for (id, old) in (0_u32..).map(NodeId).zip(&mut *needs) {
+            for (on, span) in std::mem::take(old) {
+                if on != id && whole(on) == whole(id) {
+                    let name =
+                        |id: NodeId| self.nodes.get(id.index()).map_or("", |(node, _)| node.name().value);
+                    scope.findings.at_with_help(
+                        span,
+                        format!(
+                            "`{}` waits for `{}`, which it may start: neither would end",
+                            name(id),
+                            name(on)
+                        ),
+                        "hand it on as an argument of `next` instead",
+                    );
+                } else {
+                    old.insert(if on == id { on } else { whole(on) }, span);
+                }
+            }
+            let name = self.nodes.get(id.index()).map(|(node, _)| node.name().span).unwrap_or_default();
+            for starter in starters.of(id).filter(|starter| whole(*starter) != whole(id)) {
+                old.entry(whole(starter)).or_insert(name);
+            }
+        }
+        // What is said of one of those that end together is said of the first.
+        for at in (0_u32..).map(NodeId).take(needs.len()) {
+            if whole(at) != at {
+                let moved = needs.get_mut(at.index()).map(std::mem::take).unwrap_or_default();
+                if let Some(first) = needs.get_mut(whole(at).index()) {
+                    for (on, span) in moved {
+                        first.entry(on).or_insert(span);
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -218,6 +218,15 @@ fn task() -> Vec<(&'static str, Value)> {
             json!({ "type": "object", "description": "An argument for each parameter, by its WIT name." }),
         ),
         ("stdout", word(&["string", "bytes"], "Of a command: the type of its value.")),
+        (
+            "may-start",
+            described(list(&json!({ "type": "string" })), "Tasks that it may start while it runs."),
+        ),
+        ("max-iterations", integer(1, "So often a branch may run, the first time included.", 1_000_000)),
+        (
+            "may-end",
+            json!({ "type": "boolean", "default": false, "description": "Whether it may finish or abort the run." }),
+        ),
     ];
     keys.extend(ordering());
     keys

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::diagnostics::Findings;
+use super::flow::Started;
 use super::item_uses::JsonItems;
 use super::paths::Folders;
 use super::span::{Inside, Span};
@@ -21,6 +22,8 @@ pub(super) struct Names<'t> {
     pub(super) nodes: HashMap<&'t str, NodeId>,
     /// The type of each node's value; none where a problem keeps it unknown.
     pub(super) types: Vec<Option<Type>>,
+    /// Tasks that run only when others start them, with those.
+    pub(super) started: Started<'t>,
     /// Tasks that groups name, with those groups.
     pub(super) grouped: HashMap<&'t str, Vec<&'t str>>,
     /// None where a problem keeps an input's value unknown.

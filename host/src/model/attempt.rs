@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AddressRange, Directory, Entry, Limits, Origin, Signature, Value};
+use super::{AddressRange, Allowed, Directory, Entry, Limits, Origin, Signature, Value};
 use crate::digest::Digest;
 use crate::id::{AttemptId, RunId};
 
@@ -15,6 +15,8 @@ pub struct Attempt {
     pub id: AttemptId,
     /// What all attempts of the branch's task share.
     pub call: Arc<Call>,
+    /// Which run of its task this branch is at, from 1: more than 1 where it asked to run again.
+    pub iteration: u32,
     /// One for each parameter of the entry, in order and of the right types.
     pub arguments: Vec<Value>,
 }
@@ -49,4 +51,6 @@ pub struct Call {
     pub group: Option<Arc<str>>,
     /// How many branches the group has; 1 outside a group.
     pub count: u64,
+    /// What an attempt may ask of the run; none where that is nothing.
+    pub allowed: Option<Arc<Allowed>>,
 }

@@ -123,6 +123,13 @@ pub enum Fact {
         /// The attempt's sum.
         amount: f64,
     },
+    /// What an attempt asked for takes effect.
+    Flow {
+        /// `next`, `iterate`, `goto`, `finish` or `abort`.
+        request: &'static str,
+        /// The task that starts, if one does.
+        target: Option<Arc<str>>,
+    },
     /// An attempt changed the run's channel. Nothing in it is redacted, since the channel is made anew
     /// of it.
     ChannelWrite(Box<ChannelWrite>),

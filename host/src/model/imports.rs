@@ -39,6 +39,9 @@ pub const PROVIDED: &[Provided] = &[
         .purpose("the run's shared store, which every task of the run can read and change; not for deterministic tasks")
         .nondeterministic(),
     provided("flowhost:task/context", "0.1.0"),
+    provided("flowhost:task/flow", "0.1.0")
+        .purpose("asks that other tasks start, that it runs again, that the run ends, as far as the file allows; not for deterministic tasks")
+        .nondeterministic(),
     provided("flowhost:task/log", "0.1.0"),
     provided("flowhost:task/metrics", "0.1.0").purpose("figures for the run's totals"),
     provided("flowhost:task/progress", "0.1.0"),

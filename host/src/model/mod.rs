@@ -4,6 +4,7 @@ mod address_range;
 mod attempt;
 mod channel;
 mod event;
+mod flow;
 mod grants;
 mod group;
 mod group_policy;
@@ -25,6 +26,7 @@ pub use channel::{
     ChannelAnswer, ChannelAsk, ChannelChange, ChannelError, ChannelWrite,
 };
 pub use event::{Counts, Event, Fact, Level, Place, RunStarted, Status, Stream, Warning};
+pub use flow::{Allowed, MOST_REQUESTS, Parameter, REQUESTS_TEXT, Requests, Start, Startable, Then};
 pub use grants::{Directory, EnvironmentValue, Grants};
 pub use group::{
     Best, Form, Group, LONGEST_LIST, MAX_BRANCHES, Member, Merge, OnFailure, Split, file_item_type,
@@ -35,7 +37,7 @@ pub use metrics::{MetricError, Metrics, Totals};
 pub use origin::{Host, Origin, OriginError, Scheme};
 pub use outcome::{Cause, Ending, Outcome, Usage};
 pub use policy::{Executor, LOST_BUDGET, Policy, Retry, RetryOn};
-pub use task::{Base, Entry, Expr, Items, Part, Signature, Source, Task};
+pub use task::{Base, Entry, Expr, Flow, Items, Part, Signature, Source, Task};
 pub use types::{Case, Field, Named, Type};
 pub use value::Value;
 pub use workflow::{Component, Input, Kind, Node, Output, Section, Workflow};

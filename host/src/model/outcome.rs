@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Metrics, Value};
+use super::{Metrics, Requests, Value};
 
 /// How an attempt ended. Messages are for people and may hold anything that a guest wrote.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -59,6 +59,10 @@ pub enum Cause {
     GroupTimeout,
     /// The group's breaker stayed open.
     Breaker,
+    /// A task ended the run as succeeded.
+    Finished,
+    /// A task ended the run as failed.
+    Aborted,
 }
 
 impl Cause {
@@ -71,6 +75,8 @@ impl Cause {
             Self::Winner => "another branch of its group succeeded first",
             Self::GroupTimeout => "the timeout of its group passed",
             Self::Breaker => "breaker open",
+            Self::Finished => "a task finished the run",
+            Self::Aborted => "a task aborted the run",
         }
     }
 }
@@ -150,4 +156,6 @@ pub struct Usage {
     pub fuel: Option<u64>,
     /// What the guest reported; none unless the attempt succeeded.
     pub metrics: Metrics,
+    /// What the guest asked for; none unless the attempt succeeded.
+    pub requests: Option<Box<Requests>>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Policy, Type, Value};
+use super::{Parameter, Policy, Type, Value};
 use crate::id::NodeId;
 
 /// A named call of one export of a component.
@@ -23,6 +23,47 @@ pub struct Task {
     pub arguments: Vec<Expr>,
     /// How its attempts run.
     pub policy: Policy,
+    /// What it may ask of the run.
+    pub flow: Flow,
+}
+
+impl Task {
+    /// Its parameters, and whether the file has a value for each.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let each = self.signature.parameters.iter().zip(&self.arguments);
+        let parameter = |((name, ty), expr): (&(Arc<str>, Type), &Expr)| Parameter {
+            name: Arc::clone(name),
+            ty: ty.clone(),
+            known: *expr != Expr::Given,
+        };
+        each.map(parameter).collect()
+    }
+}
+
+/// What a task may ask of the run. The default is nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Flow {
+    /// Tasks that it may start, each a [`Kind::Started`](super::Kind).
+    pub may_start: Vec<NodeId>,
+    /// So often a branch of it may run, the first time included. Not 0.
+    pub max_iterations: u32,
+    /// Whether it may end the run.
+    pub may_end: bool,
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self { may_start: Vec::new(), max_iterations: 1, may_end: false }
+    }
+}
+
+impl Flow {
+    /// Whether it may ask for nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What an attempt calls.
@@ -106,6 +147,8 @@ pub enum Expr {
         /// The variable's name.
         name: Arc<str>,
     },
+    /// What the task is started or run again with. Nothing in the file.
+    Given,
     /// All of a group's items as one list, for the task that splits them.
     Items {
         /// What they are made of; never [`Items::List`].
@@ -136,6 +179,7 @@ impl Expr {
             | Self::Reference { .. }
             | Self::Item { .. }
             | Self::Items { .. }
+            | Self::Given
             | Self::Secret { .. } => {}
             Self::Text(parts) => {
                 for part in parts {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Best, Expr, Form, Group, Items, Member, Source, Task, Type, Value};
+use super::{Allowed, Best, Expr, Form, Group, Items, Member, Source, Startable, Task, Type, Value};
 use crate::digest::Digest;
 use crate::id::NodeId;
 
@@ -33,6 +33,21 @@ pub struct Workflow {
 }
 
 impl Workflow {
+    /// What `task` may ask for; `grouped` where it is one of a group's branches.
+    #[must_use]
+    pub fn allowed(&self, task: &Task, grouped: bool) -> Allowed {
+        let targets = task.flow.may_start.iter().filter_map(|id| self.nodes.get(id.index())?.task(0));
+        let startable =
+            |target: &Task| Startable { task: Arc::clone(&target.name), parameters: target.parameters() };
+        Allowed {
+            start: targets.map(startable).collect(),
+            itself: if task.flow.max_iterations > 1 { task.parameters() } else { Vec::new() },
+            iterations: task.flow.max_iterations,
+            end: task.flow.may_end,
+            leave: !grouped,
+        }
+    }
+
     /// Which nodes' values some of `exprs` use, by position.
     pub fn used<'a>(nodes: usize, exprs: impl Iterator<Item = &'a Expr>) -> Vec<bool> {
         let mut used = vec![false; nodes];
@@ -100,13 +115,13 @@ pub struct Section {
 }
 
 impl Node {
-    /// The group that it is, or is a section of.
+    /// The group that it is, or is a section of. A task that others start is one.
     #[must_use]
     pub fn group(&self) -> Option<&Arc<str>> {
         let section = self.section.follows || self.section.goes_on;
         match self.kind {
             Kind::Task(_) if !section => None,
-            Kind::Task(_) | Kind::Group(_) | Kind::Best(_) => Some(&self.name),
+            Kind::Task(_) | Kind::Started(_) | Kind::Group(_) | Kind::Best(_) => Some(&self.name),
         }
     }
 
@@ -114,7 +129,7 @@ impl Node {
     #[must_use]
     pub fn recorded_as(&self) -> Arc<str> {
         let part = match self.kind {
-            Kind::Group(_) => return Arc::clone(&self.name),
+            Kind::Group(_) | Kind::Started(_) => return Arc::clone(&self.name),
             Kind::Task(_) if self.section.follows => "merge",
             Kind::Task(_) if self.section.goes_on => "split",
             Kind::Task(_) => return Arc::clone(&self.name),
@@ -126,7 +141,7 @@ impl Node {
     /// Its tasks: one, or one a member.
     pub fn tasks(&self) -> impl Iterator<Item = &Task> {
         let (one, members): (Option<&Task>, &[Member]) = match &self.kind {
-            Kind::Task(task) => (Some(task), &[]),
+            Kind::Task(task) | Kind::Started(task) => (Some(task), &[]),
             Kind::Group(Group { form: Form::ForEach { task, .. }, .. }) => (Some(&**task), &[]),
             Kind::Group(Group { form: Form::Tasks(members), .. }) => (None, members),
             Kind::Best(_) => (None, &[]),
@@ -138,7 +153,7 @@ impl Node {
     #[must_use]
     pub fn task(&self, index: u32) -> Option<&Task> {
         match &self.kind {
-            Kind::Task(task) => Some(task),
+            Kind::Task(task) | Kind::Started(task) => Some(task),
             Kind::Group(Group { form: Form::ForEach { task, .. }, .. }) => Some(task),
             Kind::Group(Group { form: Form::Tasks(members), .. }) => {
                 members.get(index as usize).map(|member| &member.task)
@@ -150,7 +165,7 @@ impl Node {
     /// Every expression in it, without those inside them.
     pub fn expressions(&self) -> impl Iterator<Item = &Expr> {
         let (members, items, from): (&[Member], Option<&Items>, Option<&Expr>) = match &self.kind {
-            Kind::Task(_) => (&[], None, None),
+            Kind::Task(_) | Kind::Started(_) => (&[], None, None),
             Kind::Group(Group { form: Form::ForEach { items, .. }, .. }) => (&[], Some(items), None),
             Kind::Group(Group { form: Form::Tasks(members), .. }) => (members, None, None),
             Kind::Best(best) => (&[], None, Some(&best.from)),
@@ -174,6 +189,9 @@ impl Node {
 pub enum Kind {
     /// One task.
     Task(Box<Task>),
+    /// A task that runs once each time that another starts it. Its value is the list of its values, in
+    /// the order started.
+    Started(Box<Task>),
     /// A fan-out.
     Group(Group),
     /// The choice of one value, which runs nothing. It fails where there is none to choose.

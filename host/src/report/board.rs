@@ -127,6 +127,7 @@ impl Board {
             | Fact::Log { .. }
             | Fact::Progress { .. }
             | Fact::Metric { .. }
+            | Fact::Flow { .. }
             | Fact::ChannelWrite(_)
             | Fact::Warning { .. }
             | Fact::RunEnded { .. } => {}

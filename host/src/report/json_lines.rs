@@ -105,6 +105,11 @@ enum Further<'a> {
     Recorded {
         succeeded: u64,
     },
+    Flow {
+        request: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        target: Option<&'a str>,
+    },
     AttemptStarted {},
     AttemptEnded {
         outcome: &'static str,
@@ -258,6 +263,7 @@ impl<'a> Further<'a> {
             }
             Fact::Metric { name, amount } => Self::Metric { name, value: *amount },
             // Without key and value: the channel may hold secrets, and they are not redacted here.
+            Fact::Flow { request, target } => Self::Flow { request, target: target.as_deref() },
             Fact::ChannelWrite(write) => Self::ChannelWrite {
                 write: write.sequence,
                 operation: write.change.name(),

@@ -69,6 +69,7 @@ impl Narrator {
             | Fact::AttemptEnded { .. }
             | Fact::TaskEnded { .. }
             | Fact::GroupEnded { .. }
+            | Fact::Flow { .. }
             | Fact::Log { .. } => {
                 if let Some(place) = place {
                     self.tell_at(place, &event.fact, board.row(place), out);
@@ -82,6 +83,19 @@ impl Narrator {
             Fact::GroupStarted { branches, concurrency } => {
                 if self.steps {
                     self.tell_group_start(place, *branches, *concurrency, out);
+                }
+            }
+            Fact::Flow { request, target } => {
+                let said = match (*request, target) {
+                    ("finish", _) => "finishes the run".to_owned(),
+                    ("abort", _) => "aborts the run".to_owned(),
+                    ("goto", Some(target)) => format!("goes on to {}", text::line(target)),
+                    (_, Some(target)) => format!("starts {}", text::line(target)),
+                    (_, None) => "runs again".to_owned(),
+                };
+                let ends = matches!(*request, "finish" | "abort");
+                if ends || self.steps {
+                    self.say(out, &label(place), if ends { Tone::Caution } else { Tone::Faint }, &said);
                 }
             }
             Fact::Recorded { succeeded } => {

@@ -118,6 +118,7 @@ impl Summary {
                 | Fact::Log { .. }
                 | Fact::Progress { .. }
                 | Fact::Metric { .. }
+                | Fact::Flow { .. }
                 | Fact::ChannelWrite(_)
                 | Fact::Warning { .. },
                 _,

@@ -127,6 +127,7 @@ impl Announcer {
             | Fact::Recorded { .. }
             | Fact::AttemptStarted
             | Fact::Metric { .. }
+            | Fact::Flow { .. }
             | Fact::ChannelWrite(_)
             | Fact::RunEnded { .. } => fact,
         }

@@ -10,8 +10,8 @@ use super::secrets::Secrets;
 use super::split::BranchItems;
 use crate::id::RunId;
 use crate::model::{
-    Call, Cause, Component, Ending, EnvironmentValue, Expr, Form, Group, Kind, Merge, Node, Require, Task,
-    Totals, Type, Value,
+    Call, Cause, Ending, EnvironmentValue, Expr, Form, Group, Kind, Merge, Node, Require, Task, Totals, Type,
+    Value, Workflow,
 };
 
 /// One node while it runs.
@@ -27,6 +27,10 @@ pub(crate) struct Branches {
     first_only: bool,
     /// Why the node was decided before all its branches had ended, if it was.
     pub(crate) settled: Option<Cause>,
+    /// What branches were started or run again with, where they were.
+    asked: FxHashMap<u32, Asked>,
+    /// How many branches others started.
+    started: u32,
     /// What is said of branches that did not succeed, where that is a value.
     failures: FxHashMap<u32, Arc<str>>,
     /// Branches that count for nothing, ascending.
@@ -43,11 +47,19 @@ pub(crate) struct Branches {
     pub(crate) closed: bool,
 }
 
+/// What a branch was started or run again with.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// Which run of its task the branch is at, from 1.
+    pub(crate) iteration: u32,
+    /// Arguments by the position of their parameters; none for those that the file has.
+    pub(crate) given: Arc<[Option<Value>]>,
+}
+
 /// What calls are made from.
 pub(crate) struct Making<'a> {
     pub(crate) run: &'a RunId,
-    pub(crate) seed: u64,
-    pub(crate) components: &'a [Component],
+    pub(crate) workflow: &'a Workflow,
     pub(crate) secrets: &'a Secrets,
 }
 
@@ -63,7 +75,7 @@ impl Branches {
         };
         self.calls = node.tasks().filter_map(prepared).collect();
         self.first_only = match &node.kind {
-            Kind::Task(_) | Kind::Best(_) => false,
+            Kind::Task(_) | Kind::Started(_) | Kind::Best(_) => false,
             Kind::Group(group) => group.merge.takes_first(),
         };
         let places = if self.first_only { 1 } else { count as usize };
@@ -76,6 +88,30 @@ impl Branches {
     /// What the branch `index` calls, and whether making its arguments may block.
     pub(crate) fn call(&self, index: u32) -> Option<&(Arc<Call>, bool)> {
         self.calls.get(index as usize).or_else(|| self.calls.first())
+    }
+
+    /// Gets another branch, started with these arguments.
+    pub(crate) fn start(&mut self, given: Arc<[Option<Value>]>, keep: bool) {
+        self.asked.insert(self.started, Asked { iteration: 1, given });
+        self.started = self.started.saturating_add(1);
+        if keep && self.opened.is_some() {
+            self.results.push(None);
+        }
+    }
+
+    /// How many branches others started.
+    pub(crate) fn started(&self) -> u32 {
+        self.started
+    }
+
+    /// Runs a branch again.
+    pub(crate) fn ask(&mut self, index: u32, asked: Asked) {
+        self.asked.insert(index, asked);
+    }
+
+    /// What a branch was started or run again with, if it was.
+    pub(crate) fn asked(&self, index: u32) -> Option<&Asked> {
+        self.asked.get(&index)
     }
 
     /// Keeps a branch's value, where values are kept.
@@ -113,6 +149,9 @@ impl Branches {
         self.items = None;
         let (form, merge, require) = match &node.kind {
             Kind::Task(_) | Kind::Best(_) => return results.into_iter().next().flatten(),
+            Kind::Started(_) => {
+                return join::list(results.into_iter().collect::<Option<Vec<_>>>()?, node.value.is_bytes());
+            }
             Kind::Group(Group { form, merge, policy, .. }) => (form, merge, &policy.require),
         };
         match (merge, form) {
@@ -191,7 +230,7 @@ impl Making<'_> {
             Some((Arc::clone(name), Arc::clone(value)))
         });
         Some(Call {
-            component: self.components.get(task.component)?.digest,
+            component: self.workflow.components.get(task.component)?.digest,
             entry: task.entry.clone(),
             signature: Arc::clone(&task.signature),
             limits: policy.limits.clone(),
@@ -199,11 +238,12 @@ impl Making<'_> {
             environment: environment.collect(),
             net: policy.grants.net.as_slice().into(),
             http: policy.grants.http.as_slice().into(),
-            deterministic: policy.deterministic.then_some(self.seed),
+            deterministic: policy.deterministic.then_some(self.workflow.seed),
             run: self.run.clone(),
             task: Arc::clone(&task.name),
             group: group.map(Arc::clone),
             count: u64::from(count),
+            allowed: (!task.flow.is_empty()).then(|| Arc::new(self.workflow.allowed(task, group.is_some()))),
         })
     }
 }
@@ -227,6 +267,7 @@ mod tests {
             signature: Arc::new(Signature::command(false)),
             arguments: Vec::new(),
             policy: Policy::default(),
+            flow: Default::default(),
         };
         let items = Items::Range { start: 0, end: 2 };
         Node {

@@ -71,6 +71,7 @@ fn workflow(branches: i64) -> Workflow {
         signature: Arc::new(Signature::command(false)),
         arguments: Vec::new(),
         policy: Policy::default(),
+        flow: Default::default(),
     };
     let group = Group {
         form: Form::ForEach {

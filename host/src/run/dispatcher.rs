@@ -1,6 +1,7 @@
 //! The one loop of a run. It alone orders events; all decisions about tasks are the scheduler's.
 
 mod attempts;
+pub(super) mod flow;
 mod nodes;
 mod recording;
 
@@ -100,6 +101,8 @@ pub(super) struct Dispatcher {
     branches: Vec<Branches>,
     /// Whether anything refers to a node's value.
     wanted: Vec<bool>,
+    /// Whether a node went on elsewhere, so that what waits for it does not run.
+    left: Vec<bool>,
     flights: HashMap<AttemptId, Flight, rustc_hash::FxBuildHasher>,
     submitting: Vec<Attempt>,
     began: Instant,
@@ -149,7 +152,7 @@ impl Dispatcher {
             Some(run) => run,
             None => new_id()?,
         };
-        let (recorder, resumed, channel) = journaling::open(journal, &run, &workflow, &scope, &wanted)?;
+        let (recorder, mut resumed, channel) = journaling::open(journal, &run, &workflow, &scope, &wanted)?;
         let interest = announcer.interest();
         let interest = Interest { writes: interest.writes || recorder.is_on(), ..interest };
         let (port, reports) = Port::new(interest, |sink| match channel {
@@ -159,6 +162,12 @@ impl Dispatcher {
         let capacity = executor.open(port).await?;
         let scheduler =
             Scheduler::new(Plan::from(&*workflow), workflow.seed, capacity.slots + capacity.ahead);
+        let mut branches: Vec<Branches> = std::iter::repeat_with(Branches::default).take(nodes).collect();
+        for (node, arguments) in std::mem::take(&mut resumed.starts) {
+            if let Some(branches) = branches.get_mut(node.index()) {
+                branches.start(arguments, false);
+            }
+        }
         // The clock starts when all is ready: what is durable may have taken a while.
         let began = Instant::now();
         Ok(Self {
@@ -175,8 +184,9 @@ impl Dispatcher {
             stops,
             aside: mpsc::unbounded_channel(),
             scope,
-            branches: std::iter::repeat_with(Branches::default).take(nodes).collect(),
+            branches,
             wanted,
+            left: vec![false; nodes],
             flights: HashMap::default(),
             submitting: Vec::new(),
             began,
@@ -434,7 +444,7 @@ impl Dispatcher {
         let node = self.workflow.nodes.get(id.branch.node.index())?;
         let task = node.task(id.branch.index)?;
         let index = match node.kind {
-            Kind::Group(_) => Some(id.branch.index),
+            Kind::Group(_) | Kind::Started(_) => Some(id.branch.index),
             Kind::Task(_) | Kind::Best(_) => None,
         };
         Some(Place {

@@ -61,6 +61,8 @@ pub(crate) enum EvaluateError {
     MissingSecret(Arc<str>),
     #[error("list position {position} is out of bounds: the list has {length} elements")]
     OutOfBounds { position: u32, length: usize },
+    #[error("nothing gave this argument")]
+    NotGiven,
     #[error("a value does not have the shape that the workflow was checked for; please report this")]
     Shape,
 }
@@ -73,6 +75,7 @@ impl Scope {
             Expr::Literal(value) => value.clone(),
             Expr::Reference { source, path } => self.reference(*source, path)?,
             Expr::Item { path, ty } => from_json(self.json(path)?, ty)?,
+            Expr::Given => return Err(EvaluateError::NotGiven),
             Expr::Items { items, ty } => self.items(items, ty)?,
             Expr::Text(parts) => Value::String(self.text(parts)?.into()),
             Expr::Bytes(expr) => match self.evaluate(expr)? {
@@ -89,6 +92,21 @@ impl Scope {
             Expr::Result(Ok(expr)) => Value::Result(Ok(boxed(expr)?)),
             Expr::Result(Err(expr)) => Value::Result(Err(boxed(expr)?)),
         })
+    }
+
+    /// The values of all arguments, in order, where some are given from elsewhere.
+    pub(crate) fn arguments(
+        &self,
+        exprs: &[Expr],
+        given: Option<&[Option<Value>]>,
+    ) -> Result<Vec<Value>, EvaluateError> {
+        let Some(given) = given else { return self.all(exprs) };
+        let given = given.iter().chain(std::iter::repeat(&None));
+        let argument = |(expr, given): (&Expr, &Option<Value>)| match given {
+            Some(value) => Ok(value.clone()),
+            None => self.evaluate(expr),
+        };
+        exprs.iter().zip(given).map(argument).collect()
     }
 
     /// The values of all `exprs`, in order.

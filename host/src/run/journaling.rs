@@ -147,9 +147,15 @@ fn print(workflow: &Workflow, node: &Node) -> NodePrint {
             "{component:?}|{:?}|{:?}|{:?}|{:?}|{:?}|",
             task.entry, task.signature, task.arguments, task.policy.grants, task.policy.deterministic
         );
+        if !task.flow.is_empty() {
+            let targets = task.flow.may_start.iter().filter_map(|id| workflow.nodes.get(id.index()));
+            let names: Vec<_> = targets.map(|node| &node.name).collect();
+            let _ = write!(text, "{names:?}|{}|{}|", task.flow.max_iterations, task.flow.may_end);
+        }
     }
     match &node.kind {
         Kind::Task(_) => {}
+        Kind::Started(_) => text.push_str("started"),
         Kind::Best(best) => drop(write!(text, "{best:?}")),
         Kind::Group(group) => match &group.form {
             crate::model::Form::ForEach { items, split, .. } => drop(write!(text, "{items:?}|{split:?}")),

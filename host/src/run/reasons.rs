@@ -13,7 +13,7 @@ pub(crate) fn of_group(
     status: Status,
 ) -> Option<String> {
     let group = match &node.kind {
-        Kind::Task(_) | Kind::Best(_) => return None,
+        Kind::Task(_) | Kind::Started(_) | Kind::Best(_) => return None,
         Kind::Group(group) => group,
     };
     let ended = settled.and_then(|cause| early(group, cause));
@@ -38,6 +38,7 @@ fn early(group: &Group, cause: Cause) -> Option<String> {
             }
             None => "breaker open".to_owned(),
         }),
+        Cause::Finished | Cause::Aborted => Some(cause.describe().to_owned()),
         Cause::Interrupted | Cause::Sibling | Cause::Winner => None,
     }
 }
@@ -81,7 +82,7 @@ fn least(require: &Require) -> String {
 /// Why a group cannot have what it requires, however its branches end; none where it can.
 pub(crate) fn hopeless(node: &Node, branches: u32) -> Option<String> {
     let group = match &node.kind {
-        Kind::Task(_) | Kind::Best(_) => return None,
+        Kind::Task(_) | Kind::Started(_) | Kind::Best(_) => return None,
         Kind::Group(group) => group,
     };
     group.policy.require.least().filter(|least| *least > branches).map(|_| {
@@ -106,10 +107,24 @@ pub(crate) fn of_cancelled(cause: Cause, error: Option<&str>) -> String {
     }
 }
 
+/// Why a node was skipped that waits for another.
+pub(crate) fn waits_for(node: &Node, other: &Node, left: bool) -> String {
+    let name = &other.name;
+    match node.kind {
+        _ if left => format!("`{name}`, which it waits for, went on elsewhere"),
+        Kind::Started(_) if other.tasks().any(|task| !task.flow.may_start.is_empty()) => {
+            format!("`{name}`, which might have started more of it, did not succeed")
+        }
+        Kind::Task(_) | Kind::Started(_) | Kind::Group(_) | Kind::Best(_) => {
+            format!("it waits for `{name}`, which has no value")
+        }
+    }
+}
+
 /// What is to be said when the breaker of a group opens.
 pub(crate) fn breaker_opened(node: &Node) -> String {
     let breaker = match &node.kind {
-        Kind::Task(_) | Kind::Best(_) => None,
+        Kind::Task(_) | Kind::Started(_) | Kind::Best(_) => None,
         Kind::Group(group) => group.policy.breaker,
     };
     let Some(Breaker { failures, cooldown }) = breaker else { return "breaker opened".to_owned() };

@@ -12,7 +12,9 @@ use tokio::sync::Notify;
 use super::secrets::Secrets;
 use crate::id::AttemptId;
 use crate::interface::write_json;
-use crate::journal::{Attempted, FileRead, JournalError, Kept, Lock, LogLine, Record, Stamped, Writer};
+use crate::journal::{
+    Asked, Attempted, FileRead, JournalError, Kept, Lock, LogLine, Record, Stamped, Writer,
+};
 use crate::model::{Ending, Type, Usage, Value, Workflow};
 use crate::store::{Store, StoreError};
 
@@ -53,6 +55,8 @@ pub(crate) struct AttemptNote {
     pub(crate) error: Option<Arc<str>>,
     /// The value, where anybody needs it.
     pub(crate) value: Option<Value>,
+    /// What it asked for, and so takes effect.
+    pub(crate) asked: Asked,
     pub(crate) files: Vec<FileRead>,
     pub(crate) log: Vec<LogLine>,
 }
@@ -403,6 +407,7 @@ impl Scribe {
             cached: note.cached,
             error: note.error,
             value,
+            asked: note.asked,
             files: note.files,
             log: note.log,
         };

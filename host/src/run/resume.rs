@@ -5,6 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::branches::Asked;
+use super::dispatcher::flow::arguments_of;
 use super::evaluate::Scope;
 use super::items::OpenItems;
 use crate::channel::{Memory, RestoreError};
@@ -20,6 +22,8 @@ use crate::store::{Entry, Store, StoreError};
 #[derive(Debug, Default)]
 pub(crate) struct Resumed {
     nodes: Vec<Option<ResumedNode>>,
+    /// With what branches of tasks were started, in their order.
+    pub(crate) starts: Vec<(NodeId, Arc<[Option<Value>]>)>,
 }
 
 /// What is known of one node's branches.
@@ -33,6 +37,12 @@ pub(crate) struct ResumedNode {
     pub(crate) values: Vec<(u32, Value)>,
     /// What was said of those that did not.
     pub(crate) errors: HashMap<u32, Arc<str>>,
+    /// What branches ran again with, that did.
+    pub(crate) asked: Vec<(u32, Asked)>,
+    /// Whether what waits for it is not to run.
+    pub(crate) left: bool,
+    /// Whether a branch ended the run, and whether as succeeded.
+    pub(crate) decided: Option<bool>,
 }
 
 impl Resumed {
@@ -65,6 +75,21 @@ pub enum ResumeError {
         "a task wrote a secret to the run's channel, which no journal keeps, so the run cannot go on: begin anew with `flowhost run` without --resume"
     )]
     Secret,
+    /// A task started another, or ran again, with a secret.
+    #[error(
+        "a task handed a secret on to a task that it started, which no journal keeps, so the run cannot go on: begin anew with `flowhost run` without --resume"
+    )]
+    Handed,
+    /// What a task asked for does not fit the workflow.
+    #[error(
+        "`{node}`: what was recorded of a task that was started does not fit: {reason}; begin anew with `flowhost run` without --resume"
+    )]
+    Started {
+        /// The task.
+        node: Arc<str>,
+        /// Why.
+        reason: String,
+    },
     /// The changes of the channel are not all there.
     #[error("the run's channel: {0}")]
     Channel(#[from] RestoreError),
@@ -89,6 +114,9 @@ impl Resumption<'_> {
         if self.history.channel_withheld {
             return Err(ResumeError::Secret);
         }
+        if self.history.asked_withheld {
+            return Err(ResumeError::Handed);
+        }
         Ok(Memory::restore(std::mem::take(&mut self.history.channel))?)
     }
 
@@ -102,21 +130,24 @@ impl Resumption<'_> {
         if !changes.is_empty() && !self.options.force_changed {
             return Err(ResumeError::Changed(changes));
         }
-        self.spread(&mut redo, &files);
+        self.spread(&mut redo, &files)?;
 
-        let (mut nodes, mut again) = (Vec::new(), Vec::new());
+        let (mut nodes, mut again, mut starts) = (Vec::new(), Vec::new(), Vec::new());
         for ((id, node), redo) in (0..).map(NodeId).zip(&self.workflow.nodes).zip(redo) {
             let mut history = self.history.nodes.remove(&node.recorded_as()).unwrap_or_default();
             let mut discarded = Vec::new();
-            if redo && (history.opened.is_some() || !history.branches.is_empty()) {
+            if redo && !history.is_empty() {
                 let reason = "what they depend on changed".to_owned();
                 again.push(Again { node: node.recorded_as(), branches: Vec::new(), reason });
-                forget_all(&mut history);
+                history.forget();
+            }
+            for arguments in &history.starts {
+                starts.push((id, asked(node, 0, arguments)?));
             }
             nodes.push(Some(self.known(id, node, history, &files, &mut discarded)?));
             again.extend(stretches(&node.recorded_as(), discarded));
         }
-        Ok((Resumed { nodes }, again))
+        Ok((Resumed { nodes, starts }, again))
     }
 
     fn nodes(&self) -> &[Node] {
@@ -206,13 +237,14 @@ impl Resumption<'_> {
     }
 
     /// What waits for a node of which something runs again because of a change runs again as a whole.
-    fn spread(&self, redo: &mut Vec<bool>, files: &BTreeSet<FileRead>) {
+    fn spread(&self, redo: &mut Vec<bool>, files: &BTreeSet<FileRead>) -> Result<(), ResumeError> {
         let partly = self.nodes().iter().map(|node| {
             let history = self.history.nodes.get(&node.recorded_as());
             !files.is_empty()
                 && history.is_some_and(|history| history.branches.values().any(|b| reads(b, files)))
         });
         let partly: Vec<bool> = partly.collect();
+        self.spread_by_flow(redo, &partly)?;
         loop {
             let is = |of: &[bool], node: &NodeId| of.get(node.index()).copied().unwrap_or(false);
             let follows =
@@ -220,10 +252,60 @@ impl Resumption<'_> {
             let next: Vec<bool> =
                 self.nodes().iter().zip(&*redo).map(|(node, redo)| *redo || follows(node)).collect();
             if next == *redo {
-                return;
+                return Ok(());
             }
             *redo = next;
+            self.spread_by_flow(redo, &partly)?;
         }
+    }
+
+    /// Tasks that start others, what they start, and those that run again, run again as a whole if anything
+    /// of them does: they would ask for things a second time.
+    fn spread_by_flow(&self, redo: &mut [bool], partly: &[bool]) -> Result<(), ResumeError> {
+        let flows = |node: &Node| node.tasks().any(|task| !task.flow.is_empty());
+        if !self.nodes().iter().any(flows) {
+            return Ok(());
+        }
+        let each = || (0_u32..).map(NodeId).zip(self.nodes());
+        for (id, node) in each().filter(|(_, node)| flows(node) || matches!(node.kind, Kind::Started(_))) {
+            let lacks = partly.get(id.index()) == Some(&true) || self.lacks(id, node)?;
+            if let Some(redo) = redo.get_mut(id.index()) {
+                *redo |= lacks;
+            }
+        }
+        loop {
+            let before = redo.to_vec();
+            for (id, node) in each() {
+                for target in node.tasks().flat_map(|task| &task.flow.may_start) {
+                    let again = [id, *target].iter().any(|id| before.get(id.index()) == Some(&true));
+                    for id in [id, *target] {
+                        if let Some(redo) = redo.get_mut(id.index()) {
+                            *redo |= again;
+                        }
+                    }
+                }
+            }
+            if before == *redo {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether a value is not to be had that a branch of this node returned.
+    fn lacks(&self, id: NodeId, node: &Node) -> Result<bool, ResumeError> {
+        let Some(history) = self.history.nodes.get(&node.recorded_as()) else { return Ok(false) };
+        if !self.wanted.get(id.index()).copied().unwrap_or(true) {
+            return Ok(false);
+        }
+        for (index, branch) in &history.branches {
+            if branch.ended == Some(Ending::Succeeded) {
+                let ty = node.task(*index).map(|task| task.signature.result.task_value());
+                if self.value(branch.value.clone(), ty.as_ref())?.is_err() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// What is known of a node. Branches whose outcome counts no longer go to `discarded`.
@@ -235,10 +317,11 @@ impl Resumption<'_> {
         files: &BTreeSet<FileRead>,
         discarded: &mut Vec<(u32, &'static str)>,
     ) -> Result<ResumedNode, ResumeError> {
+        let NodeHistory { left, decided, .. } = history;
         let types: Vec<Type> = node.tasks().map(|task| task.signature.result.task_value()).collect();
         let wanted = self.wanted.get(id.index()).copied().unwrap_or(true);
         let retry = self.options.retry_failed && history.ended != Some(Status::Succeeded);
-        let mut known = ResumedNode { opened: history.opened, ..ResumedNode::default() };
+        let mut known = ResumedNode { opened: history.opened, left, ..ResumedNode::default() };
         let mut branches: Vec<(u32, BranchHistory)> = history.branches.into_iter().collect();
         branches.sort_unstable_by_key(|(index, _)| *index);
         for (index, mut branch) in branches {
@@ -263,9 +346,21 @@ impl Resumption<'_> {
                     }
                     Err(reason) => {
                         discarded.push((index, reason));
-                        forget(&mut branch);
+                        branch.forget();
                     }
                 }
+            }
+            if let Some((times, arguments)) = branch.more.take().and_then(|more| more.again)
+                && branch.ended.is_none()
+            {
+                let asked = Asked { iteration: times + 1, given: asked(node, index, &arguments)? };
+                known.asked.push((index, asked));
+            }
+            if let Some((by, succeeded)) = decided
+                && by == index
+                && branch.ended.is_some()
+            {
+                known.decided = Some(succeeded);
             }
             let BranchHistory { attempts, lost, before, ended, .. } = branch;
             known.branches.push(Recorded { index, attempts, lost, before, ended });
@@ -300,16 +395,11 @@ fn reads(branch: &BranchHistory, files: &BTreeSet<FileRead>) -> bool {
     read.iter().any(|file| files.contains(file))
 }
 
-/// What remains of a branch that runs again: how far its attempts are counted.
-fn forget(branch: &mut BranchHistory) {
-    let attempts = branch.attempts;
-    *branch = BranchHistory { attempts, before: attempts, ..BranchHistory::default() };
-}
-
-fn forget_all(history: &mut NodeHistory) {
-    history.opened = None;
-    history.ended = None;
-    history.branches.values_mut().for_each(forget);
+/// What a branch was started or run again with.
+fn asked(node: &Node, index: u32, arguments: &str) -> Result<Arc<[Option<Value>]>, ResumeError> {
+    let task = node.task(index).ok_or_else(|| "it is no task".to_owned());
+    task.and_then(|task| arguments_of(task, arguments))
+        .map_err(|reason| ResumeError::Started { node: Arc::clone(&node.name), reason })
 }
 
 /// Branches that run again, by reason and in stretches.

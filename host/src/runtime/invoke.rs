@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use wasmtime::component::{Func, Val};
 use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 
-use super::Observer;
 use super::limiter::bytes;
 use super::prepare::{DYNAMIC_COST, DYNAMIC_LIMIT, Prepared, Way};
 use super::sandbox::{HANDLES, State};
+use super::{Input, Observer};
 use super::{trap, values};
-use crate::id::AttemptId;
 use crate::interface;
 use crate::model::{Entry, Outcome, Type, Usage, Value};
 
@@ -37,12 +36,11 @@ enum Ended {
 /// Executes one attempt of `prepared`.
 pub(super) async fn attempt(
     prepared: &Arc<Prepared>,
-    id: AttemptId,
-    arguments: &[Value],
+    input: Input<'_>,
     observer: Arc<dyn Observer>,
 ) -> Result<(Outcome, Usage), Full> {
-    let limits = &prepared.call.limits;
-    let mut store = Store::new(prepared.component.engine(), State::new(prepared, id, arguments, observer));
+    let (limits, arguments) = (&prepared.call.limits, input.arguments);
+    let mut store = Store::new(prepared.component.engine(), State::new(prepared, input, observer));
     store.limiter(|state| &mut state.limiter);
     // Start functions are the guest as well: all of this comes before instantiation.
     store.set_epoch_deadline(1);
@@ -87,9 +85,12 @@ pub(super) async fn attempt(
         Some(Err(error)) => failed(&error, &mut store, prepared),
         Some(Ok(ended)) => outcome(ended, &mut store, prepared),
     };
-    // Figures belong to the result that they come with.
+    // Figures and requests belong to the result that they come with.
     if let Outcome::Succeeded(_) = outcome {
-        usage.metrics = std::mem::take(&mut store.data_mut().metrics);
+        let state = store.data_mut();
+        usage.metrics = std::mem::take(&mut state.metrics);
+        usage.requests =
+            state.asked.take().map(|asked| Box::new(asked.requests)).filter(|all| !all.is_empty());
     }
     Ok((outcome, usage))
 }

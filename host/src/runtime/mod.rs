@@ -43,7 +43,7 @@ use load::Components;
 use crate::channel::Channel;
 use crate::folder::Size;
 use crate::id::AttemptId;
-use crate::model::{Call, Level, Outcome, Stream, Usage, Value, Warning};
+use crate::model::{Attempt, Call, Level, Outcome, Stream, Usage, Value, Warning};
 
 /// How the runtime is set up.
 #[derive(Clone, Debug)]
@@ -83,6 +83,23 @@ pub enum RuntimeError {
     /// The system starts no thread.
     #[error("cannot start a thread: {0}")]
     Threads(#[from] io::Error),
+}
+
+/// What one attempt of a call has to itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// Its id.
+    pub id: AttemptId,
+    /// Which run of its task the branch is at, from 1.
+    pub iteration: u32,
+    /// One for each parameter, in order and of the right types.
+    pub arguments: &'a [Value],
+}
+
+impl<'a> From<&'a Attempt> for Input<'a> {
+    fn from(attempt: &'a Attempt) -> Self {
+        Self { id: attempt.id, iteration: attempt.iteration, arguments: &attempt.arguments }
+    }
 }
 
 /// Who is told what guests say while they run, and answers what they ask of their run. Called on the guest's thread: it must be quick.
@@ -165,12 +182,11 @@ impl Runtime {
     pub async fn attempt(
         &self,
         prepared: &Arc<Prepared>,
-        id: AttemptId,
-        arguments: &[Value],
+        input: Input<'_>,
         observer: &Arc<dyn Observer>,
     ) -> (Outcome, Usage) {
         loop {
-            match invoke::attempt(prepared, id, arguments, Arc::clone(observer)).await {
+            match invoke::attempt(prepared, input, Arc::clone(observer)).await {
                 Ok(ended) => {
                     self.freed.free();
                     return ended;

@@ -9,13 +9,14 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::Observer;
 use super::host::deterministic::Virtual;
+use super::host::flow::Asked;
 use super::host::http::Http;
 use super::host::sockets;
 use super::limiter::Limiter;
 use super::prepare::Prepared;
 use super::stdio::Speech;
+use super::{Input, Observer};
 use crate::id::AttemptId;
 use crate::model::{Entry, Metrics, Stream, Value};
 
@@ -38,6 +39,10 @@ pub(super) struct State {
     pub(super) deadline: Option<Instant>,
     /// What the guest reported.
     pub(super) metrics: Metrics,
+    /// What the guest asked for.
+    pub(super) asked: Option<Box<Asked>>,
+    /// Which run of its task the branch is at.
+    pub(super) iteration: u32,
     /// Clock and randomness of a deterministic attempt.
     pub(super) virtual_host: Option<Box<Virtual>>,
     wasi: Option<Box<WasiCtx>>,
@@ -62,11 +67,10 @@ struct Pace {
 }
 
 impl State {
-    /// For one attempt with `arguments`, which are of the right types.
+    /// For one attempt, whose arguments are of the right types.
     pub(super) fn new(
         prepared: &Arc<Prepared>,
-        id: AttemptId,
-        arguments: &[Value],
+        Input { id, iteration, arguments }: Input<'_>,
         observer: Arc<dyn Observer>,
     ) -> Self {
         let call = &prepared.call;
@@ -86,6 +90,8 @@ impl State {
             observer,
             deadline: None,
             metrics: Metrics::default(),
+            asked: None,
+            iteration,
             virtual_host,
             wasi: None,
             http: None,

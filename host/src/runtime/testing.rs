@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::code_cache::{CodeCache, Place};
 use super::engine::{self, Flavour};
 use super::space::Space;
-use super::{Observer, Runtime, Settings, Source};
+use super::{Input, Observer, Runtime, Settings, Source};
 use crate::channel::{Channel, Memory};
 use crate::digest::Digest;
 use crate::id::{AttemptId, BranchId, NodeId, RunId};
@@ -150,6 +150,7 @@ pub(crate) fn call(wasm: &[u8], parameters: &[Type], result: Type) -> Call {
         task: Arc::from("task"),
         group: None,
         count: 1,
+        allowed: None,
     }
 }
 
@@ -196,8 +197,8 @@ impl Bench {
         let prepared = self.runtime.prepare(Arc::new(call), &source, self.root.path()).await.unwrap();
         let heard = Arc::new(heard);
         let observer: Arc<dyn Observer> = heard.clone();
-        let (outcome, usage) =
-            self.runtime.attempt(&Arc::new(prepared), attempt_id(0), arguments, &observer).await;
+        let input = Input { id: attempt_id(0), iteration: 1, arguments };
+        let (outcome, usage) = self.runtime.attempt(&Arc::new(prepared), input, &observer).await;
         Attempted { outcome, usage, heard }
     }
 

@@ -38,6 +38,8 @@ pub(super) enum Step {
     Lose,
     /// The attempt ended and the next one waits for its time.
     Postpone,
+    /// The attempt ended, and the branch begins anew with the next.
+    Iterate,
     /// The next attempt's time has come.
     Wake,
     /// The attempt ended, and the branch with it.
@@ -90,7 +92,7 @@ impl Branch {
             (Life::Ready, Step::Submit) => Life::Running { told: false },
             (Life::Running { told: false }, Step::Tell) => Life::Running { told: true },
             (Life::Running { .. }, Step::Return) => Life::Ready,
-            (Life::Running { .. }, Step::Lose) => Life::Ready,
+            (Life::Running { .. }, Step::Lose | Step::Iterate) => Life::Ready,
             (Life::Running { .. }, Step::Postpone) => Life::Backoff,
             (Life::Running { .. }, Step::Finish(ending)) => Life::Done { ending, attempts: self.number },
             (Life::Backoff, Step::Wake) => Life::Ready,
@@ -104,6 +106,7 @@ impl Branch {
                 | Step::Return
                 | Step::Lose
                 | Step::Postpone
+                | Step::Iterate
                 | Step::Wake
                 | Step::Finish(_)
                 | Step::Drop,
@@ -115,6 +118,10 @@ impl Branch {
                 self.number = self.number.saturating_add(1);
             }
             Step::Postpone => self.number = self.number.saturating_add(1),
+            Step::Iterate => {
+                self.lost = 0;
+                self.number = self.number.saturating_add(1);
+            }
             Step::Submit | Step::Tell | Step::Return | Step::Wake | Step::Finish(_) | Step::Drop => {}
         }
         self.life = life;
@@ -142,6 +149,8 @@ mod tests {
             (Step::Submit, 2, 1),
             (Step::Postpone, 3, 1),
             (Step::Wake, 3, 1),
+            (Step::Submit, 3, 1),
+            (Step::Iterate, 4, 0),
         ] {
             assert!(branch.step(step), "{step:?}");
             assert_eq!((branch.number(), branch.lost()), (number, lost), "{step:?}");

@@ -6,6 +6,7 @@ mod branch;
 mod breaker;
 mod gate;
 mod node;
+mod order;
 mod plan;
 mod rate;
 mod requirement;
@@ -64,6 +65,27 @@ pub enum Input {
         ending: Ending,
         /// Whether another attempt would end the same way, whatever the retry policy says.
         permanent: bool,
+        /// Whether the branch goes on with another iteration, if the attempt succeeded: its budgets of
+        /// attempts begin anew.
+        again: bool,
+        /// Whether it ends the run, as [`Input::End`] does, and whether as succeeded.
+        ends: Option<bool>,
+    },
+    /// A node that opens only branches which are asked for gets one more. What asks for it has not
+    /// ended yet.
+    Start {
+        /// Which.
+        node: NodeId,
+    },
+    /// What waits for this node is not to run, but for what it may start.
+    Leave {
+        /// Which. It has not ended yet.
+        node: NodeId,
+    },
+    /// A task ended the run before it was resumed: what runs is cancelled, and what waits ends cancelled.
+    End {
+        /// Whether the run succeeded so; else it failed.
+        succeeded: bool,
     },
     /// A submitted attempt was handed back before it began. It is submitted again under the same
     /// id, unless its node or the run is being cancelled.
@@ -166,12 +188,14 @@ pub enum Action {
         status: Status,
         /// Its branches by their ending.
         counts: Counts,
-        /// A node that it waits for and that has no value, where it is skipped for that.
+        /// A node that it waits for and that has no value, that went elsewhere, or that might have
+        /// started more of it, where it is skipped for that.
         because: Option<NodeId>,
     },
     /// The run ended. The last action.
     Over {
-        /// Failed if any node failed, else cancelled if any was cancelled, else succeeded.
+        /// What [`Input::End`] said, or else failed if any node failed, cancelled if any was cancelled,
+        /// and succeeded otherwise.
         status: Status,
         /// All branches by their ending.
         counts: Counts,

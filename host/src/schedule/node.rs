@@ -42,6 +42,16 @@ pub(super) enum Effect {
     Settle(Cause),
 }
 
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    pub(super) ending: Ending,
+    /// Whether another attempt would end the same way.
+    pub(super) permanent: bool,
+    /// Whether the branch goes on with another iteration if it succeeded.
+    pub(super) again: bool,
+}
+
 /// What is true of the whole run while a node takes an input.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
@@ -94,6 +104,16 @@ pub(super) struct Node {
     recorded: Vec<Recorded>,
     /// Attempts of a branch that count against no budget, where there are any.
     before: FxHashMap<u32, u32>,
+    /// What of nodes that are started its branches may start.
+    pub(super) may_start: Vec<NodeId>,
+    /// Whether others start its branches.
+    pub(super) started: bool,
+    /// Whether others may still start more of them.
+    pub(super) more: bool,
+    /// One that might have started more of them, but did not succeed.
+    pub(super) denied: Option<NodeId>,
+    /// Whether what waits for it is not to run.
+    pub(super) left: bool,
 }
 
 impl Node {
@@ -124,6 +144,19 @@ impl Node {
             counts: Counts::default(),
             recorded: Vec::new(),
             before: FxHashMap::default(),
+            may_start: plan.may_start.into_iter().collect(),
+            started: plan.started,
+            more: plan.started,
+            denied: None,
+            left: false,
+        }
+    }
+
+    /// Gets another branch. One that has not opened learns then how many it has.
+    pub(super) fn start(&mut self) {
+        if self.phase == Phase::Open {
+            self.branches = self.branches.saturating_add(1);
+            self.requirement.grow();
         }
     }
 
@@ -248,11 +281,11 @@ impl Node {
     pub(super) fn finish(
         &mut self,
         id: AttemptId,
-        ending: Ending,
-        permanent: bool,
+        ended: Ended,
         moment: Moment,
         actions: &mut Vec<Action>,
     ) -> Option<Effect> {
+        let Ended { ending, permanent, again } = ended;
         let index = id.branch.index;
         let branch = running(&mut self.active, id)?;
         self.running -= 1;
@@ -267,7 +300,15 @@ impl Node {
         };
         // A branch that would have been attempted again stands with those that wait.
         let last = moment.stopping || self.settled.is_some() || news == News::GaveUp;
+        let again = again && ending == Ending::Succeeded;
         let (ending, effect) = match verdict {
+            Verdict::Final if again && last => (Ending::Cancelled, Effect::None),
+            Verdict::Final if again => {
+                branch.step(Step::Iterate);
+                self.ready.push(Reverse(index));
+                self.before.insert(index, id.number);
+                (ending, Effect::Ready)
+            }
             Verdict::Final => (ending, Effect::None),
             Verdict::AtOnce | Verdict::After(_) if last => (Ending::Cancelled, Effect::None),
             Verdict::AtOnce => {
@@ -385,7 +426,8 @@ impl Node {
             self.remove(index, stopping, actions);
         }
         self.ready.clear();
-        self.cut_short |= stopping && self.next < self.branches;
+        self.cut_short |= self.is_cut(stopping) && (self.next < self.branches || self.more);
+        self.more = false;
 
         while self.next < self.branches {
             let gap = self.left_out.front().copied().unwrap_or(self.branches).min(self.branches);
@@ -397,6 +439,17 @@ impl Node {
         }
     }
 
+    /// Whether what is cancelled now is so because the run ends, and not for anything in the node.
+    fn is_cut(&self, stopping: bool) -> bool {
+        match self.settled {
+            None => stopping,
+            Some(Cause::Finished | Cause::Aborted) => true,
+            Some(
+                Cause::Interrupted | Cause::Sibling | Cause::Winner | Cause::GroupTimeout | Cause::Breaker,
+            ) => false,
+        }
+    }
+
     /// Forgets a branch that is done, and counts it.
     fn remove(&mut self, index: u32, stopping: bool, actions: &mut Vec<Action>) {
         let Some(branch) = self.active.remove(&index) else { return };
@@ -405,8 +458,8 @@ impl Node {
                 self.counts.add(ending);
                 match ending {
                     Ending::Succeeded => self.requirement.succeed(index),
+                    Ending::Cancelled if self.is_cut(stopping) => self.cut_short = true,
                     Ending::Cancelled if self.settled.is_some() => {}
-                    Ending::Cancelled if stopping => self.cut_short = true,
                     Ending::Cancelled
                     | Ending::Failed
                     | Ending::Trapped
@@ -426,6 +479,11 @@ impl Node {
 
     /// Whether all its branches have ended.
     pub(super) fn is_done(&self) -> bool {
+        self.is_idle() && !self.more
+    }
+
+    /// Whether all its branches have ended that it has so far.
+    pub(super) fn is_idle(&self) -> bool {
         self.phase == Phase::Open && self.next >= self.branches && self.active.is_empty()
     }
 

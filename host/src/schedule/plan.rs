@@ -18,7 +18,7 @@ pub struct Plan {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct NodePlan {
     /// What it waits for. A node that waits for itself, directly or through others, or for one that
-    /// does not exist fails when the run begins.
+    /// does not exist fails when the run begins; where others start it, it waits for them to end.
     pub after: BTreeSet<NodeId>,
     /// How many of its attempts may be submitted at once; none is bounded by the capacity alone.
     /// 0 counts as 1, since it could never end.
@@ -31,6 +31,11 @@ pub struct NodePlan {
     pub first_success: bool,
     /// Whether it succeeds whatever becomes of its branches, since all of that is its value.
     pub tolerant: bool,
+    /// Whether it has no branches but those that others start. It ends once no other can.
+    pub started: bool,
+    /// What of those that others start its branches may start. Those that it cannot start, or that
+    /// do not exist, are passed over.
+    pub may_start: BTreeSet<NodeId>,
     /// For each branch the policy at its position, and the last one for all beyond. So one serves
     /// all branches of a for-each. Without any, nothing is retried.
     pub retry: Vec<Retry>,
@@ -41,11 +46,23 @@ impl From<&Workflow> for Plan {
         let nodes = workflow.nodes.iter().map(|node| {
             let retry_of = |task: &Task| task.policy.retry.clone();
             let after = node.after.clone();
+            let may_start = node.tasks().flat_map(|task| &task.flow.may_start).copied().collect();
             match &node.kind {
-                Kind::Task(task) => NodePlan { after, retry: vec![retry_of(task)], ..NodePlan::default() },
+                Kind::Task(task) => {
+                    NodePlan { after, may_start, retry: vec![retry_of(task)], ..NodePlan::default() }
+                }
+                Kind::Started(task) => NodePlan {
+                    after,
+                    may_start,
+                    started: true,
+                    retry: vec![retry_of(task)],
+                    ..NodePlan::default()
+                },
                 Kind::Best(_) => NodePlan { after, ..NodePlan::default() },
                 Kind::Group(group) => NodePlan {
                     after,
+                    may_start,
+                    started: false,
                     concurrency: group.concurrency,
                     on_failure: group.on_failure,
                     policy: group.policy.clone(),
@@ -79,7 +96,7 @@ mod tests {
 
     use super::*;
     use crate::digest::Digest;
-    use crate::model::{Entry, Items, Member, Node, Policy, Section, Signature, Split, Type};
+    use crate::model::{Entry, Flow, Items, Member, Node, Policy, Section, Signature, Split, Type};
 
     fn task(max_attempts: u32) -> Task {
         Task {
@@ -89,6 +106,7 @@ mod tests {
             signature: Arc::new(Signature::command(false)),
             arguments: vec![],
             policy: Policy { retry: Retry { max_attempts, ..Retry::default() }, ..Policy::default() },
+            flow: Flow::default(),
         }
     }
 

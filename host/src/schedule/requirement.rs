@@ -34,6 +34,18 @@ impl Requirement {
         };
     }
 
+    /// The node has another branch.
+    pub(super) fn grow(&mut self) {
+        match &self.require {
+            Require::All => {
+                self.needed = self.needed.saturating_add(1);
+                self.possible = self.possible.saturating_add(1);
+            }
+            Require::Any | Require::AtLeast(_) => self.possible = self.possible.saturating_add(1),
+            Require::Critical(_) => {}
+        }
+    }
+
     fn matters(&self, index: u32) -> bool {
         match &self.require {
             Require::All | Require::Any | Require::AtLeast(_) => true,

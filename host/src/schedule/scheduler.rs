@@ -5,10 +5,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use super::node::{Effect, Moment, Node, Phase};
+use super::node::{Effect, Ended, Moment, Node, Phase};
+use super::order::unreachable;
 use super::{Action, Input, Plan, Recorded};
 use crate::id::{AttemptId, NodeId};
-use crate::model::{Cause, Counts, Ending, Status};
+use crate::model::{Cause, Counts, Status};
 
 /// Decides what runs when. The same inputs give the same actions.
 ///
@@ -27,6 +28,12 @@ pub struct Scheduler {
     backoff: BinaryHeap<Reverse<(Duration, NodeId, u32)>>,
     /// What comes to whole nodes with time, the earliest first.
     alarms: BTreeSet<(Duration, NodeId, Alarm)>,
+    /// Whether any node may start branches of another.
+    flows: bool,
+    /// Whether nodes whose branches others start may have become such that no more can come.
+    look_for_ends: bool,
+    /// How a task ended the run, if one did.
+    ended: Option<Status>,
     /// Nodes that can never open, until the run begins.
     unreachable: Vec<NodeId>,
     begun: bool,
@@ -79,6 +86,9 @@ impl Scheduler {
         }
         Self {
             unreachable: unreachable(&nodes),
+            flows: nodes.iter().any(|node| node.started),
+            look_for_ends: true,
+            ended: None,
             unclosed: total,
             nodes,
             seed,
@@ -113,7 +123,15 @@ impl Scheduler {
             }
             Input::Skipped { node } => self.unopened(node, Status::Skipped, actions),
             Input::Refused { node } => self.unopened(node, Status::Failed, actions),
-            Input::Finished { id, ending, permanent } => self.finished(id, ending, permanent, now, actions),
+            Input::Finished { id, ending, permanent, again, ends } => {
+                self.finished(id, Ended { ending, permanent, again }, ends, now, actions);
+            }
+            Input::Start { node } => self.start(node, now),
+            Input::Leave { node } => match self.nodes.get_mut(node.index()) {
+                Some(node) if matches!(node.phase, Phase::Opening | Phase::Open) => node.left = true,
+                Some(_) | None => self.stale += 1,
+            },
+            Input::End { succeeded } => self.end(succeeded, actions),
             Input::Returned { id } => self.returned(id, now, actions),
             Input::Tick => {}
             Input::Interrupt => self.stop(actions),
@@ -130,6 +148,9 @@ impl Scheduler {
         } else {
             self.wake(now);
             self.submit(now, actions);
+        }
+        while self.flows && std::mem::take(&mut self.look_for_ends) {
+            self.close_unstartable(actions);
         }
         if self.begun && self.unclosed == 0 && !self.over {
             self.over = true;
@@ -176,6 +197,7 @@ impl Scheduler {
     /// Opens a node that has all it waits for.
     fn reach(&mut self, id: NodeId, actions: &mut Vec<Action>) {
         if !self.stopping
+            && self.ended.is_none()
             && let Some(node) = self.nodes.get_mut(id.index())
         {
             node.phase = Phase::Opening;
@@ -226,15 +248,83 @@ impl Scheduler {
     fn finished(
         &mut self,
         id: AttemptId,
-        ending: Ending,
-        permanent: bool,
+        ended: Ended,
+        ends: Option<bool>,
         now: Duration,
         actions: &mut Vec<Action>,
     ) {
         let moment = self.moment(now);
         let node = self.nodes.get_mut(id.branch.node.index());
-        let effect = node.and_then(|node| node.finish(id, ending, permanent, moment, actions));
+        let effect = node.and_then(|node| node.finish(id, ended, moment, actions));
+        if let (Some(succeeded), Some(_)) = (ends, effect) {
+            self.end(succeeded, actions);
+        }
         self.apply(id, effect, now, actions);
+    }
+
+    fn start(&mut self, id: NodeId, now: Duration) {
+        match self.nodes.get_mut(id.index()) {
+            Some(node) if node.started && node.more && node.phase != Phase::Closed => node.start(),
+            Some(_) | None => {
+                self.stale += 1;
+                return;
+            }
+        }
+        self.enqueue(id, now);
+    }
+
+    /// Ends the run as a task asked for: what runs is cancelled, and the rest never runs.
+    fn end(&mut self, succeeded: bool, actions: &mut Vec<Action>) {
+        if self.ended.is_some() {
+            return;
+        }
+        self.ended = Some(if succeeded { Status::Succeeded } else { Status::Failed });
+        let cause = if succeeded { Cause::Finished } else { Cause::Aborted };
+        for id in (0_u32..).map(NodeId).take(self.nodes.len()) {
+            match self.phase(id) {
+                Some(Phase::Open) => {
+                    self.settle(id, cause, actions);
+                    self.close_if_done(id, actions);
+                }
+                Some(Phase::Opening | Phase::Waiting { .. }) => {
+                    self.close(id, Status::Cancelled, actions);
+                }
+                Some(Phase::Closed) | None => {}
+            }
+        }
+    }
+
+    /// Closes those nodes whose branches others start and that no other can start any more.
+    fn close_unstartable(&mut self, actions: &mut Vec<Action>) {
+        let ids = || (0_u32..).map(NodeId);
+        // What has not ended may start others, which may start others in turn.
+        let lives = |node: &Node| match node.phase {
+            Phase::Waiting { .. } | Phase::Opening => true,
+            Phase::Open => !(node.started && node.is_idle()),
+            Phase::Closed => false,
+        };
+        let alive = ids().zip(&self.nodes).filter(|(_, node)| lives(node));
+        let mut open: Vec<NodeId> = alive.map(|(id, _)| id).collect();
+        let mut startable = vec![false; self.nodes.len()];
+        while let Some(id) = open.pop() {
+            for target in self.nodes.get(id.index()).map_or(&[][..], |node| &node.may_start) {
+                if let Some(startable) = startable.get_mut(target.index())
+                    && !std::mem::replace(startable, true)
+                {
+                    open.push(*target);
+                }
+            }
+        }
+        for (id, startable) in ids().zip(startable) {
+            if let Some(node) = self.nodes.get_mut(id.index())
+                && !startable
+                && node.started
+                && node.phase == Phase::Open
+            {
+                node.more = false;
+                self.close_if_done(id, actions);
+            }
+        }
     }
 
     fn returned(&mut self, id: AttemptId, now: Duration, actions: &mut Vec<Action>) {
@@ -384,9 +474,9 @@ impl Scheduler {
     }
 
     fn close_if_done(&mut self, id: NodeId, actions: &mut Vec<Action>) {
-        if let Some(node) = self.nodes.get(id.index())
-            && node.is_done()
-        {
+        let Some(node) = self.nodes.get(id.index()) else { return };
+        self.look_for_ends |= node.is_idle() && node.more;
+        if node.is_done() {
             let status = node.status();
             self.close(id, status, actions);
         }
@@ -396,23 +486,38 @@ impl Scheduler {
     fn close(&mut self, id: NodeId, status: Status, actions: &mut Vec<Action>) {
         // A queue and not recursion: chains may be long.
         let mut queue = VecDeque::from([Closing { node: id, status, because: None }]);
-        while let Some(Closing { node: id, status, because }) = queue.pop_front() {
+        while let Some(Closing { node: id, mut status, mut because }) = queue.pop_front() {
             let Some(node) = self.nodes.get_mut(id.index()) else { continue };
             if node.phase == Phase::Closed {
                 continue;
             }
+            if let (Status::Succeeded, Some(denied)) = (status, node.denied) {
+                (status, because) = (Status::Skipped, Some(denied));
+            }
+            let left = node.left && status == Status::Succeeded;
+            let may_start = node.may_start.clone();
+            self.look_for_ends = true;
             let deadline = node.deadline.map(|at| (at, id, Alarm::Deadline));
             let look = node.look_again.map(|at| (at, id, Alarm::Gate));
             for alarm in deadline.into_iter().chain(look) {
                 self.alarms.remove(&alarm);
             }
             let (counts, dependants) = node.close();
+            let whole = match status {
+                Status::Succeeded => true,
+                // Its own `when` left it out, so it is as if it were not there.
+                Status::Skipped => because.is_none(),
+                Status::Failed | Status::Cancelled | Status::Pending | Status::Running => false,
+            };
+            if !whole {
+                self.deny(id, &may_start);
+            }
             self.unclosed -= 1;
             self.record(status, counts);
             actions.push(Action::Closed { node: id, status, counts, because });
             for dependant in dependants {
                 let Some(Phase::Waiting { missing }) = self.phase(dependant) else { continue };
-                if status != Status::Succeeded {
+                if status != Status::Succeeded || (left && !may_start.contains(&dependant)) {
                     queue.push_back(Closing { node: dependant, status: Status::Skipped, because: Some(id) });
                     continue;
                 }
@@ -423,6 +528,15 @@ impl Scheduler {
                 if missing == 0 {
                     self.reach(dependant, actions);
                 }
+            }
+        }
+    }
+
+    /// Tells what a node may start that it did not come so far as to start all that it might have.
+    fn deny(&mut self, id: NodeId, may_start: &[NodeId]) {
+        for target in may_start {
+            if let Some(node) = self.nodes.get_mut(target.index()) {
+                node.denied.get_or_insert(id);
             }
         }
     }
@@ -439,7 +553,9 @@ impl Scheduler {
     }
 
     fn status(&self) -> Status {
-        if self.failed {
+        if let Some(ended) = self.ended {
+            ended
+        } else if self.failed {
             Status::Failed
         } else if self.cancelled {
             Status::Cancelled
@@ -451,31 +567,4 @@ impl Scheduler {
     fn phase(&self, id: NodeId) -> Option<Phase> {
         self.nodes.get(id.index()).map(|node| node.phase)
     }
-}
-
-/// Nodes that wait for themselves, for one that does not exist, or for such a node.
-fn unreachable(nodes: &[Node]) -> Vec<NodeId> {
-    let mut missing: Vec<Option<u32>> = nodes
-        .iter()
-        .map(|node| match node.phase {
-            Phase::Waiting { missing } => Some(missing),
-            Phase::Opening | Phase::Open | Phase::Closed => None,
-        })
-        .collect();
-    let ids = || (0_u32..).map(NodeId).take(nodes.len());
-    let mut reached: Vec<NodeId> = ids().filter(|id| missing.get(id.index()) == Some(&Some(0))).collect();
-    while let Some(id) = reached.pop() {
-        if let Some(slot) = missing.get_mut(id.index()) {
-            *slot = None;
-        }
-        for dependant in nodes.get(id.index()).map_or(&[][..], |node| &node.dependants) {
-            if let Some(Some(count)) = missing.get_mut(dependant.index()) {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    reached.push(*dependant);
-                }
-            }
-        }
-    }
-    ids().filter(|id| missing.get(id.index()).is_some_and(Option::is_some)).collect()
 }

@@ -117,7 +117,7 @@ impl Lane {
         observer: &Arc<dyn Observer>,
     ) -> (End, bool) {
         let shared = &self.shared;
-        let attempted = shared.runtime.attempt(prepared, attempt.id, &attempt.arguments, observer);
+        let attempted = shared.runtime.attempt(prepared, attempt.into(), observer);
         let mut attempted = pin!(Some(attempted));
         let mut woken = pin!(self.wake.notified());
         teller.turned.store(false, Ordering::Relaxed);

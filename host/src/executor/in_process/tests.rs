@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::*;
 use crate::model::{Outcome, Type, Value};
 use crate::report::Interest;
+use crate::runtime::Input;
 use crate::runtime::testing::{Bench, Heard, attempt_id, call, component, echo, function, run_export, spin};
 
 const ALL: Interest = Interest { starts: true, successes: true, logs: true, progress: true, writes: false };
@@ -40,8 +41,12 @@ impl Running {
     }
 
     fn submit(&self, call: &Arc<Call>, indices: std::ops::Range<u32>, arguments: &[Value]) {
-        let attempt =
-            |index| Attempt { id: attempt_id(index), call: Arc::clone(call), arguments: arguments.to_vec() };
+        let attempt = |index| Attempt {
+            id: attempt_id(index),
+            iteration: 1,
+            call: Arc::clone(call),
+            arguments: arguments.to_vec(),
+        };
         self.executor.submit(indices.map(attempt).collect());
     }
 
@@ -305,7 +310,12 @@ async fn attempts_that_are_submitted_before_it_opens_are_executed() {
         components: vec![(call.component, path)],
     };
     let executor = InProcess::new(settings).unwrap();
-    let attempt = |index| Attempt { id: attempt_id(index), call: Arc::clone(&call), arguments: Vec::new() };
+    let attempt = |index| Attempt {
+        id: attempt_id(index),
+        iteration: 1,
+        call: Arc::clone(&call),
+        arguments: Vec::new(),
+    };
     executor.submit((0..5).map(attempt).collect());
     let (port, reports) = Port::new(Interest::default(), crate::channel::Memory::shared);
     executor.open(port).await.unwrap();
@@ -338,7 +348,8 @@ async fn lanes_cost_less_than_the_attempts() {
                 tokio::spawn(async move {
                     let observer: Arc<dyn crate::runtime::Observer> = Arc::new(Heard::default());
                     for index in 0..COUNT / 2 {
-                        runtime.attempt(&prepared, attempt_id(index), &[payload()], &observer).await;
+                        let input = Input { id: attempt_id(index), iteration: 1, arguments: &[payload()] };
+                        runtime.attempt(&prepared, input, &observer).await;
                     }
                 })
             })

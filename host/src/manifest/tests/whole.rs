@@ -117,7 +117,7 @@ pub(super) fn node<'l>(loaded: &'l Loaded, name: &str) -> &'l Node {
 
 fn task<'l>(loaded: &'l Loaded, name: &str) -> &'l Task {
     match &node(loaded, name).kind {
-        Kind::Task(task) => task,
+        Kind::Task(task) | Kind::Started(task) => task,
         Kind::Group(group) => match &group.form {
             Form::ForEach { task, .. } => task,
             Form::Tasks(members) => &members[0].task,
@@ -129,7 +129,7 @@ fn task<'l>(loaded: &'l Loaded, name: &str) -> &'l Task {
 pub(super) fn group<'l>(loaded: &'l Loaded, name: &str) -> &'l Group {
     match &node(loaded, name).kind {
         Kind::Group(group) => group,
-        Kind::Task(_) | Kind::Best(_) => panic!("{name} is no group"),
+        Kind::Task(_) | Kind::Started(_) | Kind::Best(_) => panic!("{name} is no group"),
     }
 }
 

@@ -9,11 +9,12 @@ use super::super::evaluate::{EvaluateError, Scope};
 use super::super::reasons;
 use super::super::recorder::AttemptNote;
 use super::super::split::BranchItems;
+use super::flow::Flow;
 use super::{Aside, Dispatcher, Flight, More};
 use crate::cache::Key;
 use crate::id::{AttemptId, BranchId};
-use crate::journal::FileRead;
-use crate::model::{Attempt, Call, Cause, Ending, Fact, Outcome, Task, Usage, Value, Warning};
+use crate::journal::{Asked, FileRead};
+use crate::model::{Attempt, Call, Cause, Ending, Fact, Outcome, Task, Then, Usage, Value, Warning};
 use crate::schedule::{Action, Input};
 
 impl Dispatcher {
@@ -49,8 +50,22 @@ impl Dispatcher {
     pub(super) fn ended_so(&mut self, id: AttemptId, outcome: Outcome, mut usage: Usage, cached: bool) {
         let Some(flight) = self.flights.remove(&id) else {
             // Not one of ours, or no longer: the scheduler counts and drops it.
-            return self.decide(Input::Finished { id, ending: outcome.ending(), permanent: false });
+            let ending = outcome.ending();
+            return self.decide(Input::Finished { id, ending, permanent: false, again: false, ends: None });
         };
+        let (outcome, mut flow) = match (outcome, self.understand(id, usage.requests.take())) {
+            (Outcome::Succeeded(value), Ok(flow)) => match &flow.record {
+                Asked::For(requests) if let Then::Aborts(reason) = &requests.then => {
+                    (Outcome::Failed { message: format!("aborted the run: {reason}"), permanent: true }, flow)
+                }
+                Asked::For(_) | Asked::Nothing | Asked::Withheld => (Outcome::Succeeded(value), flow),
+            },
+            (Outcome::Succeeded(_), Err(message)) => {
+                (Outcome::Failed { message, permanent: true }, Flow::default())
+            }
+            (outcome, _) => (outcome, Flow::default()),
+        };
+        let again = flow.again.is_some();
         let ending = outcome.ending();
         let permanent = matches!(outcome, Outcome::Failed { permanent: true, .. });
         let error: Option<Arc<str>> = outcome.message().map(Into::into);
@@ -60,13 +75,15 @@ impl Dispatcher {
         self.sum_up(id, &mut usage);
         let elapsed = self.now.saturating_duration_since(flight.since);
         let value = match &outcome {
-            Outcome::Succeeded(value) if self.recorder.is_on() && self.is_wanted(id.branch.node) => {
+            Outcome::Succeeded(value)
+                if self.recorder.is_on() && !again && self.is_wanted(id.branch.node) =>
+            {
                 Some(value.clone())
             }
             _ => None,
         };
-        if let (Outcome::Succeeded(value), Some(branches)) =
-            (outcome, self.branches.get_mut(id.branch.node.index()))
+        if let (Outcome::Succeeded(value), Some(branches), false) =
+            (outcome, self.branches.get_mut(id.branch.node.index()), again)
         {
             branches.keep(id.branch.index, value);
         }
@@ -75,8 +92,10 @@ impl Dispatcher {
             None if self.errors.is_empty() => {}
             None => drop(self.errors.remove(&id.branch)),
         }
+        self.begin_flow(id, &mut flow);
         let decided = self.actions.len();
-        self.decide(Input::Finished { id, ending, permanent });
+        let ends = flow.ends;
+        self.decide(Input::Finished { id, ending, permanent, again, ends });
         if self.recorder.is_on() {
             let last = self.actions.range(decided..).any(|action| {
                 matches!(action, Action::Ended { branch, ending: ended, .. } if *branch == id.branch && *ended == ending)
@@ -86,7 +105,9 @@ impl Dispatcher {
             let log = if ending == Ending::Succeeded { Vec::new() } else { more.log.into() };
             let files = more.files;
             let usage = usage.clone();
-            let note = AttemptNote { id, ending, last, elapsed, usage, cached, error, value, files, log };
+            let asked = std::mem::take(&mut flow.record);
+            let note =
+                AttemptNote { id, ending, last, elapsed, usage, cached, error, value, asked, files, log };
             self.record_attempt(note);
         }
         if ending != Ending::Succeeded || self.announcer.interest().successes {
@@ -135,6 +156,7 @@ impl Dispatcher {
         let Some(task) = workflow.nodes.get(node.index()).and_then(|node| node.task(index)) else { return };
         let Some(branches) = self.branches.get(node.index()) else { return };
         let aside = branches.call(index).is_some_and(|(_, may_block)| *may_block);
+        let given = branches.asked(index).map(|asked| Arc::clone(&asked.given));
         let preparing = aside.then_some(false);
         self.flights.insert(id, Flight { since: self.now, preparing, key: None, more: None });
         let make = move |items: Option<&BranchItems>| {
@@ -144,7 +166,7 @@ impl Dispatcher {
             let arguments = make(branches.items.as_ref()).and_then(|item| {
                 self.scope.item = item;
                 self.scope.index = index;
-                self.scope.all(&task.arguments)
+                self.scope.arguments(&task.arguments, given.as_deref())
             });
             return self.submit_with(id, arguments);
         }
@@ -153,8 +175,8 @@ impl Dispatcher {
         let (sender, arguments) = (self.aside.0.clone(), task.arguments.clone());
         let items = branches.items.clone();
         tokio::task::spawn_blocking(move || {
-            let arguments =
-                make(items.as_ref()).and_then(|item| Scope { item, index, ..scope }.all(&arguments));
+            let arguments = make(items.as_ref())
+                .and_then(|item| Scope { item, index, ..scope }.arguments(&arguments, given.as_deref()));
             let take = |read: Arc<Mutex<Vec<_>>>| {
                 std::mem::take(&mut *read.lock().unwrap_or_else(PoisonError::into_inner))
             };
@@ -188,7 +210,8 @@ impl Dispatcher {
 
     pub(super) fn hand_over(&mut self, id: AttemptId, arguments: Vec<Value>) {
         if let Some(call) = self.call(id) {
-            self.submitting.push(Attempt { id, call, arguments });
+            let iteration = self.iteration(id);
+            self.submitting.push(Attempt { id, call, iteration, arguments });
         }
     }
 
@@ -232,6 +255,7 @@ impl Dispatcher {
                 cached: false,
                 error: self.errors.get(&branch).map(|error| self.scope.secrets.redact(Arc::clone(error))),
                 value: None,
+                asked: Asked::Nothing,
                 files: Vec::new(),
                 log: Vec::new(),
             });

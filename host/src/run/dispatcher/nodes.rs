@@ -31,6 +31,10 @@ impl Dispatcher {
         }
         match &node.kind {
             Kind::Task(_) => self.opened(id, 1, Vec::new()),
+            Kind::Started(_) => {
+                let count = self.branches.get(id.index()).map_or(0, |branches| branches.started());
+                self.opened(id, count, Vec::new());
+            }
             Kind::Group(Group { form: Form::Tasks(members), .. }) => {
                 let mut left_out = Vec::new();
                 for (index, member) in (0..).zip(members) {
@@ -123,18 +127,15 @@ impl Dispatcher {
             true => branches.items.as_ref().and_then(BranchItems::digest),
             false => None,
         };
-        let making = Making {
-            run: &self.run,
-            seed: workflow.seed,
-            components: &workflow.components,
-            secrets: &self.scope.secrets,
-        };
+        let making = Making { run: &self.run, workflow: &workflow, secrets: &self.scope.secrets };
         branches.open(node, Opening { count, left_out: &left_out, keep }, &making);
         let started = u64::from(count) - left_out.len() as u64;
         let started = match &node.kind {
             Kind::Group(group) => Some((Some(started), group.concurrency)),
             // How many branches there will be is known once the task that splits has succeeded.
             Kind::Task(_) if node.section.goes_on => Some((None, None)),
+            // Others start more of it.
+            Kind::Started(_) => Some((None, None)),
             Kind::Task(_) | Kind::Best(_) if node.section.follows => None,
             Kind::Task(_) | Kind::Best(_) => Some((Some(started), None)),
         };
@@ -147,16 +148,21 @@ impl Dispatcher {
         if known.as_ref().is_none_or(|known| known.opened.is_none()) {
             self.recorder.record(self.now, Record::GroupStarted { node: name, branches: count, items });
         }
+        let decided = known.as_ref().and_then(|known| known.decided);
         if let Some(known) = known {
             self.recall(id, known);
         }
         self.decide(Input::Opened { node: id, branches: count, left_out });
+        if let Some(succeeded) = decided {
+            self.decide(Input::End { succeeded });
+        }
     }
 
     /// What is known from before of a node that opens with these items.
     pub(super) fn known(&mut self, id: NodeId, count: u32, items: Option<Digest>) -> Option<ResumedNode> {
         let known = self.resumed.take(id)?;
-        if known.opened.is_none_or(|(branches, then)| branches == count && then == items) {
+        let started = self.branches.get(id.index()).is_some_and(|branches| branches.started() > 0);
+        if started || known.opened.is_none_or(|(branches, then)| branches == count && then == items) {
             return Some(known);
         }
         // The list comes from a task that ran again and made another.
@@ -178,11 +184,17 @@ impl Dispatcher {
 
     /// Takes over what is known from before.
     pub(super) fn recall(&mut self, id: NodeId, known: ResumedNode) {
-        let ResumedNode { branches: recorded, values, mut errors, .. } = known;
+        let ResumedNode { branches: recorded, values, mut errors, asked, left, .. } = known;
+        if left {
+            self.leave(id);
+        }
         if recorded.is_empty() {
             return;
         }
         if let Some(branches) = self.branches.get_mut(id.index()) {
+            for (index, asked) in asked {
+                branches.ask(index, asked);
+            }
             for (index, value) in values {
                 branches.keep(index, value);
             }
@@ -241,8 +253,9 @@ impl Dispatcher {
             let node = node.recorded_as();
             self.recorder.record(self.now, Record::GroupEnded { node, status, counts });
         }
+        let left = because.is_some_and(|id| self.left.get(id.index()).copied().unwrap_or(false));
         let because = because.and_then(|node| workflow.nodes.get(node.index()));
-        let waits = || because.map(|node| format!("it waits for `{}`, which has no value", node.name).into());
+        let waits = || because.map(|other| reasons::waits_for(node, other, left).into());
         let ended = || reasons::of_group(node, branches.settled, &counts, status).map(Into::into);
         let opened = branches.opened;
         let reason = branches.reason.or_else(waits).or_else(|| ended().filter(|_| opened.is_some()));

@@ -4,6 +4,7 @@
 mod channel;
 pub(super) mod deterministic;
 mod files;
+pub(super) mod flow;
 pub(super) mod http;
 mod logging;
 pub(super) mod sockets;
@@ -30,8 +31,11 @@ pub(super) fn linker(engine: &Engine, flavour: Flavour) -> wasmtime::Result<Link
             deterministic::add_to_linker(&mut linker)?;
             http::deny(&mut linker)?;
         }
-        // What is in the channel depends on what else runs.
-        Flavour::Ordinary | Flavour::Fuel => channel::add_to_linker(&mut linker)?,
+        // What is in the channel depends on what else runs, and what flow answers on what ran before.
+        Flavour::Ordinary | Flavour::Fuel => {
+            channel::add_to_linker(&mut linker)?;
+            flow::add_to_linker(&mut linker)?;
+        }
     }
     linker.allow_shadowing(false);
     Ok(linker)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::testing::*;
-use super::super::{Observer, Source};
+use super::super::{Input, Observer, Source};
 use crate::model::{Call, MIB, Outcome, Type, Value};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -23,7 +23,8 @@ async fn g1_endless_loops_time_out_on_time() {
             let (runtime, prepared) = (Arc::clone(&bench.runtime), Arc::clone(&prepared));
             tokio::spawn(async move {
                 let observer: Arc<dyn Observer> = Arc::new(Heard::default());
-                runtime.attempt(&prepared, attempt_id(index), &[], &observer).await
+                let input = Input { id: attempt_id(index), iteration: 1, arguments: &[] };
+                runtime.attempt(&prepared, input, &observer).await
             })
         })
         .collect();
@@ -195,7 +196,8 @@ async fn a_full_pool_makes_attempts_wait() {
             let (runtime, prepared) = (Arc::clone(&bench.runtime), Arc::clone(&prepared));
             tokio::spawn(async move {
                 let observer: Arc<dyn Observer> = Arc::new(Heard::default());
-                runtime.attempt(&prepared, attempt_id(index), &[], &observer).await.0
+                let input = Input { id: attempt_id(index), iteration: 1, arguments: &[] };
+                runtime.attempt(&prepared, input, &observer).await.0
             })
         })
         .collect();

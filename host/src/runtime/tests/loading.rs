@@ -95,6 +95,7 @@ fn member(interface: &str) -> &'static str {
     match interface {
         "flowhost:task/channel" => "get",
         "flowhost:task/context" => "current",
+        "flowhost:task/flow" => "finish",
         "flowhost:task/log" | "wasi:logging/logging" => "log",
         "flowhost:task/metrics" => "add",
         "flowhost:task/progress" => "report",

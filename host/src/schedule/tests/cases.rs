@@ -87,7 +87,16 @@ fn nodes(at: u32) -> impl Strategy<Value = NodePlan> {
             }
             // What takes the first success has no failures for values.
             let tolerant = tolerant && !first_success;
-            NodePlan { after, concurrency, on_failure, policy, first_success, tolerant, retry }
+            NodePlan {
+                after,
+                concurrency,
+                on_failure,
+                policy,
+                first_success,
+                tolerant,
+                retry,
+                ..NodePlan::default()
+            }
         },
     )
 }

@@ -89,7 +89,7 @@ fn run(case: &Case, log: &mut Vec<Line>, turn: usize) -> End {
             } else if !flying.is_empty() {
                 let id: AttemptId = flying.remove(step.wrapping_mul(turn) % flying.len());
                 let (ending, permanent) = fate(case.seed, id);
-                inputs.push_back(Input::Finished { id, ending, permanent });
+                inputs.push_back(Input::Finished { id, ending, permanent, again: false, ends: None });
             } else if let Some(at) = scheduler.wake_at() {
                 now = at;
                 inputs.push_back(Input::Tick);
@@ -116,7 +116,13 @@ fn run(case: &Case, log: &mut Vec<Line>, turn: usize) -> End {
                 }
                 Action::Cancel { id, .. } => {
                     flying.retain(|flies| *flies != id);
-                    inputs.push_back(Input::Finished { id, ending: Ending::Cancelled, permanent: false });
+                    inputs.push_back(Input::Finished {
+                        id,
+                        ending: Ending::Cancelled,
+                        permanent: false,
+                        again: false,
+                        ends: None,
+                    });
                 }
                 Action::Retry { id, .. } => {
                     let (finished, ending) = finished.unwrap();
@@ -224,8 +230,13 @@ fn attempts_before_count_against_no_budget() {
     });
     let actions = tell(Input::Opened { node: NodeId(0), branches: 2, left_out: vec![] });
     assert_eq!(actions, [Action::Submit { id: attempt(0, 1, 3) }]);
-    let failed =
-        |number| Input::Finished { id: attempt(0, 1, number), ending: Ending::Failed, permanent: false };
+    let failed = |number| Input::Finished {
+        id: attempt(0, 1, number),
+        ending: Ending::Failed,
+        permanent: false,
+        again: false,
+        ends: None,
+    };
     assert!(matches!(tell(failed(3))[..], [Action::Retry { .. }]), "the second attempt is still due");
     tell(Input::Recorded { node: NodeId(0), branches: vec![stale] });
     assert_eq!(scheduler.stale(), 1);

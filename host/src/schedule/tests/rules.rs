@@ -190,8 +190,13 @@ fn a_failure_also_cancels_what_waits_for_its_time() {
     let cancelling = NodePlan { on_failure: OnFailure::Cancel, retry: vec![retry(2)], ..node() };
     let (mut script, _) = Script::group(cancelling, 2, 8);
     assert_eq!(script.finished(attempt(0, 0, 1), Ending::Failed), [again(0, 1, 1_000)]);
-    let actions =
-        script.tell(Input::Finished { id: attempt(0, 1, 1), ending: Ending::Failed, permanent: true });
+    let actions = script.tell(Input::Finished {
+        id: attempt(0, 1, 1),
+        ending: Ending::Failed,
+        permanent: true,
+        again: false,
+        ends: None,
+    });
     assert_eq!(
         actions[..3],
         [ended(0, 1, Ending::Failed, 1), settled(Cause::Sibling), ended(0, 0, Ending::Cancelled, 1)]
@@ -232,7 +237,13 @@ fn permanent_rejected_cancelled_and_unlisted_endings_are_final() {
     let (mut script, _) = Script::group(NodePlan { retry: vec![listed], ..node() }, 4, 8);
     for (index, ending) in (0..).zip([Ending::Failed, Ending::Rejected, Ending::Cancelled, Ending::Trapped]) {
         let permanent = ending == Ending::Failed;
-        let actions = script.tell(Input::Finished { id: attempt(0, index, 1), ending, permanent });
+        let actions = script.tell(Input::Finished {
+            id: attempt(0, index, 1),
+            ending,
+            permanent,
+            again: false,
+            ends: None,
+        });
         assert_eq!(actions[0], ended(0, index, ending, 1));
     }
 }

@@ -35,7 +35,7 @@ impl Script {
     }
 
     pub(super) fn finished(&mut self, id: AttemptId, ending: Ending) -> Vec<Action> {
-        self.tell(Input::Finished { id, ending, permanent: false })
+        self.tell(Input::Finished { id, ending, permanent: false, again: false, ends: None })
     }
 
     pub(super) fn succeed(&mut self, node: u32, index: u32) -> Vec<Action> {

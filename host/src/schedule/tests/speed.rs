@@ -22,7 +22,8 @@ fn run(branches: u32) -> Duration {
             submitted += actions.iter().filter(|action| matches!(action, Action::Submit { .. })).count();
             actions.clear();
             let id = attempt(0, index, 1);
-            let finished = Input::Finished { id, ending: Ending::Succeeded, permanent: false };
+            let finished =
+                Input::Finished { id, ending: Ending::Succeeded, permanent: false, again: false, ends: None };
             scheduler.handle(finished, Duration::ZERO, &mut actions);
         }
         let elapsed = started.elapsed();

@@ -204,7 +204,7 @@ impl<'a> World<'a> {
         }
         let attempts = entry.number;
         let ended = |ending| Action::Ended { branch: id.branch, ending, attempts };
-        self.tell(Input::Finished { id, ending, permanent });
+        self.tell(Input::Finished { id, ending, permanent, again: false, ends: None });
 
         let first = &self.trace[before];
         match again {
@@ -224,7 +224,9 @@ impl<'a> World<'a> {
         let id = AttemptId { branch: BranchId { node, index: how % 13 }, number: how % 5 };
         let runs = self.branches.get(&id.branch).is_some_and(|e| e.running && e.number == id.number);
         let input = match how % 4 {
-            0 | 1 if !runs => Input::Finished { id, ending: Ending::Succeeded, permanent: false },
+            0 | 1 if !runs => {
+                Input::Finished { id, ending: Ending::Succeeded, permanent: false, again: false, ends: None }
+            }
             2 if !runs => Input::Returned { id },
             3 if !self.opening.contains(&node) => Input::Opened { node, branches: 3, left_out: vec![] },
             _ => return,
@@ -297,7 +299,8 @@ impl<'a> World<'a> {
         let plan = &self.case.plan.nodes[node.index()];
         let missed_any = self.missed.iter().any(|branch| branch.node == node);
         match cause {
-            Cause::Interrupted => false,
+            // No task ends these runs.
+            Cause::Interrupted | Cause::Finished | Cause::Aborted => false,
             Cause::Sibling => {
                 plan.on_failure == OnFailure::Cancel && missed_any && !self.is_within_reach(node)
             }
@@ -381,7 +384,12 @@ impl<'a> World<'a> {
             Action::Cancel { id, cause } => {
                 match cause {
                     Cause::Interrupted => assert!(self.aborted),
-                    Cause::Sibling | Cause::Winner | Cause::GroupTimeout | Cause::Breaker => {
+                    Cause::Sibling
+                    | Cause::Winner
+                    | Cause::GroupTimeout
+                    | Cause::Breaker
+                    | Cause::Finished
+                    | Cause::Aborted => {
                         assert_eq!(self.settled.get(&id.branch.node), Some(cause));
                     }
                 }

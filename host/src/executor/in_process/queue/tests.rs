@@ -9,8 +9,12 @@ use crate::runtime::testing;
 fn busy() -> (Queue, Wake) {
     let mut queue = Queue::new(16, 2, 0);
     let call = Arc::new(testing::call(b"", &[], Type::unit()));
-    let attempt =
-        |index| Attempt { id: testing::attempt_id(index), call: Arc::clone(&call), arguments: Vec::new() };
+    let attempt = |index| Attempt {
+        id: testing::attempt_id(index),
+        iteration: 1,
+        call: Arc::clone(&call),
+        arguments: Vec::new(),
+    };
     let woken = queue.submit((0..100).map(attempt).collect());
     (queue, woken)
 }
@@ -85,8 +89,12 @@ fn lanes_that_come_back_rest_while_the_threads_are_taken() {
 fn g1_another_call_begins_at_the_next_tick() {
     let (mut queue, woken, _) = computing();
     let good = Arc::new(testing::call(b"", &[], Type::unit()));
-    let attempt =
-        |index| Attempt { id: testing::attempt_id(index), call: Arc::clone(&good), arguments: Vec::new() };
+    let attempt = |index| Attempt {
+        id: testing::attempt_id(index),
+        iteration: 1,
+        call: Arc::clone(&good),
+        arguments: Vec::new(),
+    };
     assert_eq!(queue.submit(vec![attempt(200), attempt(201)]).len(), 0);
     let let_in = computes(&mut queue, woken[1], 1);
     assert_eq!(let_in.len(), 1);
@@ -102,8 +110,12 @@ fn g1_another_call_begins_at_the_next_tick() {
 fn lanes_that_are_kept_rest_while_one_call_waits_in_all_others() {
     let mut queue = Queue::new(20, 2, 4);
     let call = Arc::new(testing::call(b"", &[], Type::unit()));
-    let attempt =
-        |index| Attempt { id: testing::attempt_id(index), call: Arc::clone(&call), arguments: Vec::new() };
+    let attempt = |index| Attempt {
+        id: testing::attempt_id(index),
+        iteration: 1,
+        call: Arc::clone(&call),
+        arguments: Vec::new(),
+    };
     let mut woken = queue.submit((0..30).map(attempt).collect());
     let mut begun = Vec::new();
     let mut looks = 0;
@@ -131,8 +143,12 @@ fn g1_the_last_lanes_are_for_calls_that_hold_few() {
     let mut queue = Queue::new(20, 2, 4);
     let [hostile, good] = [(); 2].map(|()| Arc::new(testing::call(b"", &[], Type::unit())));
     let attempts = |call: &Arc<Call>, first: u32, count: u32| -> Vec<Attempt> {
-        let attempt =
-            |index| Attempt { id: testing::attempt_id(index), call: Arc::clone(call), arguments: Vec::new() };
+        let attempt = |index| Attempt {
+            id: testing::attempt_id(index),
+            iteration: 1,
+            call: Arc::clone(call),
+            arguments: Vec::new(),
+        };
         (first..first + count).map(attempt).collect()
     };
     // `last` stands for calls that are prepared.
