@@ -239,7 +239,7 @@ fn plan(workflow: &Workflow) -> String {
                 format!("group {}: {} {}{split}", node.name, call(workflow, task), items_text(items))
             }
             Kind::Group(Group { form: Form::Tasks(members), .. }) => {
-                let names: Vec<&str> = members.iter().map(|member| &*member.task.name).collect();
+                let names: Vec<&str> = members.iter().map(|member| &*member.name).collect();
                 format!("group {}: {}", node.name, names.join(", "))
             }
         };

@@ -27,7 +27,7 @@ pub use channel::{
 pub use event::{Counts, Event, Fact, Level, Place, RunStarted, Status, Stream, Warning};
 pub use grants::{Directory, EnvironmentValue, Grants};
 pub use group::{
-    Best, Form, Group, LONGEST_LIST, MAX_BRANCHES, Member, Merge, OnFailure, Split, file_item_type,
+    Best, Form, Group, LONGEST_LIST, MAX_BRANCHES, Member, Merge, OnFailure, Runs, Split, file_item_type,
 };
 pub use group_policy::{Breaker, GroupPolicy, MOST_PROBES, RateLimit, Require};
 pub use limits::{Limits, MIB};

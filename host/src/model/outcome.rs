@@ -59,6 +59,8 @@ pub enum Cause {
     GroupTimeout,
     /// The group's breaker stayed open.
     Breaker,
+    /// The group is a member of another one, which was decided.
+    Outer,
 }
 
 impl Cause {
@@ -71,6 +73,7 @@ impl Cause {
             Self::Winner => "another branch of its group succeeded first",
             Self::GroupTimeout => "the timeout of its group passed",
             Self::Breaker => "breaker open",
+            Self::Outer => "the group that its group is in was decided",
         }
     }
 }

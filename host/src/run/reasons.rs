@@ -38,7 +38,7 @@ fn early(group: &Group, cause: Cause) -> Option<String> {
             }
             None => "breaker open".to_owned(),
         }),
-        Cause::Interrupted | Cause::Sibling | Cause::Winner => None,
+        Cause::Interrupted | Cause::Sibling | Cause::Winner | Cause::Outer => None,
     }
 }
 
@@ -63,7 +63,7 @@ fn short(group: &Group, counts: &Counts) -> Option<String> {
                 Form::ForEach { .. } => &[][..],
                 Form::Tasks(members) => members,
             };
-            let member = |index: &u32| members.get(*index as usize).map(|member| &*member.task.name);
+            let member = |index: &u32| members.get(*index as usize).map(|member| &*member.name);
             let names: Vec<&str> = critical.iter().filter_map(member).collect();
             Some(format!("`{}` had to succeed", names.join("` and `")))
         }

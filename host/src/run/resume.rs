@@ -235,7 +235,7 @@ impl Resumption<'_> {
         files: &BTreeSet<FileRead>,
         discarded: &mut Vec<(u32, &'static str)>,
     ) -> Result<ResumedNode, ResumeError> {
-        let types: Vec<Type> = node.tasks().map(|task| task.signature.result.task_value()).collect();
+        let types: Vec<Option<Type>> = node.branch_types().collect();
         let wanted = self.wanted.get(id.index()).copied().unwrap_or(true);
         let retry = self.options.retry_failed && history.ended != Some(Status::Succeeded);
         let mut known = ResumedNode { opened: history.opened, ..ResumedNode::default() };
@@ -243,7 +243,7 @@ impl Resumption<'_> {
         branches.sort_unstable_by_key(|(index, _)| *index);
         for (index, mut branch) in branches {
             if let Some(ending) = branch.ended {
-                let ty = types.get(index as usize).or_else(|| types.first());
+                let ty = types.get(index as usize).or_else(|| types.first()).and_then(Option::as_ref);
                 let outdated = reads(&branch, files);
                 let value = std::mem::take(&mut branch.value);
                 let reason = if outdated {

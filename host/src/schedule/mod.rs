@@ -5,6 +5,7 @@
 mod branch;
 mod breaker;
 mod gate;
+mod nesting;
 mod node;
 mod plan;
 mod rate;
@@ -17,7 +18,7 @@ mod tests;
 use std::ops::Range;
 use std::time::Duration;
 
-pub use plan::{NodePlan, Plan};
+pub use plan::{Nested, NodePlan, Plan};
 pub use scheduler::Scheduler;
 
 use crate::id::{AttemptId, BranchId, NodeId};
@@ -98,8 +99,9 @@ pub struct Recorded {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Action {
     /// All that the node waits for has succeeded: evaluate its `when` and its items and answer with
-    /// [`Input::Opened`], [`Input::Skipped`] or [`Input::Refused`]. When the run is interrupted, the
-    /// node may be closed before the answer, which is then dropped as stale.
+    /// [`Input::Opened`], [`Input::Skipped`] or [`Input::Refused`]. When the run is interrupted, or the
+    /// group that it is in is decided, the node may be closed before the answer, which is then dropped as
+    /// stale.
     Open {
         /// Which.
         node: NodeId,
@@ -142,7 +144,8 @@ pub enum Action {
         /// Which.
         node: NodeId,
     },
-    /// A branch ended for good. Said once of each branch, here or in [`Action::EndedUnstarted`].
+    /// A branch ended for good. Said once of each branch, here or in [`Action::EndedUnstarted`]; of one
+    /// that is a group, the [`Action::Closed`] of its last node says it.
     Ended {
         /// Which.
         branch: BranchId,
@@ -164,16 +167,17 @@ pub enum Action {
         node: NodeId,
         /// How. Never pending or running.
         status: Status,
-        /// Its branches by their ending.
+        /// Its branches by their ending, those that are groups among them.
         counts: Counts,
         /// A node that it waits for and that has no value, where it is skipped for that.
         because: Option<NodeId>,
     },
     /// The run ended. The last action.
     Over {
-        /// Failed if any node failed, else cancelled if any was cancelled, else succeeded.
+        /// Failed if any node failed, else cancelled if any was cancelled, else succeeded. Nodes that are in
+        /// a group do not matter: the group does.
         status: Status,
-        /// All branches by their ending.
+        /// All branches by their ending, but for those that are groups, whose own branches count.
         counts: Counts,
     },
 }

@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 use super::branch::{Branch, Life, Step};
 use super::breaker::News;
 use super::gate::Gate;
+use super::nesting::Inside;
 use super::requirement::Requirement;
 use super::retry::{self, Verdict};
 use super::{Action, NodePlan, Recorded};
@@ -72,6 +73,10 @@ pub(super) struct Node {
     pub(super) look_again: Option<Duration>,
     /// Which nodes wait for this one.
     pub(super) dependants: Vec<NodeId>,
+    /// The branch of another node that it is, or is a part of.
+    pub(super) member: Option<BranchId>,
+    /// Its branches that are groups. They are neither active nor ready here.
+    pub(super) inside: Inside,
     pub(super) phase: Phase,
     /// Whether it stands in the scheduler's round.
     pub(super) queued: bool,
@@ -87,6 +92,8 @@ pub(super) struct Node {
     running: u32,
     /// Why the node is decided, if it is.
     settled: Option<Cause>,
+    /// Whether that is because the group that it is in was decided.
+    cancelled: bool,
     /// Whether a branch ended because the run stops, which might have succeeded otherwise.
     cut_short: bool,
     counts: Counts,
@@ -111,6 +118,8 @@ impl Node {
             deadline: None,
             look_again: None,
             dependants: Vec::new(),
+            member: None,
+            inside: Inside::new(plan.groups),
             phase: Phase::Waiting { missing },
             queued: false,
             branches: 0,
@@ -120,6 +129,7 @@ impl Node {
             ready: BinaryHeap::new(),
             running: 0,
             settled: None,
+            cancelled: false,
             cut_short: false,
             counts: Counts::default(),
             recorded: Vec::new(),
@@ -137,6 +147,7 @@ impl Node {
         self.phase = Phase::Open;
         self.branches = branches;
         self.recall(&mut left_out);
+        self.inside.begin(branches, &mut left_out);
         self.left_out = left_out.into();
         self.skip_left_out();
     }
@@ -154,7 +165,8 @@ impl Node {
         let left_out = passed.len();
         for Recorded { index, attempts, lost, before, ended } in recorded {
             let known = passed.get(..left_out).unwrap_or_default();
-            if index >= self.branches || known.binary_search(&index).is_ok() {
+            // A group is known by its own branches.
+            if index >= self.branches || known.binary_search(&index).is_ok() || self.inside.has(index) {
                 continue;
             }
             if let Some(ending) = ended {
@@ -298,6 +310,20 @@ impl Node {
         })
     }
 
+    /// Takes the end of a node that is a branch, or the last part of one. None where the branch goes on;
+    /// else why this node is decided by that, if it is.
+    pub(super) fn inner_ended(
+        &mut self,
+        index: u32,
+        node: NodeId,
+        status: Status,
+        stopping: bool,
+    ) -> Option<Option<Cause>> {
+        let ending = self.inside.ended(index, node, status)?;
+        self.require(index, ending, stopping);
+        Some(self.decision(ending, stopping))
+    }
+
     /// Why the node is decided now that a branch ended so, if it is and was not before.
     fn decision(&self, ending: Ending, stopping: bool) -> Option<Cause> {
         // What the stop of the run ends is no failure.
@@ -344,8 +370,14 @@ impl Node {
         }
     }
 
+    /// Decides the node, because the group that it is in is: however its branches ended, it is cancelled.
+    pub(super) fn cancel(&mut self, actions: &mut Vec<Action>) {
+        self.cancelled = true;
+        self.settle(Cause::Outer, actions);
+    }
+
     /// Decides the node, unless it was: cancels what runs and drops what waits. Nothing of it is
-    /// submitted any more.
+    /// submitted any more. Branches that are groups are for whoever knows all nodes.
     pub(super) fn settle(&mut self, cause: Cause, actions: &mut Vec<Action>) {
         if self.phase != Phase::Open || self.settled.is_some() {
             return;
@@ -403,17 +435,7 @@ impl Node {
         match branch.life() {
             Life::Done { ending, attempts } => {
                 self.counts.add(ending);
-                match ending {
-                    Ending::Succeeded => self.requirement.succeed(index),
-                    Ending::Cancelled if self.settled.is_some() => {}
-                    Ending::Cancelled if stopping => self.cut_short = true,
-                    Ending::Cancelled
-                    | Ending::Failed
-                    | Ending::Trapped
-                    | Ending::TimedOut
-                    | Ending::Rejected
-                    | Ending::Lost => self.requirement.miss(index),
-                }
+                self.require(index, ending, stopping);
                 let branch = BranchId { node: self.id, index };
                 actions.push(Action::Ended { branch, ending, attempts });
             }
@@ -424,9 +446,27 @@ impl Node {
         }
     }
 
+    /// Takes into account what the end of a branch means for what is required.
+    fn require(&mut self, index: u32, ending: Ending, stopping: bool) {
+        match ending {
+            Ending::Succeeded => self.requirement.succeed(index),
+            Ending::Cancelled if self.settled.is_some() => {}
+            Ending::Cancelled if stopping => self.cut_short = true,
+            Ending::Cancelled
+            | Ending::Failed
+            | Ending::Trapped
+            | Ending::TimedOut
+            | Ending::Rejected
+            | Ending::Lost => self.requirement.miss(index),
+        }
+    }
+
     /// Whether all its branches have ended.
     pub(super) fn is_done(&self) -> bool {
-        self.phase == Phase::Open && self.next >= self.branches && self.active.is_empty()
+        self.phase == Phase::Open
+            && self.next >= self.branches
+            && self.active.is_empty()
+            && self.inside.is_done()
     }
 
     /// How a node stands whose branches have all ended. One that the stop of the run kept from
@@ -435,7 +475,7 @@ impl Node {
     pub(super) fn status(&self) -> Status {
         let failed = !self.tolerant && self.requirement.is_out_of_reach();
         let decided = self.settled == Some(Cause::Winner) || failed;
-        if self.cut_short && !decided {
+        if self.cancelled || (self.cut_short && !decided) {
             Status::Cancelled
         } else if self.tolerant || self.requirement.is_met() {
             Status::Succeeded
@@ -444,7 +484,8 @@ impl Node {
         }
     }
 
-    /// Ends the node and gives back what it held.
+    /// Ends the node and gives back what it held: its branches by their ending, without those that are
+    /// groups, and who waits for it.
     pub(super) fn close(&mut self) -> (Counts, Vec<NodeId>) {
         self.phase = Phase::Closed;
         self.active = FxHashMap::default();

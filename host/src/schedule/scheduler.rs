@@ -1,13 +1,15 @@
 //! The scheduler: takes what happened, says what is to be done. It ties the nodes together by their
 //! order, the capacity that they share, and the end of the run, and must not know what a branch does.
 
+mod ends;
+
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use super::node::{Effect, Moment, Node, Phase};
 use super::{Action, Input, Plan, Recorded};
-use crate::id::{AttemptId, NodeId};
+use crate::id::{AttemptId, BranchId, NodeId};
 use crate::model::{Cause, Counts, Ending, Status};
 
 /// Decides what runs when. The same inputs give the same actions.
@@ -48,13 +50,6 @@ enum Alarm {
     Gate,
 }
 
-/// A node that ends, and why.
-struct Closing {
-    node: NodeId,
-    status: Status,
-    because: Option<NodeId>,
-}
-
 impl Scheduler {
     /// A scheduler for one run of `plan`. `seed` draws the jitter of retries; at most `capacity`
     /// attempts are submitted at once.
@@ -63,22 +58,34 @@ impl Scheduler {
         let total = plan.nodes.len();
         let mut dependants = vec![Vec::new(); total];
         let mut nodes = Vec::with_capacity(total);
-        for (id, plan) in (0_u32..).map(NodeId).zip(plan.nodes) {
-            let mut missing = 0;
-            for needed in &plan.after {
+        let members = members(&plan);
+        for (id, mut plan) in (0_u32..).map(NodeId).zip(plan.nodes) {
+            let member = members.as_ref().and_then(|members| members.get(&id));
+            // In a group, the first node waits for its turn alone, and the others for the one before.
+            let (mut missing, after) = match member {
+                None => (0, std::mem::take(&mut plan.after)),
+                Some((_, None)) => (1, BTreeSet::new()),
+                Some((_, Some(before))) => (0, [*before].into()),
+            };
+            for needed in after {
                 // One that does not exist stays missing for ever.
                 missing += 1;
                 if let Some(waiting) = dependants.get_mut(needed.index()) {
                     waiting.push(id);
                 }
             }
-            nodes.push(Node::new(id, plan, missing));
+            let mut node = Node::new(id, plan, missing);
+            node.member = member.map(|(branch, _)| *branch);
+            nodes.push(node);
         }
         for (node, dependants) in nodes.iter_mut().zip(dependants) {
             node.dependants = dependants;
         }
         Self {
-            unreachable: unreachable(&nodes),
+            unreachable: match members {
+                Some(_) => unreachable(&nodes),
+                None => (0_u32..).map(NodeId).take(total).collect(),
+            },
             unclosed: total,
             nodes,
             seed,
@@ -202,7 +209,9 @@ impl Scheduler {
             Some(node) if node.phase == Phase::Opening => {
                 node.open(branches, left_out, now);
                 self.alarms.extend(node.deadline.map(|at| (at, id, Alarm::Deadline)));
-                if let Some(cause) = node.decided_before() {
+                let decided = node.decided_before();
+                self.begin_inside(id, decided.is_none(), actions);
+                if let Some(cause) = decided {
                     self.settle(id, cause, actions);
                 }
             }
@@ -265,14 +274,6 @@ impl Scheduler {
         }
         self.enqueue(node, now);
         self.close_if_done(node, actions);
-    }
-
-    fn settle(&mut self, id: NodeId, cause: Cause, actions: &mut Vec<Action>) {
-        if let Some(node) = self.nodes.get_mut(id.index()) {
-            node.settle(cause, actions);
-        }
-        self.backoff.retain(|Reverse((_, waiting, _))| *waiting != id);
-        self.look_again(id, None);
     }
 
     /// Does what has come to nodes with time.
@@ -383,61 +384,6 @@ impl Scheduler {
         }
     }
 
-    fn close_if_done(&mut self, id: NodeId, actions: &mut Vec<Action>) {
-        if let Some(node) = self.nodes.get(id.index())
-            && node.is_done()
-        {
-            let status = node.status();
-            self.close(id, status, actions);
-        }
-    }
-
-    /// Ends a node and all that can no longer have what they wait for, and opens those that now can.
-    fn close(&mut self, id: NodeId, status: Status, actions: &mut Vec<Action>) {
-        // A queue and not recursion: chains may be long.
-        let mut queue = VecDeque::from([Closing { node: id, status, because: None }]);
-        while let Some(Closing { node: id, status, because }) = queue.pop_front() {
-            let Some(node) = self.nodes.get_mut(id.index()) else { continue };
-            if node.phase == Phase::Closed {
-                continue;
-            }
-            let deadline = node.deadline.map(|at| (at, id, Alarm::Deadline));
-            let look = node.look_again.map(|at| (at, id, Alarm::Gate));
-            for alarm in deadline.into_iter().chain(look) {
-                self.alarms.remove(&alarm);
-            }
-            let (counts, dependants) = node.close();
-            self.unclosed -= 1;
-            self.record(status, counts);
-            actions.push(Action::Closed { node: id, status, counts, because });
-            for dependant in dependants {
-                let Some(Phase::Waiting { missing }) = self.phase(dependant) else { continue };
-                if status != Status::Succeeded {
-                    queue.push_back(Closing { node: dependant, status: Status::Skipped, because: Some(id) });
-                    continue;
-                }
-                let missing = missing.saturating_sub(1);
-                if let Some(node) = self.nodes.get_mut(dependant.index()) {
-                    node.phase = Phase::Waiting { missing };
-                }
-                if missing == 0 {
-                    self.reach(dependant, actions);
-                }
-            }
-        }
-    }
-
-    fn record(&mut self, status: Status, counts: Counts) {
-        self.counts.succeeded += counts.succeeded;
-        self.counts.failed += counts.failed;
-        self.counts.cancelled += counts.cancelled;
-        match status {
-            Status::Failed => self.failed = true,
-            Status::Cancelled => self.cancelled = true,
-            Status::Pending | Status::Running | Status::Succeeded | Status::Skipped => {}
-        }
-    }
-
     fn status(&self) -> Status {
         if self.failed {
             Status::Failed
@@ -453,7 +399,29 @@ impl Scheduler {
     }
 }
 
-/// Nodes that wait for themselves, for one that does not exist, or for such a node.
+/// Of each node that is in a group, the branch that it is or is a part of, and the part before it. None where
+/// a node is in two, or does not exist.
+fn members(plan: &Plan) -> Option<BTreeMap<NodeId, (BranchId, Option<NodeId>)>> {
+    let mut members = BTreeMap::new();
+    for (id, node) in (0_u32..).map(NodeId).zip(&plan.nodes) {
+        for group in &node.groups {
+            let branch = BranchId { node: id, index: group.index };
+            if group.first > group.last || group.last.index() >= plan.nodes.len() {
+                return None;
+            }
+            let mut before = None;
+            for part in (group.first.0..=group.last.0).map(NodeId) {
+                if members.insert(part, (branch, before)).is_some() {
+                    return None;
+                }
+                before = Some(part);
+            }
+        }
+    }
+    Some(members)
+}
+
+/// Nodes that wait for themselves, for one that does not exist, or for such a node, and those in them.
 fn unreachable(nodes: &[Node]) -> Vec<NodeId> {
     let mut missing: Vec<Option<u32>> = nodes
         .iter()
@@ -468,11 +436,13 @@ fn unreachable(nodes: &[Node]) -> Vec<NodeId> {
         if let Some(slot) = missing.get_mut(id.index()) {
             *slot = None;
         }
-        for dependant in nodes.get(id.index()).map_or(&[][..], |node| &node.dependants) {
+        let Some(node) = nodes.get(id.index()) else { continue };
+        let inside = node.inside.all().map(|(group, _)| group.first);
+        for dependant in node.dependants.iter().copied().chain(inside) {
             if let Some(Some(count)) = missing.get_mut(dependant.index()) {
                 *count = count.saturating_sub(1);
                 if *count == 0 {
-                    reached.push(*dependant);
+                    reached.push(dependant);
                 }
             }
         }

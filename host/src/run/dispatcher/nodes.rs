@@ -38,7 +38,7 @@ impl Dispatcher {
                         Ok(true) => {}
                         Ok(false) => left_out.push(index),
                         Err(error) => {
-                            return self.refuse(id, &format!("`when` of `{}`: {error}", member.task.name));
+                            return self.refuse(id, &format!("`when` of `{}`: {error}", member.name));
                         }
                     }
                 }

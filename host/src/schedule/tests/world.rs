@@ -10,7 +10,7 @@ use super::ms;
 use super::oracle::{self, Standing, Step};
 use crate::id::{AttemptId, BranchId, NodeId};
 use crate::model::{Cause, Counts, Ending, LOST_BUDGET, OnFailure, Retry, RetryOn, Status};
-use crate::schedule::{Action, Input, Scheduler};
+use crate::schedule::{Action, Input, Nested, Scheduler};
 
 /// What the books say of a branch that was submitted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,6 +38,8 @@ pub(super) struct World<'a> {
     steps: BTreeMap<NodeId, Vec<Step>>,
     branches: BTreeMap<BranchId, Entry>,
     ended: BTreeMap<BranchId, Ending>,
+    /// The same of branches that are groups.
+    inner: BTreeMap<BranchId, Ending>,
     closed: BTreeMap<NodeId, Status>,
     first_started: BTreeMap<NodeId, Vec<u32>>,
     /// Nodes that are decided, and why.
@@ -68,6 +70,7 @@ impl<'a> World<'a> {
             steps: BTreeMap::new(),
             branches: BTreeMap::new(),
             ended: BTreeMap::new(),
+            inner: BTreeMap::new(),
             closed: BTreeMap::new(),
             first_started: BTreeMap::new(),
             settled: BTreeMap::new(),
@@ -271,9 +274,45 @@ impl<'a> World<'a> {
         }
     }
 
+    /// The branch that a node is or is a part of, and that branch's nodes.
+    fn member(&self, node: NodeId) -> Option<(BranchId, Nested)> {
+        (0..).zip(&self.case.plan.nodes).find_map(|(outer, plan)| {
+            let group = plan.groups.iter().find(|group| group.first <= node && node <= group.last)?;
+            Some((BranchId { node: NodeId(outer), index: group.index }, *group))
+        })
+    }
+
+    /// All nodes that a node is in.
+    fn around(&self, node: NodeId) -> Vec<NodeId> {
+        let outer = |node: &NodeId| self.member(*node).map(|(branch, _)| branch.node);
+        std::iter::successors(outer(&node), outer).collect()
+    }
+
+    /// The groups among the branches that a node has opened with.
+    fn groups(&self, node: NodeId) -> impl Iterator<Item = Nested> {
+        let (branches, left_out) = &self.opened[&node];
+        let groups = self.case.plan.nodes[node.index()].groups.iter().copied();
+        groups.filter(|group| group.index < *branches && !left_out.contains(&group.index))
+    }
+
+    /// What a node waits for besides its turn.
+    fn needed(&self, node: NodeId) -> Vec<NodeId> {
+        match self.member(node) {
+            None => self.case.plan.nodes[node.index()].after.iter().copied().collect(),
+            Some((_, group)) if group.first == node => vec![],
+            Some(_) => vec![NodeId(node.0 - 1)],
+        }
+    }
+
+    /// Branches of a node that ended.
+    fn ends(&self, node: NodeId) -> impl Iterator<Item = (&BranchId, &Ending)> {
+        let all = || BranchId { node, index: 0 }..=BranchId { node, index: u32::MAX };
+        self.ended.range(all()).chain(self.inner.range(all()))
+    }
+
     /// Branches of a node that succeeded.
     fn succeeded(&self, node: NodeId) -> BTreeSet<u32> {
-        let of_node = self.ended.range(BranchId { node, index: 0 }..=BranchId { node, index: u32::MAX });
+        let of_node = self.ends(node);
         of_node.filter(|(_, ending)| **ending == Ending::Succeeded).map(|(branch, _)| branch.index).collect()
     }
 
@@ -306,13 +345,16 @@ impl<'a> World<'a> {
                 plan.policy.timeout.is_some_and(|timeout| self.opened_at[&node] + timeout <= self.now)
             }
             Cause::Breaker => self.standing(node) == Standing::GaveUp,
+            Cause::Outer => {
+                self.member(node).is_some_and(|(branch, _)| self.settled.contains_key(&branch.node))
+            }
         }
     }
 
     /// Every node is decided for which there is a reason.
     fn check_settled(&self) {
         for node in self.opened.keys().filter(|node| !self.closed.contains_key(node)) {
-            let causes = [Cause::Sibling, Cause::Winner, Cause::GroupTimeout, Cause::Breaker];
+            let causes = [Cause::Sibling, Cause::Winner, Cause::GroupTimeout, Cause::Breaker, Cause::Outer];
             if let Some(cause) = causes.into_iter().find(|cause| self.decides(*node, *cause)) {
                 assert!(self.settled.contains_key(node), "{node:?} is not decided for {cause:?}");
             }
@@ -352,7 +394,9 @@ impl<'a> World<'a> {
     /// A branch of a node that only waits for its turn.
     fn waiting(&self, node: NodeId) -> Option<u32> {
         let (branches, left_out) = &self.opened[&node];
-        (0..*branches).filter(|index| !left_out.contains(index)).find(|&index| {
+        let is_group = |index: &u32| self.groups(node).any(|group| group.index == *index);
+        let plain = (0..*branches).filter(|index| !left_out.contains(index) && !is_group(index));
+        plain.into_iter().find(|&index| {
             let branch = BranchId { node, index };
             !self.ended.contains_key(&branch)
                 && self
@@ -368,12 +412,16 @@ impl<'a> World<'a> {
         match action {
             Action::Open { node } => {
                 assert!(!self.stopping, "{node:?} opened though the run stops");
-                for needed in &self.case.plan.nodes[node.index()].after {
+                for needed in self.needed(*node) {
                     assert_eq!(
-                        self.closed.get(needed),
+                        self.closed.get(&needed),
                         Some(&Status::Succeeded),
                         "{node:?} before {needed:?}"
                     );
+                }
+                if let Some((BranchId { node: outer, index }, _)) = self.member(*node) {
+                    assert!(self.groups(outer).any(|group| group.index == index), "{node:?} is left out");
+                    assert!(!self.closed.contains_key(&outer) && !self.settled.contains_key(&outer));
                 }
                 assert!(self.opening.insert(*node) && !self.closed.contains_key(node));
             }
@@ -381,7 +429,7 @@ impl<'a> World<'a> {
             Action::Cancel { id, cause } => {
                 match cause {
                     Cause::Interrupted => assert!(self.aborted),
-                    Cause::Sibling | Cause::Winner | Cause::GroupTimeout | Cause::Breaker => {
+                    Cause::Sibling | Cause::Winner | Cause::GroupTimeout | Cause::Breaker | Cause::Outer => {
                         assert_eq!(self.settled.get(&id.branch.node), Some(cause));
                     }
                 }
@@ -439,6 +487,7 @@ impl<'a> World<'a> {
         }
         let (branches, left_out) = &self.opened[&node];
         assert!(index < *branches && !left_out.contains(&index) && !self.ended.contains_key(&id.branch));
+        assert!(self.groups(node).all(|group| group.index != index), "{id:?} is of a group");
         let now = self.now;
         let first = !self.branches.contains_key(&id.branch);
         let entry = self.entry(id.branch);
@@ -458,8 +507,7 @@ impl<'a> World<'a> {
     fn check_closed(&mut self, node: NodeId, status: Status, counts: Counts, because: Option<NodeId>) {
         self.opening.remove(&node);
         let mut expected = Counts::default();
-        let of_node = self.ended.range(BranchId { node, index: 0 }..=BranchId { node, index: u32::MAX });
-        of_node.for_each(|(_, ending)| expected.add(*ending));
+        self.ends(node).for_each(|(_, ending)| expected.add(*ending));
         assert_eq!(counts, expected, "{node:?}");
         match self.opened.get(&node) {
             Some((branches, left_out)) => {
@@ -469,18 +517,44 @@ impl<'a> World<'a> {
             }
             None => assert!(matches!(status, Status::Skipped | Status::Failed | Status::Cancelled)),
         }
-        assert!(status != Status::Cancelled || self.stopping);
+        let mut around = self.around(node);
+        let decided = around.iter().any(|outer| self.settled.contains_key(outer));
+        assert!(status != Status::Cancelled || self.stopping || decided);
         if let Some(because) = because {
             assert_eq!(status, Status::Skipped);
-            assert!(self.case.plan.nodes[node.index()].after.contains(&because));
+            around.push(node);
+            assert!(around.into_iter().any(|node| self.needed(node).contains(&because)));
             assert!(self.closed.get(&because).is_some_and(|status| *status != Status::Succeeded));
         }
         assert_eq!(self.closed.insert(node, status), None, "{node:?} closed twice");
+        self.inner_end(node);
+    }
+
+    /// Enters the end of a branch that is a group, if `node` is the last of its nodes.
+    fn inner_end(&mut self, node: NodeId) {
+        let Some((branch, group)) = self.member(node).filter(|(_, group)| group.last == node) else { return };
+        let outer = branch.node;
+        let counts = self.opened.contains_key(&outer) && self.groups(outer).any(|one| one == group);
+        if !counts {
+            return;
+        }
+        assert!(!self.closed.contains_key(&outer), "{outer:?} closed before {node:?}");
+        let parts = (group.first.0..=group.last.0).map(|part| self.closed[&NodeId(part)]);
+        let ending = match parts.into_iter().find(|status| *status != Status::Succeeded) {
+            None => Ending::Succeeded,
+            Some(Status::Failed) => Ending::Failed,
+            Some(_) => Ending::Cancelled,
+        };
+        assert_eq!(self.inner.insert(branch, ending), None, "{branch:?} ended twice");
+        self.note_end(branch, ending);
     }
 
     /// How a node stands whose branches have all ended.
     fn expected_of(&self, node: NodeId) -> Status {
         let cut_short = self.cut_short.contains(&node);
+        if self.decides(node, Cause::Outer) {
+            return Status::Cancelled;
+        }
         let tolerant = self.case.plan.nodes[node.index()].tolerant;
         let failed = !tolerant && !self.is_within_reach(node);
         let decided = self.settled.get(&node) == Some(&Cause::Winner) || failed;
@@ -500,6 +574,14 @@ impl<'a> World<'a> {
             return;
         }
         for node in self.opened.keys().copied() {
+            let begun = |group: &Nested| {
+                self.opening.contains(&group.first) || self.opened.contains_key(&group.first)
+            };
+            if !self.closed.contains_key(&node) && !self.settled.contains_key(&node) {
+                let idle =
+                    self.groups(node).find(|group| !begun(group) && !self.closed.contains_key(&group.first));
+                assert_eq!(idle, None, "a group of {node:?} does not begin");
+            }
             if !self.closed.contains_key(&node)
                 && !self.settled.contains_key(&node)
                 && !self.is_full(node)
@@ -521,7 +603,8 @@ impl<'a> World<'a> {
     }
 
     fn expected_status(&self) -> Status {
-        let any = |status| self.closed.values().any(|closed| *closed == status);
+        let outermost = || self.closed.iter().filter(|(node, _)| self.member(**node).is_none());
+        let any = |status| outermost().any(|(_, closed)| *closed == status);
         if any(Status::Failed) {
             Status::Failed
         } else if any(Status::Cancelled) {
@@ -539,7 +622,12 @@ impl<'a> World<'a> {
     fn end(&mut self, branch: BranchId, ending: Ending) {
         let (branches, left_out) = &self.opened[&branch.node];
         assert!(branch.index < *branches && !left_out.contains(&branch.index));
+        assert!(self.groups(branch.node).all(|group| group.index != branch.index), "{branch:?} is a group");
         assert_eq!(self.ended.insert(branch, ending), None, "{branch:?} ended twice");
+        self.note_end(branch, ending);
+    }
+
+    fn note_end(&mut self, branch: BranchId, ending: Ending) {
         let excused = self.settled.contains_key(&branch.node);
         match ending {
             Ending::Succeeded => {}
