@@ -21,6 +21,7 @@ mod interrupts;
 mod limits;
 mod merging;
 mod metrics;
+mod nesting;
 mod network;
 mod outputs;
 mod policies;

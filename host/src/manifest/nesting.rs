@@ -81,7 +81,7 @@ impl Nesting {
                 }
                 if !on_path.insert(group) {
                     let from = path.iter().position(|on| *on == group).unwrap_or_default();
-                    let cycle = path.iter().skip(from).rev().chain([path.last().unwrap_or(&group)]);
+                    let cycle = std::iter::once(&group).chain(path.iter().skip(from).rev());
                     let names: Vec<&str> = cycle.map(name).collect();
                     let inner = path.last().and_then(|last| self.outer(*last));
                     let span = inner.map(|(_, span)| span).unwrap_or_default();
@@ -95,8 +95,8 @@ impl Nesting {
                 path.push(group);
                 at = self.outer(group).map(|(outer, _)| outer);
             }
-            let mut depth = around.map_or(0, |around| around + 1);
-            for group in path.into_iter().rev() {
+            let first = around.map_or(0, |around| around + 1);
+            for (depth, group) in (first..).zip(path.into_iter().rev()) {
                 if depth == DEEPEST
                     && let Some((_, span)) = self.outer(group)
                 {
@@ -106,7 +106,6 @@ impl Nesting {
                 if let Some(slot) = depths.get_mut(group) {
                     *slot = Some(depth);
                 }
-                depth += 1;
             }
         }
         depths.into_iter().map(Option::unwrap_or_default).collect()

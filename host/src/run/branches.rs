@@ -30,6 +30,8 @@ pub(crate) struct Branches {
     pub(crate) settled: Option<Cause>,
     /// What is said of branches that did not succeed, where that is a value.
     failures: FxHashMap<u32, Arc<str>>,
+    /// Members that are groups and did not succeed, by name.
+    pub(crate) lost: Vec<Arc<str>>,
     /// Branches that count for nothing, ascending.
     left_out: Vec<u32>,
     /// When it opened.

@@ -2,15 +2,18 @@
 //! what was required, and what ended a group early. Words only; the scheduler decided.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use crate::model::{Breaker, Cause, Counts, Form, Group, Kind, MOST_PROBES, Node, Require, Status};
 
-/// Why a node that opened ended as `status`; none where its branches say it all.
+/// Why a node that opened ended as `status`; none where its branches say it all. `lost` are those of them
+/// that are groups and did not succeed.
 pub(crate) fn of_group(
     node: &Node,
     settled: Option<Cause>,
     counts: &Counts,
     status: Status,
+    lost: &[Arc<str>],
 ) -> Option<String> {
     let group = match &node.kind {
         Kind::Task(_) | Kind::Best(_) => return None,
@@ -18,7 +21,7 @@ pub(crate) fn of_group(
     };
     let ended = settled.and_then(|cause| early(group, cause));
     let short = match status {
-        Status::Failed => short(group, counts),
+        Status::Failed => short(group, counts).or_else(|| of_lost(lost)),
         Status::Pending | Status::Running | Status::Succeeded | Status::Cancelled | Status::Skipped => None,
     };
     match (ended, short) {
@@ -38,7 +41,25 @@ fn early(group: &Group, cause: Cause) -> Option<String> {
             }
             None => "breaker open".to_owned(),
         }),
-        Cause::Interrupted | Cause::Sibling | Cause::Winner | Cause::Outer => None,
+        Cause::Outer => Some("the group that it is in was decided".to_owned()),
+        Cause::Interrupted | Cause::Sibling | Cause::Winner => None,
+    }
+}
+
+/// Which groups in it did not succeed.
+fn of_lost(lost: &[Arc<str>]) -> Option<String> {
+    match lost {
+        [] => None,
+        [one] => Some(format!("group `{one}` did not succeed")),
+        many => Some(format!("groups `{}` did not succeed", many.join("` and `"))),
+    }
+}
+
+/// What is said of a group, where the group that it is in takes that for a value.
+pub(crate) fn of_member(node: &Node, reason: Option<&str>) -> String {
+    match reason {
+        Some(reason) => format!("group `{}`: {reason}", node.name),
+        None => format!("group `{}` did not succeed", node.name),
     }
 }
 

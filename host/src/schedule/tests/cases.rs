@@ -117,7 +117,7 @@ const DEEPEST: usize = 3;
 fn nest(nodes: &mut [NodePlan], backwards: bool, places: &[Place]) {
     let total = nodes.len();
     let mut depths: Vec<Option<usize>> = vec![None; total];
-    for step in 0..total {
+    for (step, place) in places.iter().enumerate().take(total) {
         let at = if backwards { total - 1 - step } else { step };
         if depths[at].is_some() {
             continue;
@@ -125,7 +125,7 @@ fn nest(nodes: &mut [NodePlan], backwards: bool, places: &[Place]) {
         let around: Vec<usize> =
             (0..total).filter(|one| depths[*one].is_some_and(|depth| depth < DEEPEST)).collect();
         depths[at] = Some(0);
-        let Some((which, index, goes_on)) = places[step].filter(|_| !around.is_empty()) else { continue };
+        let Some((which, index, goes_on)) = place.filter(|_| !around.is_empty()) else { continue };
         let outer = around[which.index(around.len())];
         if nodes[outer].groups.iter().any(|group| group.index == index) {
             continue;
