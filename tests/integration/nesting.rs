@@ -152,6 +152,42 @@ fn a_group_that_fails_is_a_branch_that_failed() {
     assert_eq!(ended.json()["outer"], json!([{ "err": said[0] }, { "err": said[1] }]), "{ended}");
 }
 
+#[test]
+fn groups_are_tried_one_after_the_other_where_one_may_run() {
+    let ended = run(r#"
+        [tasks.odd]
+        run = "failing#fail-odd"
+        with = { number = "${item}" }
+        [groups.first]
+        task = "odd"
+        for-each = [1, 3]
+        [groups.second]
+        task = "odd"
+        for-each = [2, 4]
+        [groups.third]
+        task = "odd"
+        for-each = [6]
+        [groups.choice]
+        tasks = ["first", "second", "third"]
+        merge = "first-success"
+        concurrency = 1
+        "#);
+    assert_eq!((ended.code, ended.json()), (0, json!({ "choice": [2, 4] })), "{ended}");
+    let order: Vec<_> = events(&ended.stderr)
+        .into_iter()
+        .filter(|event| event["event"] == "group-started" || event["event"] == "group-ended")
+        .map(|event| event["group"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(order, ["choice", "first", "first", "second", "second", "third", "choice"]);
+    let third = group_ended(&ended, "third");
+    assert_eq!(
+        (&third["status"], &third["reason"]),
+        (&json!("cancelled"), &json!("the group that it is in was decided"))
+    );
+    let run = run_ended(&ended);
+    assert_eq!((&run["succeeded"], &run["failed"], &run["cancelled"]), (&json!(2), &json!(2), &json!(0)));
+}
+
 /// A group of an endless loop, a nap and a group of loops, beside what `rest` says.
 fn endless(outer: &str) -> Ended {
     run(&format!(

@@ -18,6 +18,8 @@ pub(super) struct Nesting {
     outer: Vec<Option<(usize, Span)>>,
     /// The groups by position, each after those that are in it.
     pub(super) order: Vec<usize>,
+    /// Whether some are too deep. Then no types may be made of theirs.
+    pub(super) too_deep: bool,
 }
 
 impl Nesting {
@@ -52,8 +54,9 @@ impl Nesting {
                 }
             }
         }
-        let mut nesting = Self { outer, order: Vec::new() };
+        let mut nesting = Self { outer, order: Vec::new(), too_deep: false };
         let depths = nesting.depths(groups, findings);
+        nesting.too_deep = depths.iter().any(|depth| *depth >= DEEPEST);
         nesting.order = (0..groups.len()).collect();
         nesting.order.sort_by_key(|at| std::cmp::Reverse(depths.get(*at).copied().unwrap_or_default()));
         nesting

@@ -275,6 +275,9 @@ impl<'f, 't> Plan<'f, 't> {
         }
         // A group's value is made of those in it.
         for at in self.nesting.order.clone() {
+            if self.nesting.too_deep && self.nesting.outer(at).is_some() {
+                continue;
+            }
             let Some(place) = self.file.groups.get(at).and_then(|group| self.groups.get(group.name.value))
             else {
                 continue;

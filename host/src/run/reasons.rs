@@ -55,6 +55,15 @@ fn of_lost(lost: &[Arc<str>]) -> Option<String> {
     }
 }
 
+/// Why a group in `outer` ended as `status` without having begun; `decided` says that the outer one was.
+pub(crate) fn of_idle(outer: &Node, decided: bool, status: Status) -> Option<String> {
+    match status {
+        Status::Skipped => Some(format!("group `{}`, which it is in, has not begun", outer.name)),
+        Status::Cancelled if decided => Some("the group that it is in was decided".to_owned()),
+        Status::Pending | Status::Running | Status::Succeeded | Status::Failed | Status::Cancelled => None,
+    }
+}
+
 /// What is said of a group, where the group that it is in takes that for a value.
 pub(crate) fn of_member(node: &Node, reason: Option<&str>) -> String {
     match reason {

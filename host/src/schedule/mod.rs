@@ -144,8 +144,8 @@ pub enum Action {
         /// Which.
         node: NodeId,
     },
-    /// A branch ended for good. Said once of each branch, here or in [`Action::EndedUnstarted`]; of one
-    /// that is a group, the [`Action::Closed`] of its last node says it.
+    /// A branch ended for good. Said once of each branch, here or in [`Action::EndedUnstarted`]; of a
+    /// group that began, the [`Action::Closed`] of its last node says it.
     Ended {
         /// Which.
         branch: BranchId,
@@ -154,7 +154,7 @@ pub enum Action {
         /// How many attempts were made. One that was handed back unstarted is not counted.
         attempts: u32,
     },
-    /// Branches that were never submitted ended cancelled.
+    /// Branches that were never submitted, and groups that have not begun, ended cancelled.
     EndedUnstarted {
         /// Of which node.
         node: NodeId,

@@ -13,7 +13,7 @@ use super::gate::Gate;
 use super::nesting::Inside;
 use super::requirement::Requirement;
 use super::retry::{self, Verdict};
-use super::{Action, NodePlan, Recorded};
+use super::{Action, Nested, NodePlan, Recorded};
 use crate::id::{AttemptId, BranchId, NodeId};
 use crate::model::{Cause, Counts, Ending, OnFailure, Retry, Status};
 
@@ -75,7 +75,8 @@ pub(super) struct Node {
     pub(super) dependants: Vec<NodeId>,
     /// The branch of another node that it is, or is a part of.
     pub(super) member: Option<BranchId>,
-    /// Its branches that are groups. They are neither active nor ready here.
+    /// Its branches that are groups. They are neither active nor ready here, and run while they are under
+    /// way.
     pub(super) inside: Inside,
     pub(super) phase: Phase,
     /// Whether it stands in the scheduler's round.
@@ -146,8 +147,8 @@ impl Node {
         self.deadline = self.timeout.map(|timeout| now.saturating_add(timeout));
         self.phase = Phase::Open;
         self.branches = branches;
+        self.inside.open(branches, &left_out);
         self.recall(&mut left_out);
-        self.inside.begin(branches, &mut left_out);
         self.left_out = left_out.into();
         self.skip_left_out();
     }
@@ -165,8 +166,16 @@ impl Node {
         let left_out = passed.len();
         for Recorded { index, attempts, lost, before, ended } in recorded {
             let known = passed.get(..left_out).unwrap_or_default();
-            // A group is known by its own branches.
-            if index >= self.branches || known.binary_search(&index).is_ok() || self.inside.has(index) {
+            if index >= self.branches || known.binary_search(&index).is_ok() {
+                continue;
+            }
+            if self.inside.stage(index).is_some() {
+                // One that began is known by its own branches.
+                if let Some(ending) = ended.filter(|ending| *ending != Ending::Succeeded) {
+                    self.inside.drop(index, ending);
+                    self.requirement.miss(index);
+                    passed.push(index);
+                }
                 continue;
             }
             if let Some(ending) = ended {
@@ -200,11 +209,32 @@ impl Node {
             return Some(Cause::Winner);
         }
         match self.on_failure {
-            OnFailure::Cancel if self.counts.ended() > 0 && self.requirement.is_out_of_reach() => {
+            OnFailure::Cancel if self.told().ended() > 0 && self.requirement.is_out_of_reach() => {
                 Some(Cause::Sibling)
             }
             OnFailure::Cancel | OnFailure::Continue => None,
         }
+    }
+
+    /// Whether a group is next in turn and may begin.
+    pub(super) fn can_begin_group(&self) -> bool {
+        self.next == self.inside.upcoming()
+            && self.phase == Phase::Open
+            && self.settled.is_none()
+            && self.running < self.concurrency
+    }
+
+    /// Begins the group that is next in turn, if one is. It takes none of the capacity, and neither rate
+    /// nor breaker hold it back.
+    pub(super) fn begin_group(&mut self) -> Option<Nested> {
+        if !self.can_begin_group() {
+            return None;
+        }
+        let group = self.inside.begin()?;
+        self.running += 1;
+        self.next += 1;
+        self.skip_left_out();
+        Some(group)
     }
 
     fn skip_left_out(&mut self) {
@@ -229,7 +259,7 @@ impl Node {
         self.phase == Phase::Open
             && self.settled.is_none()
             && self.running < self.concurrency
-            && (self.next < self.branches || !self.ready.is_empty())
+            && (self.next < self.branches.min(self.inside.upcoming()) || !self.ready.is_empty())
     }
 
     /// Submits the branch that is next in turn: ready ones first, in the order of their positions.
@@ -320,6 +350,7 @@ impl Node {
         stopping: bool,
     ) -> Option<Option<Cause>> {
         let ending = self.inside.ended(index, node, status)?;
+        self.running -= 1;
         self.require(index, ending, stopping);
         Some(self.decision(ending, stopping))
     }
@@ -427,6 +458,7 @@ impl Node {
             self.next = gap;
             self.skip_left_out();
         }
+        self.counts.cancelled -= self.inside.drop_waiting();
     }
 
     /// Forgets a branch that is done, and counts it.
@@ -466,7 +498,7 @@ impl Node {
         self.phase == Phase::Open
             && self.next >= self.branches
             && self.active.is_empty()
-            && self.inside.is_done()
+            && self.inside.is_idle()
     }
 
     /// How a node stands whose branches have all ended. One that the stop of the run kept from
@@ -482,6 +514,11 @@ impl Node {
         } else {
             Status::Failed
         }
+    }
+
+    /// Its branches by their ending, those that are groups among them.
+    pub(super) fn told(&self) -> Counts {
+        self.counts.plus(self.inside.counts())
     }
 
     /// Ends the node and gives back what it held: its branches by their ending, without those that are

@@ -38,12 +38,13 @@ pub struct NodePlan {
     pub groups: Vec<Nested>,
 }
 
-/// A branch that is a group, which is nodes of its own. The first opens with the node that this is a branch
-/// of, and each other when the one before has succeeded: what else they wait for, that node has to wait
-/// for. The end of the last is the branch's. They count neither in that node's concurrency nor for its
-/// rate and breaker, and are not retried as a whole.
+/// A branch that is a group, which is nodes of its own. The first opens when the branch's turn comes, and each
+/// other when the one before has succeeded: what else they wait for, the node that this is a branch of has to
+/// wait for. The end of the last is the branch's. In that node's concurrency it counts as one, whatever runs in
+/// it; rate and breaker are for attempts and not for groups; and it is not retried as a whole.
 ///
-/// A node that is in two groups, or in itself, fails when the run begins.
+/// A plan in which a node is in two groups fails as a whole when the run begins; so do nodes that are in
+/// themselves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Nested {
     /// The branch's position.

@@ -25,6 +25,8 @@ pub struct Scheduler {
     running: usize,
     /// Nodes that may have something to submit, in turn.
     round: VecDeque<NodeId>,
+    /// Nodes of which a group may begin, or of which one has ended.
+    turns: VecDeque<NodeId>,
     /// Branches that wait for their time, the earliest first.
     backoff: BinaryHeap<Reverse<(Duration, NodeId, u32)>>,
     /// What comes to whole nodes with time, the earliest first.
@@ -92,6 +94,7 @@ impl Scheduler {
             capacity,
             running: 0,
             round: VecDeque::new(),
+            turns: VecDeque::new(),
             backoff: BinaryHeap::new(),
             alarms: BTreeSet::new(),
             begun: false,
@@ -210,7 +213,7 @@ impl Scheduler {
                 node.open(branches, left_out, now);
                 self.alarms.extend(node.deadline.map(|at| (at, id, Alarm::Deadline)));
                 let decided = node.decided_before();
-                self.begin_inside(id, decided.is_none(), actions);
+                self.end_left_out(id, actions);
                 if let Some(cause) = decided {
                     self.settle(id, cause, actions);
                 }
@@ -336,12 +339,16 @@ impl Scheduler {
         if self.stopping {
             return;
         }
+        if node.can_begin_group() {
+            self.turns.push_back(id);
+        }
         let at = node.submits_at(now);
         self.look_again(id, at);
     }
 
     /// Submits what may be submitted, one branch of each node in turn.
     fn submit(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        self.begin_groups(now, actions);
         while self.running < self.capacity
             && let Some(id) = self.round.pop_front()
         {
@@ -352,6 +359,20 @@ impl Scheduler {
                 actions.push(Action::Submit { id });
             }
             self.enqueue(id, now);
+            self.begin_groups(now, actions);
+        }
+    }
+
+    /// Begins the groups in others whose turn has come.
+    fn begin_groups(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        while let Some(id) = self.turns.pop_front() {
+            while let Some(group) = self.nodes.get_mut(id.index()).and_then(Node::begin_group) {
+                if let Some(node) = self.nodes.get_mut(group.first.index()) {
+                    node.phase = Phase::Waiting { missing: 0 };
+                }
+                self.reach(group.first, actions);
+            }
+            self.enqueue(id, now);
         }
     }
 
@@ -359,6 +380,7 @@ impl Scheduler {
     fn stop(&mut self, actions: &mut Vec<Action>) {
         self.stopping = true;
         self.round.clear();
+        self.turns.clear();
         self.backoff = BinaryHeap::new();
         // Nodes still have to end in time.
         self.alarms.retain(|(_, _, alarm)| *alarm == Alarm::Deadline);
@@ -375,6 +397,7 @@ impl Scheduler {
             match node.phase {
                 Phase::Open => {
                     node.drop_waiting(actions);
+                    self.end_dropped(id, actions);
                     self.close_if_done(id, actions);
                 }
                 Phase::Opening | Phase::Waiting { missing: 0 } => self.close(id, Status::Cancelled, actions),

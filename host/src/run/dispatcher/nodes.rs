@@ -246,6 +246,12 @@ impl Dispatcher {
         }
     }
 
+    /// Why a group in `outer` ended without having begun.
+    fn of_idle(&self, outer: NodeId, status: Status) -> Option<String> {
+        let (node, branches) = (self.workflow.nodes.get(outer.index())?, self.branches.get(outer.index())?);
+        reasons::of_idle(node, branches.settled.is_some(), status)
+    }
+
     /// Tells the group that a node's group is in, if it is in one, that this did not succeed.
     fn lose(&mut self, node: &Node, status: Status, reason: Option<&str>) {
         let Some(branch) = node.inside else { return };
@@ -285,11 +291,12 @@ impl Dispatcher {
         let ended =
             || reasons::of_group(node, branches.settled, &counts, status, &branches.lost).map(Into::into);
         let opened = branches.opened;
-        let around = || workflow.around(node).next().filter(|_| status == Status::Skipped);
-        let idle =
-            || around().map(|outer| format!("group `{}`, which it is in, has not begun", outer.name).into());
         let reason = branches.reason.clone().or_else(waits);
-        let reason = reason.or_else(|| if opened.is_some() { ended() } else { idle() });
+        let reason = reason.or_else(|| match (opened, node.inside) {
+            (Some(_), _) => ended(),
+            (None, Some(branch)) => self.of_idle(branch.node, status).map(Into::into),
+            (None, None) => None,
+        });
         let end = End { status, counts, opened, totals: branches.totals, reason };
         let Some(End { status, counts, opened, totals, reason }) = self.sections.end(node, end) else {
             return;

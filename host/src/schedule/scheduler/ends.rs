@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use super::super::nesting::Stage;
 use super::super::node::Phase;
 use super::{Alarm, Scheduler};
 use crate::id::NodeId;
@@ -46,18 +47,29 @@ impl Scheduler {
         self.follow(Due::Close(Closing { node, status, because: None }), actions);
     }
 
-    /// Begins the groups in a node that has opened, unless that `goes_on` no further, and ends those that
-    /// are left out.
-    pub(super) fn begin_inside(&mut self, id: NodeId, goes_on: bool, actions: &mut Vec<Action>) {
+    /// Ends the groups in a node that has opened which are left out, or are known to have ended before they
+    /// began.
+    pub(super) fn end_left_out(&mut self, id: NodeId, actions: &mut Vec<Action>) {
+        self.end_inside(id, actions, |stage| match stage {
+            Stage::LeftOut => Some(Status::Skipped),
+            Stage::Ended => Some(Status::Cancelled),
+            Stage::Waiting | Stage::UnderWay => None,
+        });
+    }
+
+    /// Ends the groups in a node that were dropped before they began.
+    pub(super) fn end_dropped(&mut self, id: NodeId, actions: &mut Vec<Action>) {
+        self.end_inside(id, actions, |stage| match stage {
+            Stage::Ended => Some(Status::Cancelled),
+            Stage::LeftOut | Stage::Waiting | Stage::UnderWay => None,
+        });
+    }
+
+    fn end_inside(&mut self, id: NodeId, actions: &mut Vec<Action>, how: impl Fn(Stage) -> Option<Status>) {
         let Some(node) = self.nodes.get(id.index()) else { return };
-        let groups: Vec<(Nested, bool)> = node.inside.all().collect();
-        for (Nested { first, .. }, begins) in groups {
-            if !begins {
-                self.close(first, Status::Skipped, actions);
-            } else if let Some(inner) = self.nodes.get_mut(first.index()).filter(|_| goes_on) {
-                inner.phase = Phase::Waiting { missing: 0 };
-                self.reach(first, actions);
-            }
+        let ends = node.inside.all().filter_map(|(group, stage)| Some((group.first, how(stage)?)));
+        for (first, status) in ends.collect::<Vec<_>>() {
+            self.close(first, status, actions);
         }
     }
 
@@ -90,28 +102,28 @@ impl Scheduler {
     fn settled(&mut self, id: NodeId, queue: &mut VecDeque<Due>) {
         self.backoff.retain(|std::cmp::Reverse((_, waiting, _))| *waiting != id);
         self.look_again(id, None);
-        queue.push_back(Due::Look(id));
-        let Some(node) = self.nodes.get(id.index()) else { return };
-        // Before all else, so that none of them ends as if nothing had happened.
-        for (group, _) in node.inside.all().rev().filter(|(_, under_way)| *under_way) {
-            queue.push_front(Due::Cancel(group));
+        if let Some(node) = self.nodes.get(id.index()) {
+            queue.extend(node.inside.all().map(|(group, _)| Due::Cancel(group)));
         }
+        queue.push_back(Due::Look(id));
     }
 
     /// Ends a group early. At most one of its nodes has begun and not ended.
     fn cancel(&mut self, group: Nested, queue: &mut VecDeque<Due>, actions: &mut Vec<Action>) {
-        let mut ids = (group.first.0..=group.last.0).map(NodeId);
-        let Some(id) = ids.find(|id| self.phase(*id) != Some(Phase::Closed)) else { return };
-        let Some(node) = self.nodes.get_mut(id.index()) else { return };
-        match node.phase {
-            Phase::Waiting { .. } | Phase::Opening => {
-                queue.push_back(Due::Close(Closing { node: id, status: Status::Cancelled, because: None }));
+        let mut before = None;
+        for id in (group.first.0..=group.last.0).map(NodeId) {
+            match self.nodes.get_mut(id.index()).map(|node| (node.phase, node)) {
+                Some((Phase::Open, node)) => {
+                    node.cancel(actions);
+                    return self.settled(id, queue);
+                }
+                Some((Phase::Waiting { .. } | Phase::Opening, _)) => {
+                    let status = if before.is_none() { Status::Cancelled } else { Status::Skipped };
+                    self.closed(Closing { node: id, status, because: before }, queue, actions);
+                    before = Some(id);
+                }
+                Some((Phase::Closed, _)) | None => {}
             }
-            Phase::Open => {
-                node.cancel(actions);
-                self.settled(id, queue);
-            }
-            Phase::Closed => {}
         }
     }
 
@@ -162,6 +174,9 @@ impl Scheduler {
                 Some(cause) => Due::Settle(branch.node, cause),
                 None => Due::Look(branch.node),
             });
+            if !stopping {
+                self.turns.push_back(branch.node);
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Tests of the scheduler as a whole: each rule by example, and all of them on random runs.
 
 mod cases;
+mod nesting;
 mod oracle;
 mod policies;
 mod properties;

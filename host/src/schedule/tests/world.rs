@@ -1,6 +1,8 @@
 //! A simulated world around the scheduler, which makes the moves of a case. It keeps books of its
 //! own and checks every action against them.
 
+mod groups;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use super::ms;
 use super::oracle::{self, Standing, Step};
 use crate::id::{AttemptId, BranchId, NodeId};
 use crate::model::{Cause, Counts, Ending, LOST_BUDGET, OnFailure, Retry, RetryOn, Status};
-use crate::schedule::{Action, Input, Nested, Scheduler};
+use crate::schedule::{Action, Input, Scheduler};
 
 /// What the books say of a branch that was submitted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +34,8 @@ pub(super) struct World<'a> {
     now: Duration,
     capacity: usize,
     opening: BTreeSet<NodeId>,
+    /// Nodes that were opened, or are to be.
+    begun: BTreeSet<NodeId>,
     opened: BTreeMap<NodeId, (u32, BTreeSet<u32>)>,
     opened_at: BTreeMap<NodeId, Duration>,
     /// What became of the attempts of each node, in order.
@@ -65,6 +69,7 @@ impl<'a> World<'a> {
             now: Duration::ZERO,
             capacity: case.capacity,
             opening: BTreeSet::new(),
+            begun: BTreeSet::new(),
             opened: BTreeMap::new(),
             opened_at: BTreeMap::new(),
             steps: BTreeMap::new(),
@@ -247,6 +252,7 @@ impl<'a> World<'a> {
         }
         self.check_settled();
         self.check_full();
+        self.check_turns();
         self.check_wake();
     }
 
@@ -271,36 +277,6 @@ impl<'a> World<'a> {
             Standing::Closed => Some(rate),
             Standing::Open(until) => Some(until.max(rate)),
             Standing::Probing(_) | Standing::GaveUp => None,
-        }
-    }
-
-    /// The branch that a node is or is a part of, and that branch's nodes.
-    fn member(&self, node: NodeId) -> Option<(BranchId, Nested)> {
-        (0..).zip(&self.case.plan.nodes).find_map(|(outer, plan)| {
-            let group = plan.groups.iter().find(|group| group.first <= node && node <= group.last)?;
-            Some((BranchId { node: NodeId(outer), index: group.index }, *group))
-        })
-    }
-
-    /// All nodes that a node is in.
-    fn around(&self, node: NodeId) -> Vec<NodeId> {
-        let outer = |node: &NodeId| self.member(*node).map(|(branch, _)| branch.node);
-        std::iter::successors(outer(&node), outer).collect()
-    }
-
-    /// The groups among the branches that a node has opened with.
-    fn groups(&self, node: NodeId) -> impl Iterator<Item = Nested> {
-        let (branches, left_out) = &self.opened[&node];
-        let groups = self.case.plan.nodes[node.index()].groups.iter().copied();
-        groups.filter(|group| group.index < *branches && !left_out.contains(&group.index))
-    }
-
-    /// What a node waits for besides its turn.
-    fn needed(&self, node: NodeId) -> Vec<NodeId> {
-        match self.member(node) {
-            None => self.case.plan.nodes[node.index()].after.iter().copied().collect(),
-            Some((_, group)) if group.first == node => vec![],
-            Some(_) => vec![NodeId(node.0 - 1)],
         }
     }
 
@@ -386,17 +362,13 @@ impl<'a> World<'a> {
 
     /// Whether the node's own bound lets nothing more run.
     fn is_full(&self, node: NodeId) -> bool {
-        let of_node = self.running().iter().filter(|id| id.branch.node == node).count();
         let bound = self.case.plan.nodes[node.index()].concurrency;
-        bound.is_some_and(|bound| of_node >= bound as usize)
+        bound.is_some_and(|bound| self.under_way(node) >= bound as usize)
     }
 
     /// A branch of a node that only waits for its turn.
     fn waiting(&self, node: NodeId) -> Option<u32> {
-        let (branches, left_out) = &self.opened[&node];
-        let is_group = |index: &u32| self.groups(node).any(|group| group.index == *index);
-        let plain = (0..*branches).filter(|index| !left_out.contains(index) && !is_group(index));
-        plain.into_iter().find(|&index| {
+        self.plain(node).find(|&index| {
             let branch = BranchId { node, index };
             !self.ended.contains_key(&branch)
                 && self
@@ -423,7 +395,14 @@ impl<'a> World<'a> {
                     assert!(self.groups(outer).any(|group| group.index == index), "{node:?} is left out");
                     assert!(!self.closed.contains_key(&outer) && !self.settled.contains_key(&outer));
                 }
+                self.begun.insert(*node);
                 assert!(self.opening.insert(*node) && !self.closed.contains_key(node));
+                if let Some((branch, group)) = self.member(*node)
+                    && group.first == *node
+                {
+                    self.check_bound(branch.node);
+                    self.first_started.entry(branch.node).or_default().push(branch.index);
+                }
             }
             Action::Submit { id } => self.check_submit(*id),
             Action::Cancel { id, cause } => {
@@ -459,6 +438,17 @@ impl<'a> World<'a> {
                 assert!(!range.is_empty());
                 for index in Range::clone(range) {
                     let branch = BranchId { node: *node, index };
+                    let group = self.groups(*node).find(|group| group.index == index);
+                    if let Some(group) = group {
+                        assert!(!self.has_begun(&group), "{branch:?} has begun");
+                        assert_eq!(
+                            self.inner.insert(branch, Ending::Cancelled),
+                            None,
+                            "{branch:?} ended twice"
+                        );
+                        self.note_end(branch, Ending::Cancelled);
+                        continue;
+                    }
                     assert!(!self.branches.contains_key(&branch), "{branch:?} was started");
                     self.end(branch, Ending::Cancelled);
                 }
@@ -498,9 +488,7 @@ impl<'a> World<'a> {
         if first {
             self.first_started.entry(node).or_default().push(index);
         }
-        let of_node = self.running().iter().filter(|id| id.branch.node == node).count();
-        let bound = self.case.plan.nodes[node.index()].concurrency;
-        assert!(bound.is_none_or(|bound| of_node <= bound as usize), "{of_node} of {node:?} run");
+        self.check_bound(node);
         assert!(self.running().len() <= self.capacity, "more than the capacity");
     }
 
@@ -530,25 +518,6 @@ impl<'a> World<'a> {
         self.inner_end(node);
     }
 
-    /// Enters the end of a branch that is a group, if `node` is the last of its nodes.
-    fn inner_end(&mut self, node: NodeId) {
-        let Some((branch, group)) = self.member(node).filter(|(_, group)| group.last == node) else { return };
-        let outer = branch.node;
-        let counts = self.opened.contains_key(&outer) && self.groups(outer).any(|one| one == group);
-        if !counts {
-            return;
-        }
-        assert!(!self.closed.contains_key(&outer), "{outer:?} closed before {node:?}");
-        let parts = (group.first.0..=group.last.0).map(|part| self.closed[&NodeId(part)]);
-        let ending = match parts.into_iter().find(|status| *status != Status::Succeeded) {
-            None => Ending::Succeeded,
-            Some(Status::Failed) => Ending::Failed,
-            Some(_) => Ending::Cancelled,
-        };
-        assert_eq!(self.inner.insert(branch, ending), None, "{branch:?} ended twice");
-        self.note_end(branch, ending);
-    }
-
     /// How a node stands whose branches have all ended.
     fn expected_of(&self, node: NodeId) -> Status {
         let cut_short = self.cut_short.contains(&node);
@@ -574,14 +543,6 @@ impl<'a> World<'a> {
             return;
         }
         for node in self.opened.keys().copied() {
-            let begun = |group: &Nested| {
-                self.opening.contains(&group.first) || self.opened.contains_key(&group.first)
-            };
-            if !self.closed.contains_key(&node) && !self.settled.contains_key(&node) {
-                let idle =
-                    self.groups(node).find(|group| !begun(group) && !self.closed.contains_key(&group.first));
-                assert_eq!(idle, None, "a group of {node:?} does not begin");
-            }
             if !self.closed.contains_key(&node)
                 && !self.settled.contains_key(&node)
                 && !self.is_full(node)
