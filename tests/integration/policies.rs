@@ -7,7 +7,7 @@ use crate::groups::events;
 use crate::support::{Ended, Place};
 
 /// A workflow of the tasks and groups of `rest`, with two components.
-fn place(rest: &str) -> Place {
+pub(crate) fn place(rest: &str) -> Place {
     let place = Place::new();
     place.guest("failing").guest("echo").file(
         "workflow.toml",
@@ -16,7 +16,7 @@ fn place(rest: &str) -> Place {
     place
 }
 
-fn run(rest: &str) -> Ended {
+pub(crate) fn run(rest: &str) -> Ended {
     place(rest).run(["--progress", "json"])
 }
 
@@ -39,18 +39,18 @@ fn half_fails(group: &str) -> Ended {
 }
 
 /// The ends of branches, with their errors.
-fn ends(ended: &Ended, group: &str) -> Vec<(String, String)> {
+pub(crate) fn ends(ended: &Ended, group: &str) -> Vec<(String, String)> {
     let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
     let of_group = |event: &&Value| event["event"] == "task-ended" && event["group"] == group;
     let events = events(&ended.stderr);
     events.iter().filter(of_group).map(|event| (text(event, "outcome"), text(event, "error"))).collect()
 }
 
-fn count(ended: &Ended, event: &str, group: &str) -> usize {
+pub(crate) fn count(ended: &Ended, event: &str, group: &str) -> usize {
     events(&ended.stderr).iter().filter(|one| one["event"] == event && one["group"] == group).count()
 }
 
-fn group_ended(ended: &Ended, group: &str) -> Value {
+pub(crate) fn group_ended(ended: &Ended, group: &str) -> Value {
     let events = events(&ended.stderr);
     let found = events.iter().find(|event| event["event"] == "group-ended" && event["group"] == group);
     found.unwrap_or_else(|| panic!("{group} never ended: {ended}")).clone()

@@ -49,12 +49,12 @@ fn ran() -> Place {
     place
 }
 
-fn resumed(place: &Place, flags: &[&str]) -> Ended {
+pub(crate) fn resumed(place: &Place, flags: &[&str]) -> Ended {
     place.run(["--progress", "none", "--resume"].iter().chain(flags))
 }
 
 /// How many attempts each branch of a node took.
-fn attempts(place: &Place, node: &str) -> Vec<u32> {
+pub(crate) fn attempts(place: &Place, node: &str) -> Vec<u32> {
     let history = history(place);
     let mut branches: Vec<_> = history.nodes.get(node).unwrap().branches.iter().collect();
     branches.sort_by_key(|(index, _)| **index);

@@ -181,6 +181,7 @@ impl Call {
                 file: self.output.as_deref().map(absolute).transpose()?,
             }],
             nodes: vec![Node {
+                inside: None,
                 name,
                 section: Section::default(),
                 after: [].into(),

@@ -242,7 +242,7 @@ fn plan(workflow: &Workflow) -> String {
                 format!("group {}: {} {}{split}", node.name, call(workflow, task), items_text(items))
             }
             Kind::Group(Group { form: Form::Tasks(members), .. }) => {
-                let names: Vec<&str> = members.iter().map(|member| &*member.task.name).collect();
+                let names: Vec<&str> = members.iter().map(|member| &*member.name).collect();
                 format!("group {}: {}", node.name, names.join(", "))
             }
         };
@@ -255,8 +255,10 @@ fn plan(workflow: &Workflow) -> String {
             .filter(|name| **name != *node.name)
             .collect();
         let after = if after.is_empty() { String::new() } else { format!(", after {}", after.join(", ")) };
+        let around = workflow.around(node).next();
+        let inside = around.map_or(String::new(), |outer| format!(", in group {}", outer.name));
         let when = if node.when.is_some() { ", if its `when` holds" } else { "" };
-        lines.push(format!("{what} -> {}{after}{when}", node.value));
+        lines.push(format!("{what} -> {}{inside}{after}{when}", node.value));
     }
     for output in &workflow.outputs {
         let to = output.file.as_ref().map_or("standard output".to_owned(), |path| path.display().to_string());

@@ -8,14 +8,14 @@ use super::calls::{self, Called};
 use super::handed::{Handed, Named};
 use super::merge::{self, Merge, Unfit};
 use super::raw::{self, Form};
-use super::resolve::{Needs, Overrides, Plan};
+use super::resolve::{Needs, Overrides, Place, Plan, Sections};
 use super::scope::{Item, Scope};
 use super::span::At;
 use super::suggest::brief;
 use super::tree::Tree;
 use crate::id::NodeId;
 use crate::model::{
-    self, Best, Expr, Group, GroupPolicy, Items, Kind, Member, Node, Section, Source, Task, Type,
+    self, Best, Expr, Group, GroupPolicy, Items, Kind, Member, Node, Runs, Section, Source, Task, Type,
 };
 
 /// Reads lone tasks and groups.
@@ -23,25 +23,6 @@ pub(super) struct Reader<'r, 'f, 't> {
     pub(super) plan: &'r Plan<'f, 't>,
     pub(super) calls: calls::Reader<'r, 't>,
     pub(super) overrides: &'r Overrides,
-}
-
-/// A group's sections, as far as it has them.
-struct Sections {
-    split: Option<NodeId>,
-    branches: NodeId,
-    merge: Option<NodeId>,
-}
-
-impl Sections {
-    fn of(group: &raw::Group<'_>, first: NodeId) -> Self {
-        let split = group.split.task().map(|_| first);
-        let branches = NodeId(first.0 + u32::from(split.is_some()));
-        let merge = match group.merge.map(|merge| merge.value) {
-            Some(Merge::Best(_) | Merge::Task(_)) => Some(NodeId(branches.0 + 1)),
-            Some(Merge::Collect | Merge::FirstSuccess | Merge::Concat | Merge::Results) | None => None,
-        };
-        Self { split, branches, merge }
-    }
 }
 
 impl<'t> Reader<'_, '_, 't> {
@@ -67,26 +48,30 @@ impl<'t> Reader<'_, '_, 't> {
         Some(Node {
             name: Arc::from(task.name.value),
             section: Section::default(),
+            inside: None,
             after: needs.keys().copied().collect(),
             when: when?,
-            value: self.plan.lone_value(task.name.value, &scope.names.started)?,
+            value: self.ty(*scope.names.nodes.get(task.name.value)?)?.clone(),
             kind: if started { Kind::Started(Box::new(read?)) } else { Kind::Task(Box::new(read?)) },
         })
     }
 
-    /// A group's nodes, which begin at `first`. The first waits for all that any of them needs, so that
-    /// nothing is done for a group that cannot be completed.
+    /// A group's nodes. The first waits for all that any of them needs, so that nothing is done for a group
+    /// that cannot be completed.
     pub(super) fn group(
         &self,
         group: &raw::Group<'t>,
-        first: NodeId,
         scope: &Scope<'_>,
         needs: &mut Needs,
     ) -> Option<Vec<Node>> {
         let outside = scope.with_item(Item::None("this is the group itself"));
         after(&group.after, &outside);
-        let when = self.when(group.when, &outside);
-        let sections = Sections::of(group, first);
+        let Place { sections, inside, .. } = *self.plan.groups.get(group.name.value)?;
+        let when = match inside {
+            None => self.when(group.when, &outside),
+            // The group around it reads and minds it.
+            Some(_) => Some(None),
+        };
         let split = match sections.split {
             None => Some(None),
             Some(_) => self.split(group, &outside, needs).map(Some),
@@ -114,10 +99,11 @@ impl<'t> Reader<'_, '_, 't> {
         (0_u32..)
             .zip(kinds)
             .map(|(at, kind)| {
-                let id = NodeId(first.0 + at);
+                let id = NodeId(sections.first().0 + at);
                 Some(Node {
                     name: Arc::from(group.name.value),
                     section: Section { follows: at > 0, goes_on: (at as usize) < last },
+                    inside,
                     after: match at {
                         0 => needs.keys().copied().collect(),
                         _ => [NodeId(id.0 - 1)].into(),
@@ -204,25 +190,44 @@ impl<'t> Reader<'_, '_, 't> {
                 let mut seen = HashSet::new();
                 for member in members {
                     if !seen.insert(member.value) {
-                        let message =
-                            format!("group `{}` names task `{}` twice", group.name.value, member.value);
-                        let help = "name each task once: the group's value has one field for each";
+                        let message = format!("group `{}` names `{}` twice", group.name.value, member.value);
+                        let help = "name each member once: the group's value has one field for each";
                         outside.findings.at_with_help(member.span, message, help);
                         whole = false;
                         continue;
                     }
                     let inside = outside.with_item(Item::None("this task runs once in its group"));
-                    let read = self.plan.tasks.get(member.value).and_then(|task| {
-                        let when = self.when(task.when, &inside);
-                        let task = self.branch(task, Some(group), None, &inside, needs);
-                        Some(Member { task: task?, when: when? })
-                    });
+                    let read = self.member(member.value, group, &inside, needs);
                     whole &= read.is_some();
                     all.extend(read);
                 }
                 whole.then_some(model::Form::Tasks(all))
             }
         }
+    }
+
+    /// What a group runs beside others.
+    fn member(
+        &self,
+        name: &'t str,
+        group: &raw::Group<'t>,
+        inside: &Scope<'_>,
+        needs: &mut Needs,
+    ) -> Option<Member> {
+        let (runs, when) = match (self.plan.tasks.get(name), self.plan.groups.get(name)) {
+            (Some(task), _) => {
+                let when = self.when(task.when, inside);
+                let task = self.branch(task, Some(group), None, inside, needs);
+                (Runs::Task(Box::new(task?)), when?)
+            }
+            (None, Some(Place { group, sections, .. })) => {
+                let when = self.when(group.when, inside);
+                gather(needs, inside);
+                (Runs::Group { first: sections.first(), last: sections.last() }, when?)
+            }
+            (None, None) => return None,
+        };
+        Some(Member { name: Arc::from(name), runs, when })
     }
 
     /// A task as a group runs it. What it waits for, the group waits for.

@@ -18,6 +18,7 @@ mod item_uses;
 mod items;
 mod literal;
 mod merge;
+mod nesting;
 mod network;
 mod outputs;
 mod paths;

@@ -47,7 +47,8 @@ pub(super) fn read(outputs: &[raw::Output<'_>], scope: &Scope<'_>, protected: &P
 pub(super) fn unused(nodes: &[Node]) -> Vec<Output> {
     let used = Workflow::used(nodes.len(), nodes.iter().flat_map(Node::expressions));
     let silent = [Type::unit(), Type::list(Type::unit())];
-    let unused = (0_u32..).map(NodeId).zip(nodes).zip(used).filter(|(_, used)| !used);
+    let unused =
+        (0_u32..).map(NodeId).zip(nodes).zip(used).filter(|((_, node), used)| !used && node.inside.is_none());
     let told = unused.map(|(node, _)| node).filter(|(_, node)| !silent.contains(&node.value));
     told.map(|(id, node)| Output {
         name: Arc::clone(&node.name),

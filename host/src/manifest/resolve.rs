@@ -2,7 +2,7 @@
 //! task's part is in `calls`.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::asks::Ask;
@@ -14,11 +14,12 @@ use super::grants::Protected;
 use super::graph;
 use super::groups::Reader;
 use super::merge::{self, Merge, Unfit};
+use super::nesting::Nesting;
 use super::raw::{self, Form};
 use super::scope::{Names, Scope};
 use super::span::{At, Span};
 use super::suggest::{self, brief};
-use crate::id::NodeId;
+use crate::id::{BranchId, NodeId};
 use crate::model::{Node, Output, Type};
 
 /// A lone task or a group, before it is read.
@@ -45,7 +46,46 @@ pub(super) struct Plan<'f, 't> {
     /// The type of each node's value.
     pub(super) types: Vec<Option<Type>>,
     pub(super) tasks: HashMap<&'t str, &'f raw::Task<'t>>,
+    pub(super) groups: HashMap<&'t str, Place<'f, 't>>,
     pub(super) calls: HashMap<&'t str, Option<Called>>,
+    nesting: Nesting,
+}
+
+/// Where a group is among the nodes.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'f, 't> {
+    pub(super) group: &'f raw::Group<'t>,
+    pub(super) sections: Sections,
+    /// The branch of another group that it is.
+    pub(super) inside: Option<BranchId>,
+}
+
+/// The nodes of a group, as far as it has them.
+#[derive(Clone, Copy)]
+pub(super) struct Sections {
+    pub(super) split: Option<NodeId>,
+    pub(super) branches: NodeId,
+    pub(super) merge: Option<NodeId>,
+}
+
+impl Sections {
+    fn of(group: &raw::Group<'_>, first: NodeId) -> Self {
+        let split = group.split.task().map(|_| first);
+        let branches = NodeId(first.0 + u32::from(split.is_some()));
+        let merge = match group.merge.map(|merge| merge.value) {
+            Some(Merge::Best(_) | Merge::Task(_)) => Some(NodeId(branches.0 + 1)),
+            Some(Merge::Collect | Merge::FirstSuccess | Merge::Concat | Merge::Results) | None => None,
+        };
+        Self { split, branches, merge }
+    }
+
+    pub(super) fn first(&self) -> NodeId {
+        self.split.unwrap_or(self.branches)
+    }
+
+    pub(super) fn last(&self) -> NodeId {
+        self.merge.unwrap_or(self.branches)
+    }
 }
 
 /// What comes of it.
@@ -69,29 +109,31 @@ pub(super) fn plan<'f, 't>(
     let mut names = Names::default();
     let tasks: HashMap<&str, &raw::Task<'_>> =
         file.tasks.iter().map(|task| (task.name.value, task)).collect();
+    let known: HashSet<&str> = file.groups.iter().map(|group| group.name.value).collect();
     for group in &file.groups {
-        let members = match &group.form {
-            None => &[][..],
-            Some(Form::ForEach { task, .. }) => task.as_slice(),
-            Some(Form::Tasks(members)) => members,
+        let (members, role) = match &group.form {
+            None => (&[][..], Role::Member),
+            Some(Form::ForEach { task, .. }) => (task.as_slice(), Role::Task),
+            Some(Form::Tasks(members)) => (&**members, Role::Member),
         };
         let sections = [group.split.task(), group.merge.and_then(|merge| merge.value.task())];
         let sections = sections.into_iter().flatten();
-        for (member, section) in
-            members.iter().map(|member| (*member, false)).chain(sections.map(|name| (name, true)))
+        for (member, role) in
+            members.iter().map(|member| (*member, role)).chain(sections.map(|name| (name, Role::Section)))
         {
-            if tasks.contains_key(member.value) {
-                let groups = names.grouped.entry(member.value).or_default();
-                // Groups come one after the other, so one that is there already is the last.
-                if groups.last() != Some(&group.name.value) {
-                    groups.push(group.name.value);
-                }
-            } else {
-                unknown_member(member, section, file, findings);
+            let is_group = !tasks.contains_key(member.value);
+            if is_group && !(role == Role::Member && known.contains(member.value)) {
+                unknown_member(member, role, file, findings);
+                continue;
+            }
+            let grouped = names.grouped.entry(member.value).or_insert((is_group, Vec::new()));
+            // Groups come one after the other, so one that is there already is the last.
+            if grouped.1.last() != Some(&group.name.value) {
+                grouped.1.push(group.name.value);
             }
         }
     }
-    let grouped = |name: &str| names.grouped.get(name).and_then(|groups| groups.first().copied());
+    let grouped = |name: &str| names.grouped.get(name).and_then(|(_, groups)| groups.first().copied());
     names.started = flow::started(file, grouped, findings);
     let lone =
         file.tasks.iter().filter(|task| !names.grouped.contains_key(task.name.value)).map(Planned::Task);
@@ -113,23 +155,46 @@ pub(super) fn plan<'f, 't>(
     }
     let calls =
         file.tasks.iter().map(|task| (task.name.value, calls::find(task, components, findings))).collect();
-    let mut plan = Plan { file, nodes: Vec::new(), types: Vec::new(), tasks, calls };
+    let nesting = Nesting::read(file, findings);
+    let mut plan =
+        Plan { file, nodes: Vec::new(), types: Vec::new(), tasks, groups: HashMap::new(), calls, nesting };
     let mut next = NodeId(0);
     for node in nodes {
-        let types = plan.values(node, &names.started);
         plan.nodes.push((node, next));
-        next.0 += types.len() as u32;
-        // What refers to a group means its last section.
-        names.nodes.insert(node.name().value, NodeId(next.0.saturating_sub(1)));
-        plan.types.extend(types);
+        let last = match node {
+            Planned::Task(_) => next,
+            Planned::Group(group) => {
+                let sections = Sections::of(group, next);
+                plan.groups.insert(group.name.value, Place { group, sections, inside: None });
+                sections.last()
+            }
+        };
+        next.0 = last.0 + 1;
+        // What refers to a group means its last section. To one that is in another nothing refers.
+        if names.grouped.get(node.name().value).is_none_or(|(is_group, _)| !is_group) {
+            names.nodes.insert(node.name().value, last);
+        }
     }
+    plan.find_branches();
+    plan.find_types(next, &names.started);
     names.types.clone_from(&plan.types);
     (plan, names)
 }
 
+/// What a group names something for.
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    /// To run it for each item.
+    Task,
+    /// To run it beside others.
+    Member,
+    /// To split or merge.
+    Section,
+}
+
 fn unknown_member(
     member: At<&str>,
-    section: bool,
+    role: Role,
     file: &raw::File<'_>,
     findings: &super::diagnostics::Findings,
 ) {
@@ -137,27 +202,22 @@ fn unknown_member(
     if findings.full() {
         return;
     }
-    let is_group = file.groups.iter().any(|group| group.name.value == name);
-    if is_group && section {
-        findings.at_with_help(
-            member.span,
-            format!("`{name}` is a group, and `merge` and `split` take a task"),
-            "name a task whose function takes the whole list",
-        );
+    let tasks = file.tasks.iter().map(|task| task.name.value);
+    let groups = file.groups.iter().map(|group| group.name.value);
+    let (takes, help) = match role {
+        Role::Task => ("`task` takes", "`tasks` takes groups too, which run side by side"),
+        Role::Section => ("`merge` and `split` take", "name a task whose function takes the whole list"),
+        Role::Member => {
+            let help = suggest::or_list(name, tasks.chain(groups), &format!("declare it: [tasks.{name}]"));
+            findings.at_with_help(member.span, format!("there is no task or group `{name}`"), help);
+            return;
+        }
+    };
+    if file.groups.iter().any(|group| group.name.value == name) {
+        findings.at_with_help(member.span, format!("`{name}` is a group, and {takes} a task"), help);
         return;
     }
-    if is_group {
-        findings.at_with_help(
-            member.span,
-            format!(
-                "`{name}` is a group, and groups inside groups are not supported by this version of flowhost"
-            ),
-            "name tasks here, and let a later task take both values",
-        );
-        return;
-    }
-    let names = file.tasks.iter().map(|task| task.name.value);
-    let help = suggest::or_list(name, names, &format!("declare it: [tasks.{name}]"));
+    let help = suggest::or_list(name, tasks, &format!("declare it: [tasks.{name}]"));
     findings.at_with_help(member.span, format!("there is no task `{name}`"), help);
 }
 
@@ -173,25 +233,71 @@ impl<'f, 't> Plan<'f, 't> {
         Some(called.signature.result.task_value())
     }
 
-    /// The type of the value of a task that no group runs: where others start it, a list.
-    pub(super) fn lone_value(&self, name: &str, started: &Started<'_>) -> Option<Type> {
-        let value = self.task_value(name)?;
-        Some(if started.contains_key(name) { Type::list(value) } else { value })
+    /// The type of the value of what a group names as its member.
+    fn member_value(&self, name: &str) -> Option<Type> {
+        if self.tasks.contains_key(name) {
+            return self.task_value(name);
+        }
+        self.types.get(self.groups.get(name)?.sections.last().index())?.clone()
     }
 
-    /// The types of the values of a task's node, or of those of a group's sections; none where a
-    /// problem keeps one unknown.
-    fn values(&self, node: Planned<'_, '_>, started: &Started<'_>) -> Vec<Option<Type>> {
-        match node {
-            Planned::Task(task) => vec![self.lone_value(task.name.value, started)],
-            Planned::Group(group) => {
-                let split = group.split.task().map(|task| self.task_value(task.value));
-                let merge = group.merge.and_then(|merge| match merge.value {
-                    Merge::Task(task) => Some(self.task_value(task.value)),
-                    Merge::Best(_) => Some(self.element(group).ok().flatten()),
-                    Merge::Collect | Merge::FirstSuccess | Merge::Concat | Merge::Results => None,
-                });
-                split.into_iter().chain([self.branches(group)]).chain(merge).collect()
+    /// Whether a member may be left out.
+    fn has_when(&self, name: &str) -> bool {
+        let task = self.tasks.get(name).map(|task| task.when);
+        task.or_else(|| Some(self.groups.get(name)?.group.when)).flatten().is_some()
+    }
+
+    /// Says of each group that is in another which branch of it that is.
+    fn find_branches(&mut self) {
+        for (at, group) in self.file.groups.iter().enumerate() {
+            let outer = self.nesting.outer(at).and_then(|(outer, _)| self.file.groups.get(outer));
+            let Some((outer, Some(Form::Tasks(members)))) = outer.map(|outer| (outer, &outer.form)) else {
+                continue;
+            };
+            let node = self.groups.get(outer.name.value).map(|place| place.sections.branches);
+            let index = (0..).zip(members).find(|(_, member)| member.value == group.name.value);
+            if let Some(place) = self.groups.get_mut(group.name.value) {
+                place.inside = node.zip(index).map(|(node, (index, _))| BranchId { node, index });
+            }
+        }
+    }
+
+    /// Finds the types of all values; none where a problem keeps one unknown. `nodes` is how many there
+    /// are.
+    fn find_types(&mut self, nodes: NodeId, started: &Started<'_>) {
+        self.types = vec![None; nodes.index()];
+        for (node, id) in &self.nodes {
+            if let Planned::Task(task) = node
+                && let Some(slot) = self.types.get_mut(id.index())
+            {
+                *slot = self
+                    .calls
+                    .get(task.name.value)
+                    .and_then(|called| Some(called.as_ref()?.signature.result.task_value()))
+                    .map(|ty| if started.contains_key(task.name.value) { Type::list(ty) } else { ty });
+            }
+        }
+        // A group's value is made of those in it.
+        for at in self.nesting.order.clone() {
+            if self.nesting.too_deep && self.nesting.outer(at).is_some() {
+                continue;
+            }
+            let Some(place) = self.file.groups.get(at).and_then(|group| self.groups.get(group.name.value))
+            else {
+                continue;
+            };
+            let Place { group, sections, .. } = *place;
+            let split = group.split.task().and_then(|task| self.task_value(task.value));
+            let merge = group.merge.and_then(|merge| match merge.value {
+                Merge::Task(task) => self.task_value(task.value),
+                Merge::Best(_) => self.element(group).ok().flatten(),
+                Merge::Collect | Merge::FirstSuccess | Merge::Concat | Merge::Results => None,
+            });
+            let branches = (Some(sections.branches), self.branches(group));
+            for (id, ty) in [(sections.split, split), branches, (sections.merge, merge)] {
+                if let Some(slot) = id.and_then(|id| self.types.get_mut(id.index())) {
+                    *slot = ty;
+                }
             }
         }
     }
@@ -203,9 +309,8 @@ impl<'f, 't> Plan<'f, 't> {
             let require = group.policies.resolved(form, merge.value)?.require;
             let mut fields = Vec::with_capacity(members.len());
             for (index, member) in (0..).zip(members) {
-                let value = self.task_value(member.value)?;
-                let left_out = self.tasks.get(member.value)?.when.is_some();
-                let certain = !left_out && require.needs(index, members.len());
+                let value = self.member_value(member.value)?;
+                let certain = !self.has_when(member.value) && require.needs(index, members.len());
                 fields.push((Arc::from(member.value), if certain { value } else { Type::option(value) }));
             }
             return Some(Type::record(fields));
@@ -222,7 +327,7 @@ impl<'f, 't> Plan<'f, 't> {
             }
             Some(Form::Tasks(members)) => members,
         };
-        let known = members.iter().filter_map(|member| Some((member, self.task_value(member.value)?)));
+        let known = members.iter().filter_map(|member| Some((member, self.member_value(member.value)?)));
         let mut first: Option<(&str, Type)> = None;
         for (member, ty) in known {
             match &first {
@@ -266,24 +371,48 @@ impl<'f, 't> Plan<'f, 't> {
             overrides,
         };
         reader.calls.check_grants(self.file, scope);
-        let mut nodes = Vec::with_capacity(self.types.len());
+        let mut nodes = Vec::with_capacity(self.nodes.len());
         let mut needs = Vec::with_capacity(self.nodes.len());
-        for (planned, first) in &self.nodes {
+        for (planned, _) in &self.nodes {
             let mut node_needs = BTreeMap::new();
-            nodes.extend(match planned {
+            nodes.push(match planned {
                 Planned::Task(task) => reader.lone(task, scope, &mut node_needs).into_iter().collect(),
-                Planned::Group(group) => {
-                    reader.group(group, *first, scope, &mut node_needs).unwrap_or_default()
-                }
+                Planned::Group(group) => reader.group(group, scope, &mut node_needs).unwrap_or_default(),
             });
             needs.push(node_needs);
         }
+        self.hand_out(&mut nodes, &mut needs);
         self.check_cycles(&needs, scope);
+        let nodes: Vec<Node> = nodes.into_iter().flatten().collect();
         let outputs = match &self.file.outputs {
             Some(outputs) => super::outputs::read(outputs, scope, protected),
             None => super::outputs::unused(&nodes),
         };
         Resolved { nodes, outputs, asks: reader.calls.asks.into_inner().list }
+    }
+
+    /// What a group inside another waits for, that one waits for: it begins whatever is in it at once.
+    fn hand_out(&self, nodes: &mut [Vec<Node>], needs: &mut [Needs]) {
+        let position = |at: usize| {
+            let place = self.groups.get(self.file.groups.get(at)?.name.value)?;
+            self.nodes.binary_search_by_key(&place.sections.first(), |(_, first)| *first).ok()
+        };
+        for at in &self.nesting.order {
+            let outer = self.nesting.outer(*at).and_then(|(outer, _)| position(outer));
+            let Some((inner, outer)) = position(*at).zip(outer) else { continue };
+            let handed = needs.get_mut(inner).map(std::mem::take).unwrap_or_default();
+            if let Some(node) = nodes.get_mut(inner).and_then(|nodes| nodes.first_mut()) {
+                node.after.clear();
+            }
+            if let Some(node) = nodes.get_mut(outer).and_then(|nodes| nodes.first_mut()) {
+                node.after.extend(handed.keys());
+            }
+            if let Some(needs) = needs.get_mut(outer) {
+                for (id, span) in handed {
+                    needs.entry(id).or_insert(span);
+                }
+            }
+        }
     }
 
     /// Reports cycles among tasks and groups, whose sections count as one.
@@ -303,6 +432,19 @@ impl<'f, 't> Plan<'f, 't> {
         graph::check(&names, &whole, scope.findings);
     }
 
+    /// The group that this one is in, however deep, or itself.
+    fn outermost<'g>(&'g self, group: &'g str) -> &'g str {
+        let mut name = group;
+        let mut at = self.file.groups.iter().position(|group| group.name.value == name);
+        // Those that are in each other in a circle are reported elsewhere.
+        for _ in 0..self.file.groups.len() {
+            at = at.and_then(|at| self.nesting.outer(at)).map(|(outer, _)| outer);
+            let Some(outer) = at.and_then(|at| self.file.groups.get(at)) else { break };
+            name = outer.name.value;
+        }
+        name
+    }
+
     /// What others start ends only after them, so it waits for them too. Those that start each other end
     /// together, and count as the first of them.
     fn add_starters(&self, needs: &mut [Needs], scope: &Scope<'_>) {
@@ -312,7 +454,10 @@ impl<'f, 't> Plan<'f, 't> {
         };
         let starters = Starters::new(&scope.names.started, |task| match scope.names.grouped.get(task) {
             None => at(&|node| node.name().value == task),
-            Some(groups) => at(&|node| groups.contains(&node.name().value)),
+            Some((_, groups)) => {
+                let outermost: Vec<&str> = groups.iter().map(|group| self.outermost(group)).collect();
+                at(&|node| outermost.contains(&node.name().value))
+            }
         });
         let together = starters.together();
         let whole = |id: NodeId| together.get(&id).copied().unwrap_or(id);

@@ -236,7 +236,7 @@ fn group() -> Vec<(&'static str, Value)> {
     let mut keys = vec![
         ("task", text("The task that runs for each item.")),
         ("for-each", items()),
-        ("tasks", described(list(&json!({ "type": "string" })), "Different tasks side by side.")),
+        ("tasks", described(list(&json!({ "type": "string" })), "Different tasks and groups side by side.")),
         (
             "concurrency",
             json!({ "type": "integer", "minimum": 1, "description": "Attempts handed over at once, strictly." }),

@@ -24,8 +24,8 @@ pub(super) struct Names<'t> {
     pub(super) types: Vec<Option<Type>>,
     /// Tasks that run only when others start them, with those.
     pub(super) started: Started<'t>,
-    /// Tasks that groups name, with those groups.
-    pub(super) grouped: HashMap<&'t str, Vec<&'t str>>,
+    /// Tasks and groups that groups name, with whether it is a group and those groups.
+    pub(super) grouped: HashMap<&'t str, (bool, Vec<&'t str>)>,
     /// None where a problem keeps an input's value unknown.
     pub(super) inputs: HashMap<&'t str, Option<Given>>,
 }
@@ -176,11 +176,12 @@ impl<'a> Scope<'a> {
         if let Some(id) = self.names.nodes.get(name) {
             return Some(*id);
         }
-        if let Some(groups) = self.names.grouped.get(name) {
+        if let Some((is_group, groups)) = self.names.grouped.get(name) {
+            let what = if *is_group { "group" } else { "task" };
             let groups = suggest::list(groups.iter().copied()).unwrap_or_default();
             self.findings.at_with_help(
                 span,
-                format!("task `{name}` runs only in a group, so it has no value of its own"),
+                format!("{what} `{name}` runs only in a group, so it has no value of its own"),
                 format!("refer to the group that runs it: {groups}"),
             );
             return None;

@@ -228,6 +228,17 @@ impl Counts {
         }
     }
 
+    /// Those of both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            succeeded: self.succeeded + other.succeeded,
+            failed: self.failed + other.failed,
+            cancelled: self.cancelled + other.cancelled,
+            cached: self.cached + other.cached,
+        }
+    }
+
     /// The share of what ended that succeeded, from 0 to 1; none where nothing ended.
     #[must_use]
     pub fn success_rate(&self) -> Option<f64> {

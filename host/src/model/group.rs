@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Expr, GroupPolicy, Items, Task};
+use crate::id::NodeId;
 
 /// One task over many items, or several tasks side by side.
 #[derive(Clone, PartialEq, Debug)]
@@ -36,17 +37,44 @@ pub enum Form {
         /// How items become those of the branches.
         split: Split,
     },
-    /// Different tasks side by side.
+    /// Different tasks and groups side by side.
     Tasks(Vec<Member>),
 }
 
-/// One of several tasks side by side.
+/// One of several tasks or groups side by side.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Member {
-    /// The task.
-    pub task: Task,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it runs.
+    pub runs: Runs,
     /// The member is left out unless this `bool` is true.
     pub when: Option<Expr>,
+}
+
+/// What a member runs.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Runs {
+    /// A task.
+    Task(Box<Task>),
+    /// A group, which is nodes of its own: from the first to the last [`Section`](super::Section).
+    Group {
+        /// The first section.
+        first: NodeId,
+        /// The last, whose value is the group's.
+        last: NodeId,
+    },
+}
+
+impl Member {
+    /// The task, where it is one.
+    #[must_use]
+    pub fn task(&self) -> Option<&Task> {
+        match &self.runs {
+            Runs::Task(task) => Some(task),
+            Runs::Group { .. } => None,
+        }
+    }
 }
 
 /// What becomes of the other branches when one does not succeed.

@@ -29,7 +29,7 @@ pub use event::{Counts, Event, Fact, Level, Place, RunStarted, Status, Stream, W
 pub use flow::{Allowed, MOST_REQUESTS, Parameter, REQUESTS_TEXT, Requests, Start, Startable, Then};
 pub use grants::{Directory, EnvironmentValue, Grants};
 pub use group::{
-    Best, Form, Group, LONGEST_LIST, MAX_BRANCHES, Member, Merge, OnFailure, Split, file_item_type,
+    Best, Form, Group, LONGEST_LIST, MAX_BRANCHES, Member, Merge, OnFailure, Runs, Split, file_item_type,
 };
 pub use group_policy::{Breaker, GroupPolicy, MOST_PROBES, RateLimit, Require};
 pub use limits::{Limits, MIB};

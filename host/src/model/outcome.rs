@@ -63,6 +63,8 @@ pub enum Cause {
     Finished,
     /// A task ended the run as failed.
     Aborted,
+    /// The group is a member of another one, which was decided.
+    Outer,
 }
 
 impl Cause {
@@ -77,6 +79,7 @@ impl Cause {
             Self::Breaker => "breaker open",
             Self::Finished => "a task finished the run",
             Self::Aborted => "a task aborted the run",
+            Self::Outer => "the group that its group is in was decided",
         }
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Allowed, Best, Expr, Form, Group, Items, Member, Source, Startable, Task, Type, Value};
+use super::{Allowed, Best, Expr, Form, Group, Items, Member, Runs, Source, Startable, Task, Type, Value};
 use crate::digest::Digest;
-use crate::id::NodeId;
+use crate::id::{BranchId, NodeId};
 
 /// The validated graph of tasks and groups that a workflow file describes.
 #[derive(Clone, PartialEq, Debug)]
@@ -26,7 +26,8 @@ pub struct Workflow {
     /// The components that tasks run.
     pub components: Vec<Component>,
     /// Lone tasks and groups, in the file's order. A task that groups name is inside those groups. A
-    /// group may be several nodes, one right after the other: see [`Section`].
+    /// group may be several nodes, one right after the other: see [`Section`]. A group that another one
+    /// names has nodes of its own: see [`Node::inside`].
     pub nodes: Vec<Node>,
     /// What the run yields, in the file's order.
     pub outputs: Vec<Output>,
@@ -62,6 +63,31 @@ impl Workflow {
         }
         used
     }
+
+    /// The groups that `node` is in, from the nearest to the outermost.
+    pub fn around<'a>(&'a self, node: &Node) -> impl Iterator<Item = &'a Node> + use<'a> {
+        let outer = |node: &Node| node.inside.and_then(|branch| self.nodes.get(branch.node.index()));
+        std::iter::successors(outer(node), move |node| outer(node))
+    }
+
+    /// The value of a member that is a group goes to the group that it is a member of: where `used` says
+    /// that this one's is used, so is the member's.
+    pub fn use_members(nodes: &[Node], used: &mut [bool]) {
+        let mut at: Vec<NodeId> = (0_u32..)
+            .zip(nodes)
+            .filter(|(_, node)| node.inside.is_none())
+            .map(|(id, _)| NodeId(id))
+            .collect();
+        while let Some(id) = at.pop() {
+            let of_outer = used.get(id.index()).copied().unwrap_or_default();
+            for (first, last) in nodes.get(id.index()).into_iter().flat_map(Node::member_groups) {
+                if let Some(used) = used.get_mut(last.index()) {
+                    *used |= of_outer;
+                }
+                at.extend((first.0..=last.0).map(NodeId));
+            }
+        }
+    }
 }
 
 /// A value that is set from outside.
@@ -93,6 +119,9 @@ pub struct Node {
     pub name: Arc<str>,
     /// Which section of a group it is.
     pub section: Section,
+    /// The branch of another group that its group is, where it is a member of one. It begins when that
+    /// one does.
+    pub inside: Option<BranchId>,
     /// What it waits for, by reference or by `after`.
     pub after: BTreeSet<NodeId>,
     /// It is skipped unless this `bool` is true.
@@ -138,15 +167,40 @@ impl Node {
         format!("{}/{part}", self.name).into()
     }
 
-    /// Its tasks: one, or one a member.
+    /// Its tasks: one, or those among its members.
     pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.branch_tasks().flatten()
+    }
+
+    /// What its branches run: one task for all, or one a member, where that is a task.
+    pub fn branch_tasks(&self) -> impl Iterator<Item = Option<&Task>> {
         let (one, members): (Option<&Task>, &[Member]) = match &self.kind {
             Kind::Task(task) | Kind::Started(task) => (Some(task), &[]),
             Kind::Group(Group { form: Form::ForEach { task, .. }, .. }) => (Some(&**task), &[]),
             Kind::Group(Group { form: Form::Tasks(members), .. }) => (None, members),
             Kind::Best(_) => (None, &[]),
         };
-        one.into_iter().chain(members.iter().map(|member| &member.task))
+        one.into_iter().map(Some).chain(members.iter().map(Member::task))
+    }
+
+    /// The types of what [`Node::branch_tasks`] yield.
+    pub fn branch_types(&self) -> impl Iterator<Item = Option<Type>> {
+        self.branch_tasks().map(|task| task.map(|task| task.signature.result.task_value()))
+    }
+
+    /// The first and the last node of each member that is a group.
+    pub fn member_groups(&self) -> impl Iterator<Item = (NodeId, NodeId)> {
+        let members: &[Member] = match &self.kind {
+            Kind::Group(Group { form: Form::Tasks(members), .. }) => members,
+            Kind::Task(_)
+            | Kind::Started(_)
+            | Kind::Best(_)
+            | Kind::Group(Group { form: Form::ForEach { .. }, .. }) => &[],
+        };
+        members.iter().filter_map(|member| match member.runs {
+            Runs::Task(_) => None,
+            Runs::Group { first, last } => Some((first, last)),
+        })
     }
 
     /// The task that the branch `index` calls.
@@ -156,7 +210,7 @@ impl Node {
             Kind::Task(task) | Kind::Started(task) => Some(task),
             Kind::Group(Group { form: Form::ForEach { task, .. }, .. }) => Some(task),
             Kind::Group(Group { form: Form::Tasks(members), .. }) => {
-                members.get(index as usize).map(|member| &member.task)
+                members.get(index as usize).and_then(Member::task)
             }
             Kind::Best(_) => None,
         }

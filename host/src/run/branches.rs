@@ -17,8 +17,9 @@ use crate::model::{
 /// One node while it runs.
 #[derive(Debug, Default)]
 pub(crate) struct Branches {
-    /// What the branches call, one for all or one a member, and whether making its arguments may block.
-    calls: Vec<(Arc<Call>, bool)>,
+    /// What the branches call, one for all or one a member that is a task, and whether making its arguments
+    /// may block.
+    calls: Vec<Option<(Arc<Call>, bool)>>,
     /// The items of a for-each group.
     pub(crate) items: Option<BranchItems>,
     /// Values by branch, where anything refers to them.
@@ -33,6 +34,8 @@ pub(crate) struct Branches {
     started: u32,
     /// What is said of branches that did not succeed, where that is a value.
     failures: FxHashMap<u32, Arc<str>>,
+    /// Members that are groups and did not succeed, by name.
+    pub(crate) lost: Vec<Arc<str>>,
     /// Branches that count for nothing, ascending.
     left_out: Vec<u32>,
     /// When it opened.
@@ -73,7 +76,7 @@ impl Branches {
             let call = Arc::new(making.call(task, group, count)?);
             Some((call, slow || task.arguments.iter().any(Expr::reads_files)))
         };
-        self.calls = node.tasks().filter_map(prepared).collect();
+        self.calls = node.branch_tasks().map(|task| task.and_then(prepared)).collect();
         self.first_only = match &node.kind {
             Kind::Task(_) | Kind::Started(_) | Kind::Best(_) => false,
             Kind::Group(group) => group.merge.takes_first(),
@@ -87,7 +90,7 @@ impl Branches {
 
     /// What the branch `index` calls, and whether making its arguments may block.
     pub(crate) fn call(&self, index: u32) -> Option<&(Arc<Call>, bool)> {
-        self.calls.get(index as usize).or_else(|| self.calls.first())
+        self.calls.get(index as usize).or_else(|| self.calls.first())?.as_ref()
     }
 
     /// Gets another branch, started with these arguments.
@@ -273,6 +276,7 @@ mod tests {
         Node {
             name: "g".into(),
             section: Default::default(),
+            inside: None,
             after: Default::default(),
             when: None,
             kind: Kind::Group(Group {

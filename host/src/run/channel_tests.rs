@@ -94,6 +94,7 @@ fn workflow(branches: i64) -> Workflow {
         inputs: Vec::new(),
         components: vec![Component { alias: "c".into(), digest: Digest::of(b""), path: PathBuf::new() }],
         nodes: vec![Node {
+            inside: None,
             name: "all".into(),
             section: Default::default(),
             after: [].into(),

@@ -139,7 +139,9 @@ impl Dispatcher {
         let caching = caching.transpose().map_err(RunError::Threads)?;
         let nodes = workflow.nodes.len();
         let outputs = workflow.outputs.iter().map(|output| &output.value);
-        let wanted = Workflow::used(nodes, workflow.nodes.iter().flat_map(Node::expressions).chain(outputs));
+        let mut wanted =
+            Workflow::used(nodes, workflow.nodes.iter().flat_map(Node::expressions).chain(outputs));
+        Workflow::use_members(&workflow.nodes, &mut wanted);
         let scope = Scope {
             values: Arc::new(vec![None; nodes]),
             item: None,

@@ -160,7 +160,7 @@ fn print(workflow: &Workflow, node: &Node) -> NodePrint {
         Kind::Group(group) => match &group.form {
             crate::model::Form::ForEach { items, split, .. } => drop(write!(text, "{items:?}|{split:?}")),
             crate::model::Form::Tasks(members) => {
-                let whens: Vec<_> = members.iter().map(|member| (&member.task.name, &member.when)).collect();
+                let whens: Vec<_> = members.iter().map(|member| (&member.name, &member.when)).collect();
                 let _ = write!(text, "{whens:?}");
             }
         },

@@ -2,15 +2,18 @@
 //! what was required, and what ended a group early. Words only; the scheduler decided.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use crate::model::{Breaker, Cause, Counts, Form, Group, Kind, MOST_PROBES, Node, Require, Status};
 
-/// Why a node that opened ended as `status`; none where its branches say it all.
+/// Why a node that opened ended as `status`; none where its branches say it all. `lost` are those of them
+/// that are groups and did not succeed.
 pub(crate) fn of_group(
     node: &Node,
     settled: Option<Cause>,
     counts: &Counts,
     status: Status,
+    lost: &[Arc<str>],
 ) -> Option<String> {
     let group = match &node.kind {
         Kind::Task(_) | Kind::Started(_) | Kind::Best(_) => return None,
@@ -18,7 +21,7 @@ pub(crate) fn of_group(
     };
     let ended = settled.and_then(|cause| early(group, cause));
     let short = match status {
-        Status::Failed => short(group, counts),
+        Status::Failed => short(group, counts).or_else(|| of_lost(lost)),
         Status::Pending | Status::Running | Status::Succeeded | Status::Cancelled | Status::Skipped => None,
     };
     match (ended, short) {
@@ -39,7 +42,34 @@ fn early(group: &Group, cause: Cause) -> Option<String> {
             None => "breaker open".to_owned(),
         }),
         Cause::Finished | Cause::Aborted => Some(cause.describe().to_owned()),
+        Cause::Outer => Some("the group that it is in was decided".to_owned()),
         Cause::Interrupted | Cause::Sibling | Cause::Winner => None,
+    }
+}
+
+/// Which groups in it did not succeed.
+fn of_lost(lost: &[Arc<str>]) -> Option<String> {
+    match lost {
+        [] => None,
+        [one] => Some(format!("group `{one}` did not succeed")),
+        many => Some(format!("groups `{}` did not succeed", many.join("` and `"))),
+    }
+}
+
+/// Why a group in `outer` ended as `status` without having begun; `decided` says that the outer one was.
+pub(crate) fn of_idle(outer: &Node, decided: bool, status: Status) -> Option<String> {
+    match status {
+        Status::Skipped => Some(format!("group `{}`, which it is in, has not begun", outer.name)),
+        Status::Cancelled if decided => Some("the group that it is in was decided".to_owned()),
+        Status::Pending | Status::Running | Status::Succeeded | Status::Failed | Status::Cancelled => None,
+    }
+}
+
+/// What is said of a group, where the group that it is in takes that for a value.
+pub(crate) fn of_member(node: &Node, reason: Option<&str>) -> String {
+    match reason {
+        Some(reason) => format!("group `{}`: {reason}", node.name),
+        None => format!("group `{}` did not succeed", node.name),
     }
 }
 
@@ -64,7 +94,7 @@ fn short(group: &Group, counts: &Counts) -> Option<String> {
                 Form::ForEach { .. } => &[][..],
                 Form::Tasks(members) => members,
             };
-            let member = |index: &u32| members.get(*index as usize).map(|member| &*member.task.name);
+            let member = |index: &u32| members.get(*index as usize).map(|member| &*member.name);
             let names: Vec<&str> = critical.iter().filter_map(member).collect();
             Some(format!("`{}` had to succeed", names.join("` and `")))
         }

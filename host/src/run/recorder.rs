@@ -271,18 +271,16 @@ pub(super) fn now() -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The type of what each task of each node returns.
-fn types(workflow: &Workflow) -> Vec<Vec<Type>> {
-    let of =
-        |node: &crate::model::Node| node.tasks().map(|task| task.signature.result.task_value()).collect();
-    workflow.nodes.iter().map(of).collect()
+/// The type of what the task of each branch of each node returns, once where one is for all.
+fn types(workflow: &Workflow) -> Vec<Vec<Option<Type>>> {
+    workflow.nodes.iter().map(|node| node.branch_types().collect()).collect()
 }
 
 /// The thread.
 struct Scribe {
     shared: Arc<Shared>,
     workflow: Arc<Workflow>,
-    types: Vec<Vec<Type>>,
+    types: Vec<Vec<Option<Type>>>,
     writer: Writer<File>,
     store: Store,
     secrets: Secrets,
@@ -385,7 +383,8 @@ impl Scribe {
             Some(value) if self.secrets.are_in(value) => Kept::Withheld,
             Some(value) => {
                 let types = self.types.get(branch.node.index());
-                let ty = types.and_then(|types| types.get(branch.index as usize).or_else(|| types.first()));
+                let ty = types
+                    .and_then(|types| types.get(branch.index as usize).or_else(|| types.first())?.as_ref());
                 self.json.clear();
                 if let Some(ty) = ty {
                     write_json(value, ty, &mut self.json);

@@ -132,8 +132,9 @@ impl Resumption<'_> {
         }
         self.spread(&mut redo, &files)?;
 
+        let kept = self.in_what_succeeded();
         let (mut nodes, mut again, mut starts) = (Vec::new(), Vec::new(), Vec::new());
-        for ((id, node), redo) in (0..).map(NodeId).zip(&self.workflow.nodes).zip(redo) {
+        for (((id, node), redo), kept) in (0..).map(NodeId).zip(&self.workflow.nodes).zip(redo).zip(kept) {
             let mut history = self.history.nodes.remove(&node.recorded_as()).unwrap_or_default();
             let mut discarded = Vec::new();
             if redo && !history.is_empty() {
@@ -144,7 +145,8 @@ impl Resumption<'_> {
             for arguments in &history.starts {
                 starts.push((id, asked(node, 0, arguments)?));
             }
-            nodes.push(Some(self.known(id, node, history, &files, &mut discarded)?));
+            let retry = self.options.retry_failed && !kept;
+            nodes.push(Some(self.known((id, node), history, &files, retry, &mut discarded)?));
             again.extend(stretches(&node.recorded_as(), discarded));
         }
         Ok((Resumed { nodes, starts }, again))
@@ -236,26 +238,38 @@ impl Resumption<'_> {
         changed
     }
 
-    /// What waits for a node of which something runs again because of a change runs again as a whole.
+    /// What waits for a node of which something runs again because of a change runs again as a whole, and
+    /// so do groups in one that does.
     fn spread(&self, redo: &mut Vec<bool>, files: &BTreeSet<FileRead>) -> Result<(), ResumeError> {
         let partly = self.nodes().iter().map(|node| {
             let history = self.history.nodes.get(&node.recorded_as());
             !files.is_empty()
                 && history.is_some_and(|history| history.branches.values().any(|b| reads(b, files)))
         });
-        let partly: Vec<bool> = partly.collect();
-        self.spread_by_flow(redo, &partly)?;
+        let mut touched: Vec<bool> = partly.collect();
+        self.spread_by_flow(redo, &touched)?;
         loop {
-            let is = |of: &[bool], node: &NodeId| of.get(node.index()).copied().unwrap_or(false);
-            let follows =
-                |node: &Node| node.after.iter().any(|needed| is(redo, needed) || is(&partly, needed));
+            let is = |of: &[bool], node: NodeId| of.get(node.index()).copied().unwrap_or(false);
+            let follows = |node: &Node| {
+                node.after.iter().any(|needed| is(&touched, *needed))
+                    || node.inside.is_some_and(|branch| is(redo, branch.node))
+            };
             let next: Vec<bool> =
                 self.nodes().iter().zip(&*redo).map(|(node, redo)| *redo || follows(node)).collect();
-            if next == *redo {
+            let mut now: Vec<bool> = touched.iter().zip(&next).map(|(one, other)| *one || *other).collect();
+            for (at, node) in self.nodes().iter().enumerate() {
+                // A group's value is made of those in it.
+                if now.get(at) == Some(&true)
+                    && let Some(slot) = node.inside.and_then(|branch| now.get_mut(branch.node.index()))
+                {
+                    *slot = true;
+                }
+            }
+            if next == *redo && now == touched {
                 return Ok(());
             }
-            *redo = next;
-            self.spread_by_flow(redo, &partly)?;
+            (*redo, touched) = (next, now);
+            self.spread_by_flow(redo, &touched)?;
         }
     }
 
@@ -308,25 +322,34 @@ impl Resumption<'_> {
         Ok(false)
     }
 
+    /// Of each node, whether it succeeded, or a group that it is in: then all stays as it is there.
+    fn in_what_succeeded(&self) -> Vec<bool> {
+        let succeeded = |node: &Node| {
+            let history = self.history.nodes.get(&node.recorded_as());
+            history.is_some_and(|history| history.ended == Some(Status::Succeeded))
+        };
+        let kept = |node: &Node| succeeded(node) || self.workflow.around(node).any(succeeded);
+        self.nodes().iter().map(kept).collect()
+    }
+
     /// What is known of a node. Branches whose outcome counts no longer go to `discarded`.
     fn known(
         &self,
-        id: NodeId,
-        node: &Node,
+        (id, node): (NodeId, &Node),
         history: NodeHistory,
         files: &BTreeSet<FileRead>,
+        retry: bool,
         discarded: &mut Vec<(u32, &'static str)>,
     ) -> Result<ResumedNode, ResumeError> {
         let NodeHistory { left, decided, .. } = history;
-        let types: Vec<Type> = node.tasks().map(|task| task.signature.result.task_value()).collect();
+        let types: Vec<Option<Type>> = node.branch_types().collect();
         let wanted = self.wanted.get(id.index()).copied().unwrap_or(true);
-        let retry = self.options.retry_failed && history.ended != Some(Status::Succeeded);
         let mut known = ResumedNode { opened: history.opened, left, ..ResumedNode::default() };
         let mut branches: Vec<(u32, BranchHistory)> = history.branches.into_iter().collect();
         branches.sort_unstable_by_key(|(index, _)| *index);
         for (index, mut branch) in branches {
             if let Some(ending) = branch.ended {
-                let ty = types.get(index as usize).or_else(|| types.first());
+                let ty = types.get(index as usize).or_else(|| types.first()).and_then(Option::as_ref);
                 let outdated = reads(&branch, files);
                 let value = std::mem::take(&mut branch.value);
                 let reason = if outdated {

@@ -5,6 +5,7 @@
 mod branch;
 mod breaker;
 mod gate;
+mod nesting;
 mod node;
 mod order;
 mod plan;
@@ -18,7 +19,7 @@ mod tests;
 use std::ops::Range;
 use std::time::Duration;
 
-pub use plan::{NodePlan, Plan};
+pub use plan::{Nested, NodePlan, Plan};
 pub use scheduler::Scheduler;
 
 use crate::id::{AttemptId, BranchId, NodeId};
@@ -120,8 +121,9 @@ pub struct Recorded {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Action {
     /// All that the node waits for has succeeded: evaluate its `when` and its items and answer with
-    /// [`Input::Opened`], [`Input::Skipped`] or [`Input::Refused`]. When the run is interrupted, the
-    /// node may be closed before the answer, which is then dropped as stale.
+    /// [`Input::Opened`], [`Input::Skipped`] or [`Input::Refused`]. When the run is interrupted, or the
+    /// group that it is in is decided, the node may be closed before the answer, which is then dropped as
+    /// stale.
     Open {
         /// Which.
         node: NodeId,
@@ -164,7 +166,8 @@ pub enum Action {
         /// Which.
         node: NodeId,
     },
-    /// A branch ended for good. Said once of each branch, here or in [`Action::EndedUnstarted`].
+    /// A branch ended for good. Said once of each branch, here or in [`Action::EndedUnstarted`]; of a
+    /// group that began, the [`Action::Closed`] of its last node says it.
     Ended {
         /// Which.
         branch: BranchId,
@@ -173,7 +176,7 @@ pub enum Action {
         /// How many attempts were made. One that was handed back unstarted is not counted.
         attempts: u32,
     },
-    /// Branches that were never submitted ended cancelled.
+    /// Branches that were never submitted, and groups that have not begun, ended cancelled.
     EndedUnstarted {
         /// Of which node.
         node: NodeId,
@@ -186,7 +189,7 @@ pub enum Action {
         node: NodeId,
         /// How. Never pending or running.
         status: Status,
-        /// Its branches by their ending.
+        /// Its branches by their ending, those that are groups among them.
         counts: Counts,
         /// A node that it waits for and that has no value, that went elsewhere, or that might have
         /// started more of it, where it is skipped for that.
@@ -195,9 +198,9 @@ pub enum Action {
     /// The run ended. The last action.
     Over {
         /// What [`Input::End`] said, or else failed if any node failed, cancelled if any was cancelled,
-        /// and succeeded otherwise.
+        /// and succeeded otherwise. Nodes that are in a group do not matter: the group does.
         status: Status,
-        /// All branches by their ending.
+        /// All branches by their ending, but for those that are groups, whose own branches count.
         counts: Counts,
     },
 }

@@ -10,9 +10,10 @@ use rustc_hash::FxHashMap;
 use super::branch::{Branch, Life, Step};
 use super::breaker::News;
 use super::gate::Gate;
+use super::nesting::Inside;
 use super::requirement::Requirement;
 use super::retry::{self, Verdict};
-use super::{Action, NodePlan, Recorded};
+use super::{Action, Nested, NodePlan, Recorded};
 use crate::id::{AttemptId, BranchId, NodeId};
 use crate::model::{Cause, Counts, Ending, OnFailure, Retry, Status};
 
@@ -82,6 +83,11 @@ pub(super) struct Node {
     pub(super) look_again: Option<Duration>,
     /// Which nodes wait for this one.
     pub(super) dependants: Vec<NodeId>,
+    /// The branch of another node that it is, or is a part of.
+    pub(super) member: Option<BranchId>,
+    /// Its branches that are groups. They are neither active nor ready here, and run while they are under
+    /// way.
+    pub(super) inside: Inside,
     pub(super) phase: Phase,
     /// Whether it stands in the scheduler's round.
     pub(super) queued: bool,
@@ -97,6 +103,8 @@ pub(super) struct Node {
     running: u32,
     /// Why the node is decided, if it is.
     settled: Option<Cause>,
+    /// Whether that is because the group that it is in was decided.
+    cancelled: bool,
     /// Whether a branch ended because the run stops, which might have succeeded otherwise.
     cut_short: bool,
     counts: Counts,
@@ -131,6 +139,8 @@ impl Node {
             deadline: None,
             look_again: None,
             dependants: Vec::new(),
+            member: None,
+            inside: Inside::new(plan.groups),
             phase: Phase::Waiting { missing },
             queued: false,
             branches: 0,
@@ -140,6 +150,7 @@ impl Node {
             ready: BinaryHeap::new(),
             running: 0,
             settled: None,
+            cancelled: false,
             cut_short: false,
             counts: Counts::default(),
             recorded: Vec::new(),
@@ -169,6 +180,7 @@ impl Node {
         self.deadline = self.timeout.map(|timeout| now.saturating_add(timeout));
         self.phase = Phase::Open;
         self.branches = branches;
+        self.inside.open(branches, &left_out);
         self.recall(&mut left_out);
         self.left_out = left_out.into();
         self.skip_left_out();
@@ -188,6 +200,15 @@ impl Node {
         for Recorded { index, attempts, lost, before, ended } in recorded {
             let known = passed.get(..left_out).unwrap_or_default();
             if index >= self.branches || known.binary_search(&index).is_ok() {
+                continue;
+            }
+            if self.inside.stage(index).is_some() {
+                // One that began is known by its own branches.
+                if let Some(ending) = ended.filter(|ending| *ending != Ending::Succeeded) {
+                    self.inside.drop(index, ending);
+                    self.requirement.miss(index);
+                    passed.push(index);
+                }
                 continue;
             }
             if let Some(ending) = ended {
@@ -221,11 +242,32 @@ impl Node {
             return Some(Cause::Winner);
         }
         match self.on_failure {
-            OnFailure::Cancel if self.counts.ended() > 0 && self.requirement.is_out_of_reach() => {
+            OnFailure::Cancel if self.told().ended() > 0 && self.requirement.is_out_of_reach() => {
                 Some(Cause::Sibling)
             }
             OnFailure::Cancel | OnFailure::Continue => None,
         }
+    }
+
+    /// Whether a group is next in turn and may begin.
+    pub(super) fn can_begin_group(&self) -> bool {
+        self.next == self.inside.upcoming()
+            && self.phase == Phase::Open
+            && self.settled.is_none()
+            && self.running < self.concurrency
+    }
+
+    /// Begins the group that is next in turn, if one is. It takes none of the capacity, and neither rate
+    /// nor breaker hold it back.
+    pub(super) fn begin_group(&mut self) -> Option<Nested> {
+        if !self.can_begin_group() {
+            return None;
+        }
+        let group = self.inside.begin()?;
+        self.running += 1;
+        self.next += 1;
+        self.skip_left_out();
+        Some(group)
     }
 
     fn skip_left_out(&mut self) {
@@ -250,7 +292,7 @@ impl Node {
         self.phase == Phase::Open
             && self.settled.is_none()
             && self.running < self.concurrency
-            && (self.next < self.branches || !self.ready.is_empty())
+            && (self.next < self.branches.min(self.inside.upcoming()) || !self.ready.is_empty())
     }
 
     /// Submits the branch that is next in turn: ready ones first, in the order of their positions.
@@ -339,6 +381,21 @@ impl Node {
         })
     }
 
+    /// Takes the end of a node that is a branch, or the last part of one. None where the branch goes on;
+    /// else why this node is decided by that, if it is.
+    pub(super) fn inner_ended(
+        &mut self,
+        index: u32,
+        node: NodeId,
+        status: Status,
+        stopping: bool,
+    ) -> Option<Option<Cause>> {
+        let ending = self.inside.ended(index, node, status)?;
+        self.running -= 1;
+        self.require(index, ending, stopping);
+        Some(self.decision(ending, stopping))
+    }
+
     /// Why the node is decided now that a branch ended so, if it is and was not before.
     fn decision(&self, ending: Ending, stopping: bool) -> Option<Cause> {
         // What the stop of the run ends is no failure.
@@ -385,8 +442,14 @@ impl Node {
         }
     }
 
+    /// Decides the node, because the group that it is in is: however its branches ended, it is cancelled.
+    pub(super) fn cancel(&mut self, actions: &mut Vec<Action>) {
+        self.cancelled = true;
+        self.settle(Cause::Outer, actions);
+    }
+
     /// Decides the node, unless it was: cancels what runs and drops what waits. Nothing of it is
-    /// submitted any more.
+    /// submitted any more. Branches that are groups are for whoever knows all nodes.
     pub(super) fn settle(&mut self, cause: Cause, actions: &mut Vec<Action>) {
         if self.phase != Phase::Open || self.settled.is_some() {
             return;
@@ -437,6 +500,7 @@ impl Node {
             self.next = gap;
             self.skip_left_out();
         }
+        self.counts.cancelled -= self.inside.drop_waiting();
     }
 
     /// Whether what is cancelled now is so because the run ends, and not for anything in the node.
@@ -445,7 +509,12 @@ impl Node {
             None => stopping,
             Some(Cause::Finished | Cause::Aborted) => true,
             Some(
-                Cause::Interrupted | Cause::Sibling | Cause::Winner | Cause::GroupTimeout | Cause::Breaker,
+                Cause::Interrupted
+                | Cause::Sibling
+                | Cause::Winner
+                | Cause::GroupTimeout
+                | Cause::Breaker
+                | Cause::Outer,
             ) => false,
         }
     }
@@ -456,17 +525,7 @@ impl Node {
         match branch.life() {
             Life::Done { ending, attempts } => {
                 self.counts.add(ending);
-                match ending {
-                    Ending::Succeeded => self.requirement.succeed(index),
-                    Ending::Cancelled if self.is_cut(stopping) => self.cut_short = true,
-                    Ending::Cancelled if self.settled.is_some() => {}
-                    Ending::Cancelled
-                    | Ending::Failed
-                    | Ending::Trapped
-                    | Ending::TimedOut
-                    | Ending::Rejected
-                    | Ending::Lost => self.requirement.miss(index),
-                }
+                self.require(index, ending, stopping);
                 let branch = BranchId { node: self.id, index };
                 actions.push(Action::Ended { branch, ending, attempts });
             }
@@ -477,6 +536,21 @@ impl Node {
         }
     }
 
+    /// Takes into account what the end of a branch means for what is required.
+    fn require(&mut self, index: u32, ending: Ending, stopping: bool) {
+        match ending {
+            Ending::Succeeded => self.requirement.succeed(index),
+            Ending::Cancelled if self.is_cut(stopping) => self.cut_short = true,
+            Ending::Cancelled if self.settled.is_some() => {}
+            Ending::Cancelled
+            | Ending::Failed
+            | Ending::Trapped
+            | Ending::TimedOut
+            | Ending::Rejected
+            | Ending::Lost => self.requirement.miss(index),
+        }
+    }
+
     /// Whether all its branches have ended.
     pub(super) fn is_done(&self) -> bool {
         self.is_idle() && !self.more
@@ -484,7 +558,10 @@ impl Node {
 
     /// Whether all its branches have ended that it has so far.
     pub(super) fn is_idle(&self) -> bool {
-        self.phase == Phase::Open && self.next >= self.branches && self.active.is_empty()
+        self.phase == Phase::Open
+            && self.next >= self.branches
+            && self.active.is_empty()
+            && self.inside.is_idle()
     }
 
     /// How a node stands whose branches have all ended. One that the stop of the run kept from
@@ -493,7 +570,7 @@ impl Node {
     pub(super) fn status(&self) -> Status {
         let failed = !self.tolerant && self.requirement.is_out_of_reach();
         let decided = self.settled == Some(Cause::Winner) || failed;
-        if self.cut_short && !decided {
+        if self.cancelled || (self.cut_short && !decided) {
             Status::Cancelled
         } else if self.tolerant || self.requirement.is_met() {
             Status::Succeeded
@@ -502,7 +579,13 @@ impl Node {
         }
     }
 
-    /// Ends the node and gives back what it held.
+    /// Its branches by their ending, those that are groups among them.
+    pub(super) fn told(&self) -> Counts {
+        self.counts.plus(self.inside.counts())
+    }
+
+    /// Ends the node and gives back what it held: its branches by their ending, without those that are
+    /// groups, and who waits for it.
     pub(super) fn close(&mut self) -> (Counts, Vec<NodeId>) {
         self.phase = Phase::Closed;
         self.active = FxHashMap::default();

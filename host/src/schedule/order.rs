@@ -4,7 +4,7 @@
 use super::node::{Node, Phase};
 use crate::id::NodeId;
 
-/// Nodes that wait for themselves, for one that does not exist, or for such a node. One whose branches
+/// Nodes that wait for themselves, for one that does not exist, or for such a node, and those in them. One whose branches
 /// others start waits for those to end as well, save for those that it may start in turn: they end
 /// together.
 pub(super) fn unreachable(nodes: &[Node]) -> Vec<NodeId> {
@@ -67,11 +67,13 @@ fn reach(id: NodeId, nodes: &[Node], reached: &mut [bool], missing: &mut [u32], 
     if let Some(reached) = reached.get_mut(id.index()) {
         *reached = true;
     }
-    for dependant in nodes.get(id.index()).map_or(&[][..], |node| &node.dependants) {
+    let Some(node) = nodes.get(id.index()) else { return };
+    let inside = node.inside.all().map(|(group, _)| group.first);
+    for dependant in node.dependants.iter().copied().chain(inside) {
         if let Some(count) = missing.get_mut(dependant.index()) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                waiting.push(*dependant);
+                waiting.push(dependant);
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::id::NodeId;
-use crate::model::{Form, Group, GroupPolicy, Kind, Merge, OnFailure, Require, Retry, Task, Workflow};
+use crate::model::{Form, Group, GroupPolicy, Kind, Merge, OnFailure, Require, Retry, Runs, Task, Workflow};
 
 /// What the scheduler needs to know of a workflow.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -39,6 +39,25 @@ pub struct NodePlan {
     /// For each branch the policy at its position, and the last one for all beyond. So one serves
     /// all branches of a for-each. Without any, nothing is retried.
     pub retry: Vec<Retry>,
+    /// The branches that are groups, in the order of their positions.
+    pub groups: Vec<Nested>,
+}
+
+/// A branch that is a group, which is nodes of its own. The first opens when the branch's turn comes, and each
+/// other when the one before has succeeded: what else they wait for, the node that this is a branch of has to
+/// wait for. The end of the last is the branch's. In that node's concurrency it counts as one, whatever runs in
+/// it; rate and breaker are for attempts and not for groups; and it is not retried as a whole.
+///
+/// A plan in which a node is in two groups fails as a whole when the run begins; so do nodes that are in
+/// themselves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Nested {
+    /// The branch's position.
+    pub index: u32,
+    /// The group's first node.
+    pub first: NodeId,
+    /// The group's last node; those from the first to it are the group's.
+    pub last: NodeId,
 }
 
 impl From<&Workflow> for Plan {
@@ -70,13 +89,32 @@ impl From<&Workflow> for Plan {
                     tolerant: is_tolerant(group),
                     retry: match &group.form {
                         Form::ForEach { task, .. } => vec![retry_of(task)],
-                        Form::Tasks(members) => members.iter().map(|m| retry_of(&m.task)).collect(),
+                        Form::Tasks(members) => members
+                            .iter()
+                            .map(|member| member.task().map(retry_of).unwrap_or_default())
+                            .collect(),
                     },
+                    groups: nested(group),
                 },
             }
         });
         Self { nodes: nodes.collect() }
     }
+}
+
+/// The members that are groups.
+fn nested(group: &Group) -> Vec<Nested> {
+    let members = match &group.form {
+        Form::ForEach { .. } => &[][..],
+        Form::Tasks(members) => members,
+    };
+    (0..)
+        .zip(members)
+        .filter_map(|(index, member)| match member.runs {
+            Runs::Task(_) => None,
+            Runs::Group { first, last } => Some(Nested { index, first, last }),
+        })
+        .collect()
 }
 
 /// Whether a group succeeds whatever becomes of its branches. Where the file says what is required,
@@ -125,13 +163,25 @@ mod tests {
     fn a_plan_follows_the_workflow() {
         let (task_of, items) = (Box::new(task(2)), Items::Range { start: 0, end: 9 });
         let for_each = Form::ForEach { task: task_of, items, split: Split::Item };
-        let members = [4, 5].map(|attempts| Member { task: task(attempts), when: None });
+        let mut members: Vec<Member> = [4, 5]
+            .map(|attempts| Member {
+                name: "m".into(),
+                runs: Runs::Task(Box::new(task(attempts))),
+                when: None,
+            })
+            .into();
+        members.push(Member {
+            name: "g".into(),
+            runs: Runs::Group { first: NodeId(3), last: NodeId(4) },
+            when: None,
+        });
         let first = group(for_each, Merge::FirstSuccess, Require::Any);
-        let results = group(Form::Tasks(members.into()), Merge::Results, Require::All);
+        let results = group(Form::Tasks(members), Merge::Results, Require::All);
         let kinds = [Kind::Task(Box::new(task(1))), Kind::Group(first), Kind::Group(results)];
         let nodes = (0_u32..).zip(kinds).map(|(at, kind)| Node {
             name: Arc::from("node"),
             section: Section::default(),
+            inside: None,
             after: (0..at).map(NodeId).collect(),
             when: None,
             kind,
@@ -151,7 +201,7 @@ mod tests {
 
         let attempts = |node: &NodePlan| node.retry.iter().map(|retry| retry.max_attempts).collect();
         let retries: Vec<Vec<u32>> = plan.nodes.iter().map(attempts).collect();
-        assert_eq!(retries, [vec![1], vec![2], vec![4, 5]]);
+        assert_eq!(retries, [vec![1], vec![2], vec![4, 5, 1]]);
         let bounds: Vec<_> = plan.nodes.iter().map(|node| (node.concurrency, node.on_failure)).collect();
         let of_groups = (Some(3), OnFailure::Cancel);
         assert_eq!(bounds, [(None, OnFailure::Continue), of_groups, of_groups]);
@@ -161,6 +211,7 @@ mod tests {
             [(Require::All, false, false), (Require::Any, true, false), (Require::All, false, true)]
         );
         assert_eq!(plan.nodes[2].after, BTreeSet::from([NodeId(0), NodeId(1)]));
+        assert_eq!(plan.nodes[2].groups, [Nested { index: 2, first: NodeId(3), last: NodeId(4) }]);
     }
 
     #[test]

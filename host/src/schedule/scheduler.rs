@@ -1,14 +1,16 @@
 //! The scheduler: takes what happened, says what is to be done. It ties the nodes together by their
 //! order, the capacity that they share, and the end of the run, and must not know what a branch does.
 
+mod ends;
+
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use super::node::{Effect, Ended, Moment, Node, Phase};
 use super::order::unreachable;
 use super::{Action, Input, Plan, Recorded};
-use crate::id::{AttemptId, NodeId};
+use crate::id::{AttemptId, BranchId, NodeId};
 use crate::model::{Cause, Counts, Status};
 
 /// Decides what runs when. The same inputs give the same actions.
@@ -24,6 +26,8 @@ pub struct Scheduler {
     running: usize,
     /// Nodes that may have something to submit, in turn.
     round: VecDeque<NodeId>,
+    /// Nodes of which a group may begin, or of which one has ended.
+    turns: VecDeque<NodeId>,
     /// Branches that wait for their time, the earliest first.
     backoff: BinaryHeap<Reverse<(Duration, NodeId, u32)>>,
     /// What comes to whole nodes with time, the earliest first.
@@ -55,13 +59,6 @@ enum Alarm {
     Gate,
 }
 
-/// A node that ends, and why.
-struct Closing {
-    node: NodeId,
-    status: Status,
-    because: Option<NodeId>,
-}
-
 impl Scheduler {
     /// A scheduler for one run of `plan`. `seed` draws the jitter of retries; at most `capacity`
     /// attempts are submitted at once.
@@ -70,22 +67,34 @@ impl Scheduler {
         let total = plan.nodes.len();
         let mut dependants = vec![Vec::new(); total];
         let mut nodes = Vec::with_capacity(total);
-        for (id, plan) in (0_u32..).map(NodeId).zip(plan.nodes) {
-            let mut missing = 0;
-            for needed in &plan.after {
+        let members = members(&plan);
+        for (id, mut plan) in (0_u32..).map(NodeId).zip(plan.nodes) {
+            let member = members.as_ref().and_then(|members| members.get(&id));
+            // In a group, the first node waits for its turn alone, and the others for the one before.
+            let (mut missing, after) = match member {
+                None => (0, std::mem::take(&mut plan.after)),
+                Some((_, None)) => (1, BTreeSet::new()),
+                Some((_, Some(before))) => (0, [*before].into()),
+            };
+            for needed in after {
                 // One that does not exist stays missing for ever.
                 missing += 1;
                 if let Some(waiting) = dependants.get_mut(needed.index()) {
                     waiting.push(id);
                 }
             }
-            nodes.push(Node::new(id, plan, missing));
+            let mut node = Node::new(id, plan, missing);
+            node.member = member.map(|(branch, _)| *branch);
+            nodes.push(node);
         }
         for (node, dependants) in nodes.iter_mut().zip(dependants) {
             node.dependants = dependants;
         }
         Self {
-            unreachable: unreachable(&nodes),
+            unreachable: match members {
+                Some(_) => unreachable(&nodes),
+                None => (0_u32..).map(NodeId).take(total).collect(),
+            },
             flows: nodes.iter().any(|node| node.started),
             look_for_ends: true,
             ended: None,
@@ -95,6 +104,7 @@ impl Scheduler {
             capacity,
             running: 0,
             round: VecDeque::new(),
+            turns: VecDeque::new(),
             backoff: BinaryHeap::new(),
             alarms: BTreeSet::new(),
             begun: false,
@@ -224,7 +234,9 @@ impl Scheduler {
             Some(node) if node.phase == Phase::Opening => {
                 node.open(branches, left_out, now);
                 self.alarms.extend(node.deadline.map(|at| (at, id, Alarm::Deadline)));
-                if let Some(cause) = node.decided_before() {
+                let decided = node.decided_before();
+                self.end_left_out(id, actions);
+                if let Some(cause) = decided {
                     self.settle(id, cause, actions);
                 }
             }
@@ -357,14 +369,6 @@ impl Scheduler {
         self.close_if_done(node, actions);
     }
 
-    fn settle(&mut self, id: NodeId, cause: Cause, actions: &mut Vec<Action>) {
-        if let Some(node) = self.nodes.get_mut(id.index()) {
-            node.settle(cause, actions);
-        }
-        self.backoff.retain(|Reverse((_, waiting, _))| *waiting != id);
-        self.look_again(id, None);
-    }
-
     /// Does what has come to nodes with time.
     fn ring(&mut self, now: Duration, actions: &mut Vec<Action>) {
         while let Some(&(at, id, alarm)) = self.alarms.first()
@@ -425,12 +429,16 @@ impl Scheduler {
         if self.stopping {
             return;
         }
+        if node.can_begin_group() {
+            self.turns.push_back(id);
+        }
         let at = node.submits_at(now);
         self.look_again(id, at);
     }
 
     /// Submits what may be submitted, one branch of each node in turn.
     fn submit(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        self.begin_groups(now, actions);
         while self.running < self.capacity
             && let Some(id) = self.round.pop_front()
         {
@@ -441,6 +449,20 @@ impl Scheduler {
                 actions.push(Action::Submit { id });
             }
             self.enqueue(id, now);
+            self.begin_groups(now, actions);
+        }
+    }
+
+    /// Begins the groups in others whose turn has come.
+    fn begin_groups(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        while let Some(id) = self.turns.pop_front() {
+            while let Some(group) = self.nodes.get_mut(id.index()).and_then(Node::begin_group) {
+                if let Some(node) = self.nodes.get_mut(group.first.index()) {
+                    node.phase = Phase::Waiting { missing: 0 };
+                }
+                self.reach(group.first, actions);
+            }
+            self.enqueue(id, now);
         }
     }
 
@@ -448,6 +470,7 @@ impl Scheduler {
     fn stop(&mut self, actions: &mut Vec<Action>) {
         self.stopping = true;
         self.round.clear();
+        self.turns.clear();
         self.backoff = BinaryHeap::new();
         // Nodes still have to end in time.
         self.alarms.retain(|(_, _, alarm)| *alarm == Alarm::Deadline);
@@ -464,91 +487,13 @@ impl Scheduler {
             match node.phase {
                 Phase::Open => {
                     node.drop_waiting(actions);
+                    self.end_dropped(id, actions);
                     self.close_if_done(id, actions);
                 }
                 Phase::Opening | Phase::Waiting { missing: 0 } => self.close(id, Status::Cancelled, actions),
                 // Closed with the first of those that it waits for.
                 Phase::Waiting { .. } | Phase::Closed => {}
             }
-        }
-    }
-
-    fn close_if_done(&mut self, id: NodeId, actions: &mut Vec<Action>) {
-        let Some(node) = self.nodes.get(id.index()) else { return };
-        self.look_for_ends |= node.is_idle() && node.more;
-        if node.is_done() {
-            let status = node.status();
-            self.close(id, status, actions);
-        }
-    }
-
-    /// Ends a node and all that can no longer have what they wait for, and opens those that now can.
-    fn close(&mut self, id: NodeId, status: Status, actions: &mut Vec<Action>) {
-        // A queue and not recursion: chains may be long.
-        let mut queue = VecDeque::from([Closing { node: id, status, because: None }]);
-        while let Some(Closing { node: id, mut status, mut because }) = queue.pop_front() {
-            let Some(node) = self.nodes.get_mut(id.index()) else { continue };
-            if node.phase == Phase::Closed {
-                continue;
-            }
-            if let (Status::Succeeded, Some(denied)) = (status, node.denied) {
-                (status, because) = (Status::Skipped, Some(denied));
-            }
-            let left = node.left && status == Status::Succeeded;
-            let may_start = node.may_start.clone();
-            self.look_for_ends = true;
-            let deadline = node.deadline.map(|at| (at, id, Alarm::Deadline));
-            let look = node.look_again.map(|at| (at, id, Alarm::Gate));
-            for alarm in deadline.into_iter().chain(look) {
-                self.alarms.remove(&alarm);
-            }
-            let (counts, dependants) = node.close();
-            let whole = match status {
-                Status::Succeeded => true,
-                // Its own `when` left it out, so it is as if it were not there.
-                Status::Skipped => because.is_none(),
-                Status::Failed | Status::Cancelled | Status::Pending | Status::Running => false,
-            };
-            if !whole {
-                self.deny(id, &may_start);
-            }
-            self.unclosed -= 1;
-            self.record(status, counts);
-            actions.push(Action::Closed { node: id, status, counts, because });
-            for dependant in dependants {
-                let Some(Phase::Waiting { missing }) = self.phase(dependant) else { continue };
-                if status != Status::Succeeded || (left && !may_start.contains(&dependant)) {
-                    queue.push_back(Closing { node: dependant, status: Status::Skipped, because: Some(id) });
-                    continue;
-                }
-                let missing = missing.saturating_sub(1);
-                if let Some(node) = self.nodes.get_mut(dependant.index()) {
-                    node.phase = Phase::Waiting { missing };
-                }
-                if missing == 0 {
-                    self.reach(dependant, actions);
-                }
-            }
-        }
-    }
-
-    /// Tells what a node may start that it did not come so far as to start all that it might have.
-    fn deny(&mut self, id: NodeId, may_start: &[NodeId]) {
-        for target in may_start {
-            if let Some(node) = self.nodes.get_mut(target.index()) {
-                node.denied.get_or_insert(id);
-            }
-        }
-    }
-
-    fn record(&mut self, status: Status, counts: Counts) {
-        self.counts.succeeded += counts.succeeded;
-        self.counts.failed += counts.failed;
-        self.counts.cancelled += counts.cancelled;
-        match status {
-            Status::Failed => self.failed = true,
-            Status::Cancelled => self.cancelled = true,
-            Status::Pending | Status::Running | Status::Succeeded | Status::Skipped => {}
         }
     }
 
@@ -567,4 +512,26 @@ impl Scheduler {
     fn phase(&self, id: NodeId) -> Option<Phase> {
         self.nodes.get(id.index()).map(|node| node.phase)
     }
+}
+
+/// Of each node that is in a group, the branch that it is or is a part of, and the part before it. None where
+/// a node is in two, or does not exist.
+fn members(plan: &Plan) -> Option<BTreeMap<NodeId, (BranchId, Option<NodeId>)>> {
+    let mut members = BTreeMap::new();
+    for (id, node) in (0_u32..).map(NodeId).zip(&plan.nodes) {
+        for group in &node.groups {
+            let branch = BranchId { node: id, index: group.index };
+            if group.first > group.last || group.last.index() >= plan.nodes.len() {
+                return None;
+            }
+            let mut before = None;
+            for part in (group.first.0..=group.last.0).map(NodeId) {
+                if members.insert(part, (branch, before)).is_some() {
+                    return None;
+                }
+                before = Some(part);
+            }
+        }
+    }
+    Some(members)
 }

@@ -120,7 +120,7 @@ fn task<'l>(loaded: &'l Loaded, name: &str) -> &'l Task {
         Kind::Task(task) | Kind::Started(task) => task,
         Kind::Group(group) => match &group.form {
             Form::ForEach { task, .. } => task,
-            Form::Tasks(members) => &members[0].task,
+            Form::Tasks(members) => members[0].task().unwrap(),
         },
         Kind::Best(_) => panic!("{name} runs nothing"),
     }

@@ -279,7 +279,12 @@ impl Dispatcher {
         {
             branches.fail(node, branch.index, ending, error.as_deref());
         }
-        let place = self.place(AttemptId { branch, number: attempts });
+        let id = AttemptId { branch, number: attempts };
+        // The end of a group is told as such.
+        if self.task(id).is_none() {
+            return;
+        }
+        let place = self.place(id);
         self.announcer.announce(place, Fact::TaskEnded { ending, attempts, error });
     }
 }

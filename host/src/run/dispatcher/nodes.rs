@@ -14,7 +14,9 @@ use super::{Aside, Dispatcher};
 use crate::digest::Digest;
 use crate::id::{BranchId, NodeId};
 use crate::journal::{Again, Record};
-use crate::model::{Best, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Status, Value, Warning};
+use crate::model::{
+    Best, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Node, Runs, Status, Value, Warning,
+};
 use crate::schedule::{Input, Recorded};
 
 impl Dispatcher {
@@ -40,9 +42,14 @@ impl Dispatcher {
                 for (index, member) in (0..).zip(members) {
                     match member.when.as_ref().map_or(Ok(true), |when| self.holds(when)) {
                         Ok(true) => {}
-                        Ok(false) => left_out.push(index),
+                        Ok(false) => {
+                            left_out.push(index);
+                            if let Runs::Group { first, .. } = member.runs {
+                                self.because(first, "its `when` is false");
+                            }
+                        }
                         Err(error) => {
-                            return self.refuse(id, &format!("`when` of `{}`: {error}", member.task.name));
+                            return self.refuse(id, &format!("`when` of `{}`: {error}", member.name));
                         }
                     }
                 }
@@ -234,6 +241,48 @@ impl Dispatcher {
         self.wanted.get(node.index()).copied().unwrap_or(true)
     }
 
+    /// Gives a node's value to those that refer to it or, of a member of another group, to that.
+    fn hand_on(&mut self, id: NodeId, node: &Node, value: Option<Value>) {
+        let Some(value) = value else { return };
+        match node.inside.filter(|_| !node.section.goes_on) {
+            None => {
+                if let Some(slot) = Arc::make_mut(&mut self.scope.values).get_mut(id.index()) {
+                    *slot = Some(value);
+                }
+            }
+            Some(branch) => {
+                if let Some(outer) = self.branches.get_mut(branch.node.index()) {
+                    outer.keep(branch.index, value);
+                }
+            }
+        }
+    }
+
+    /// Why a group in `outer` ended without having begun.
+    fn of_idle(&self, outer: NodeId, status: Status) -> Option<String> {
+        let (node, branches) = (self.workflow.nodes.get(outer.index())?, self.branches.get(outer.index())?);
+        reasons::of_idle(node, branches.settled.is_some(), status)
+    }
+
+    /// Tells the group that a node's group is in, if it is in one, that this did not succeed.
+    fn lose(&mut self, node: &Node, status: Status, reason: Option<&str>) {
+        let Some(branch) = node.inside else { return };
+        let ending = match status {
+            Status::Failed => Ending::Failed,
+            Status::Cancelled => Ending::Cancelled,
+            Status::Pending | Status::Running | Status::Succeeded | Status::Skipped => return,
+        };
+        let around =
+            (self.workflow.nodes.get(branch.node.index()), self.branches.get_mut(branch.node.index()));
+        if let (Some(outer), Some(branches)) = around
+            && branches.settled.is_none()
+        {
+            let error = reasons::of_member(node, reason);
+            branches.fail(outer, branch.index, ending, Some(&error));
+            branches.lost.push(Arc::clone(&node.name));
+        }
+    }
+
     pub(super) fn closed(&mut self, id: NodeId, status: Status, counts: Counts, because: Option<NodeId>) {
         let workflow = Arc::clone(&self.workflow);
         let (Some(node), Some(branches)) =
@@ -241,13 +290,9 @@ impl Dispatcher {
         else {
             return;
         };
-        if status == Status::Succeeded
-            && let Some(value) = branches.join(node)
-            && let Some(slot) = Arc::make_mut(&mut self.scope.values).get_mut(id.index())
-        {
-            *slot = Some(value);
-        }
+        let value = if status == Status::Succeeded { branches.join(node) } else { None };
         let branches = branches.close();
+        self.hand_on(id, node, value);
         let counts = Counts { cached: branches.cached, ..counts };
         if status != Status::Cancelled || !self.stopping {
             let node = node.recorded_as();
@@ -256,13 +301,20 @@ impl Dispatcher {
         let left = because.is_some_and(|id| self.left.get(id.index()).copied().unwrap_or(false));
         let because = because.and_then(|node| workflow.nodes.get(node.index()));
         let waits = || because.map(|other| reasons::waits_for(node, other, left).into());
-        let ended = || reasons::of_group(node, branches.settled, &counts, status).map(Into::into);
+        let ended =
+            || reasons::of_group(node, branches.settled, &counts, status, &branches.lost).map(Into::into);
         let opened = branches.opened;
-        let reason = branches.reason.or_else(waits).or_else(|| ended().filter(|_| opened.is_some()));
+        let reason = branches.reason.clone().or_else(waits);
+        let reason = reason.or_else(|| match (opened, node.inside) {
+            (Some(_), _) => ended(),
+            (None, Some(branch)) => self.of_idle(branch.node, status).map(Into::into),
+            (None, None) => None,
+        });
         let end = End { status, counts, opened, totals: branches.totals, reason };
         let Some(End { status, counts, opened, totals, reason }) = self.sections.end(node, end) else {
             return;
         };
+        self.lose(node, status, reason.as_deref());
         let elapsed = opened.map(|opened| opened.elapsed()).unwrap_or_default();
         let fact = Fact::GroupEnded { status, counts, elapsed, totals: Box::new(totals), reason };
         let place = self.node_place(id);

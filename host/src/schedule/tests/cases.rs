@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::ms;
 use crate::id::NodeId;
 use crate::model::{Breaker, Ending, GroupPolicy, OnFailure, RateLimit, Require, Retry, RetryOn};
-use crate::schedule::{NodePlan, Plan};
+use crate::schedule::{Nested, NodePlan, Plan};
 
 /// How a node answers when it is to be opened.
 #[derive(Clone, Debug)]
@@ -101,12 +101,53 @@ fn nodes(at: u32) -> impl Strategy<Value = NodePlan> {
     )
 }
 
+/// Whether and where a node is put into a group: among those that may be, at which branch, and whether the
+/// next node is a part of it.
+type Place = Option<(prop::sample::Index, u32, bool)>;
+
+fn places() -> impl Strategy<Value = (bool, Vec<Place>)> {
+    let place = (any::<prop::sample::Index>(), 0_u32..12, proptest::bool::weighted(0.3));
+    (any::<bool>(), proptest::collection::vec(proptest::option::weighted(0.5, place), 8))
+}
+
+/// So many groups are around a node at most.
+const DEEPEST: usize = 3;
+
+/// Puts nodes into groups, which come before them or, going backwards, after them.
+fn nest(nodes: &mut [NodePlan], backwards: bool, places: &[Place]) {
+    let total = nodes.len();
+    let mut depths: Vec<Option<usize>> = vec![None; total];
+    for (step, place) in places.iter().enumerate().take(total) {
+        let at = if backwards { total - 1 - step } else { step };
+        if depths[at].is_some() {
+            continue;
+        }
+        let around: Vec<usize> =
+            (0..total).filter(|one| depths[*one].is_some_and(|depth| depth < DEEPEST)).collect();
+        depths[at] = Some(0);
+        let Some((which, index, goes_on)) = place.filter(|_| !around.is_empty()) else { continue };
+        let outer = around[which.index(around.len())];
+        if nodes[outer].groups.iter().any(|group| group.index == index) {
+            continue;
+        }
+        let last = if goes_on && at + 1 < total && depths[at + 1].is_none() { at + 1 } else { at };
+        for part in at..=last {
+            depths[part] = depths[outer].map(|depth| depth + 1);
+            nodes[part].after.clear();
+        }
+        let id = |at: usize| NodeId(u32::try_from(at).unwrap());
+        nodes[outer].groups.push(Nested { index, first: id(at), last: id(last) });
+    }
+}
+
 fn plans() -> impl Strategy<Value = Plan> {
     (0_u32..8).prop_flat_map(|total| {
-        (0..total).map(nodes).collect::<Vec<_>>().prop_map(|mut nodes| {
+        let places = prop_oneof![1 => Just((false, vec![None; 8])), 2 => places()];
+        ((0..total).map(nodes).collect::<Vec<_>>(), places).prop_map(|(mut nodes, (backwards, places))| {
             if let Some(first) = nodes.first_mut() {
                 first.after.clear();
             }
+            nest(&mut nodes, backwards, &places);
             Plan { nodes }
         })
     })

@@ -2,6 +2,7 @@
 
 mod cases;
 mod flow;
+mod nesting;
 mod oracle;
 mod policies;
 mod properties;

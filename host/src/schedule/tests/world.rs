@@ -1,6 +1,8 @@
 //! A simulated world around the scheduler, which makes the moves of a case. It keeps books of its
 //! own and checks every action against them.
 
+mod groups;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
@@ -32,12 +34,16 @@ pub(super) struct World<'a> {
     now: Duration,
     capacity: usize,
     opening: BTreeSet<NodeId>,
+    /// Nodes that were opened, or are to be.
+    begun: BTreeSet<NodeId>,
     opened: BTreeMap<NodeId, (u32, BTreeSet<u32>)>,
     opened_at: BTreeMap<NodeId, Duration>,
     /// What became of the attempts of each node, in order.
     steps: BTreeMap<NodeId, Vec<Step>>,
     branches: BTreeMap<BranchId, Entry>,
     ended: BTreeMap<BranchId, Ending>,
+    /// The same of branches that are groups.
+    inner: BTreeMap<BranchId, Ending>,
     closed: BTreeMap<NodeId, Status>,
     first_started: BTreeMap<NodeId, Vec<u32>>,
     /// Nodes that are decided, and why.
@@ -63,11 +69,13 @@ impl<'a> World<'a> {
             now: Duration::ZERO,
             capacity: case.capacity,
             opening: BTreeSet::new(),
+            begun: BTreeSet::new(),
             opened: BTreeMap::new(),
             opened_at: BTreeMap::new(),
             steps: BTreeMap::new(),
             branches: BTreeMap::new(),
             ended: BTreeMap::new(),
+            inner: BTreeMap::new(),
             closed: BTreeMap::new(),
             first_started: BTreeMap::new(),
             settled: BTreeMap::new(),
@@ -246,6 +254,7 @@ impl<'a> World<'a> {
         }
         self.check_settled();
         self.check_full();
+        self.check_turns();
         self.check_wake();
     }
 
@@ -273,9 +282,15 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Branches of a node that ended.
+    fn ends(&self, node: NodeId) -> impl Iterator<Item = (&BranchId, &Ending)> {
+        let all = || BranchId { node, index: 0 }..=BranchId { node, index: u32::MAX };
+        self.ended.range(all()).chain(self.inner.range(all()))
+    }
+
     /// Branches of a node that succeeded.
     fn succeeded(&self, node: NodeId) -> BTreeSet<u32> {
-        let of_node = self.ended.range(BranchId { node, index: 0 }..=BranchId { node, index: u32::MAX });
+        let of_node = self.ends(node);
         of_node.filter(|(_, ending)| **ending == Ending::Succeeded).map(|(branch, _)| branch.index).collect()
     }
 
@@ -309,13 +324,16 @@ impl<'a> World<'a> {
                 plan.policy.timeout.is_some_and(|timeout| self.opened_at[&node] + timeout <= self.now)
             }
             Cause::Breaker => self.standing(node) == Standing::GaveUp,
+            Cause::Outer => {
+                self.member(node).is_some_and(|(branch, _)| self.settled.contains_key(&branch.node))
+            }
         }
     }
 
     /// Every node is decided for which there is a reason.
     fn check_settled(&self) {
         for node in self.opened.keys().filter(|node| !self.closed.contains_key(node)) {
-            let causes = [Cause::Sibling, Cause::Winner, Cause::GroupTimeout, Cause::Breaker];
+            let causes = [Cause::Sibling, Cause::Winner, Cause::GroupTimeout, Cause::Breaker, Cause::Outer];
             if let Some(cause) = causes.into_iter().find(|cause| self.decides(*node, *cause)) {
                 assert!(self.settled.contains_key(node), "{node:?} is not decided for {cause:?}");
             }
@@ -347,15 +365,13 @@ impl<'a> World<'a> {
 
     /// Whether the node's own bound lets nothing more run.
     fn is_full(&self, node: NodeId) -> bool {
-        let of_node = self.running().iter().filter(|id| id.branch.node == node).count();
         let bound = self.case.plan.nodes[node.index()].concurrency;
-        bound.is_some_and(|bound| of_node >= bound as usize)
+        bound.is_some_and(|bound| self.under_way(node) >= bound as usize)
     }
 
     /// A branch of a node that only waits for its turn.
     fn waiting(&self, node: NodeId) -> Option<u32> {
-        let (branches, left_out) = &self.opened[&node];
-        (0..*branches).filter(|index| !left_out.contains(index)).find(|&index| {
+        self.plain(node).find(|&index| {
             let branch = BranchId { node, index };
             !self.ended.contains_key(&branch)
                 && self
@@ -371,14 +387,25 @@ impl<'a> World<'a> {
         match action {
             Action::Open { node } => {
                 assert!(!self.stopping, "{node:?} opened though the run stops");
-                for needed in &self.case.plan.nodes[node.index()].after {
+                for needed in self.needed(*node) {
                     assert_eq!(
-                        self.closed.get(needed),
+                        self.closed.get(&needed),
                         Some(&Status::Succeeded),
                         "{node:?} before {needed:?}"
                     );
                 }
+                if let Some((BranchId { node: outer, index }, _)) = self.member(*node) {
+                    assert!(self.groups(outer).any(|group| group.index == index), "{node:?} is left out");
+                    assert!(!self.closed.contains_key(&outer) && !self.settled.contains_key(&outer));
+                }
+                self.begun.insert(*node);
                 assert!(self.opening.insert(*node) && !self.closed.contains_key(node));
+                if let Some((branch, group)) = self.member(*node)
+                    && group.first == *node
+                {
+                    self.check_bound(branch.node);
+                    self.first_started.entry(branch.node).or_default().push(branch.index);
+                }
             }
             Action::Submit { id } => self.check_submit(*id),
             Action::Cancel { id, cause } => {
@@ -388,6 +415,7 @@ impl<'a> World<'a> {
                     | Cause::Winner
                     | Cause::GroupTimeout
                     | Cause::Breaker
+                    | Cause::Outer
                     | Cause::Finished
                     | Cause::Aborted => {
                         assert_eq!(self.settled.get(&id.branch.node), Some(cause));
@@ -419,6 +447,17 @@ impl<'a> World<'a> {
                 assert!(!range.is_empty());
                 for index in Range::clone(range) {
                     let branch = BranchId { node: *node, index };
+                    let group = self.groups(*node).find(|group| group.index == index);
+                    if let Some(group) = group {
+                        assert!(!self.has_begun(&group), "{branch:?} has begun");
+                        assert_eq!(
+                            self.inner.insert(branch, Ending::Cancelled),
+                            None,
+                            "{branch:?} ended twice"
+                        );
+                        self.note_end(branch, Ending::Cancelled);
+                        continue;
+                    }
                     assert!(!self.branches.contains_key(&branch), "{branch:?} was started");
                     self.end(branch, Ending::Cancelled);
                 }
@@ -447,6 +486,7 @@ impl<'a> World<'a> {
         }
         let (branches, left_out) = &self.opened[&node];
         assert!(index < *branches && !left_out.contains(&index) && !self.ended.contains_key(&id.branch));
+        assert!(self.groups(node).all(|group| group.index != index), "{id:?} is of a group");
         let now = self.now;
         let first = !self.branches.contains_key(&id.branch);
         let entry = self.entry(id.branch);
@@ -457,17 +497,14 @@ impl<'a> World<'a> {
         if first {
             self.first_started.entry(node).or_default().push(index);
         }
-        let of_node = self.running().iter().filter(|id| id.branch.node == node).count();
-        let bound = self.case.plan.nodes[node.index()].concurrency;
-        assert!(bound.is_none_or(|bound| of_node <= bound as usize), "{of_node} of {node:?} run");
+        self.check_bound(node);
         assert!(self.running().len() <= self.capacity, "more than the capacity");
     }
 
     fn check_closed(&mut self, node: NodeId, status: Status, counts: Counts, because: Option<NodeId>) {
         self.opening.remove(&node);
         let mut expected = Counts::default();
-        let of_node = self.ended.range(BranchId { node, index: 0 }..=BranchId { node, index: u32::MAX });
-        of_node.for_each(|(_, ending)| expected.add(*ending));
+        self.ends(node).for_each(|(_, ending)| expected.add(*ending));
         assert_eq!(counts, expected, "{node:?}");
         match self.opened.get(&node) {
             Some((branches, left_out)) => {
@@ -477,18 +514,25 @@ impl<'a> World<'a> {
             }
             None => assert!(matches!(status, Status::Skipped | Status::Failed | Status::Cancelled)),
         }
-        assert!(status != Status::Cancelled || self.stopping);
+        let mut around = self.around(node);
+        let decided = around.iter().any(|outer| self.settled.contains_key(outer));
+        assert!(status != Status::Cancelled || self.stopping || decided);
         if let Some(because) = because {
             assert_eq!(status, Status::Skipped);
-            assert!(self.case.plan.nodes[node.index()].after.contains(&because));
+            around.push(node);
+            assert!(around.into_iter().any(|node| self.needed(node).contains(&because)));
             assert!(self.closed.get(&because).is_some_and(|status| *status != Status::Succeeded));
         }
         assert_eq!(self.closed.insert(node, status), None, "{node:?} closed twice");
+        self.inner_end(node);
     }
 
     /// How a node stands whose branches have all ended.
     fn expected_of(&self, node: NodeId) -> Status {
         let cut_short = self.cut_short.contains(&node);
+        if self.decides(node, Cause::Outer) {
+            return Status::Cancelled;
+        }
         let tolerant = self.case.plan.nodes[node.index()].tolerant;
         let failed = !tolerant && !self.is_within_reach(node);
         let decided = self.settled.get(&node) == Some(&Cause::Winner) || failed;
@@ -529,7 +573,8 @@ impl<'a> World<'a> {
     }
 
     fn expected_status(&self) -> Status {
-        let any = |status| self.closed.values().any(|closed| *closed == status);
+        let outermost = || self.closed.iter().filter(|(node, _)| self.member(**node).is_none());
+        let any = |status| outermost().any(|(_, closed)| *closed == status);
         if any(Status::Failed) {
             Status::Failed
         } else if any(Status::Cancelled) {
@@ -547,7 +592,12 @@ impl<'a> World<'a> {
     fn end(&mut self, branch: BranchId, ending: Ending) {
         let (branches, left_out) = &self.opened[&branch.node];
         assert!(branch.index < *branches && !left_out.contains(&branch.index));
+        assert!(self.groups(branch.node).all(|group| group.index != branch.index), "{branch:?} is a group");
         assert_eq!(self.ended.insert(branch, ending), None, "{branch:?} ended twice");
+        self.note_end(branch, ending);
+    }
+
+    fn note_end(&mut self, branch: BranchId, ending: Ending) {
         let excused = self.settled.contains_key(&branch.node);
         match ending {
             Ending::Succeeded => {}
