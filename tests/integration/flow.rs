@@ -226,7 +226,7 @@ fn nothing_takes_effect_unless_the_attempt_succeeds() {
         [outputs]
         refined = "${refine}"
         "#);
-    assert_eq!((ended.code, ended.json()), (100, json!({})), "{ended}");
+    assert_eq!((ended.code, &*ended.stdout), (100, ""), "{ended}");
     assert!(ended.stderr.contains("fails after all") && !ended.stderr.contains("starts refine"), "{ended}");
     assert!(
         ended.stderr.contains("`draft`, which might have started more of it, did not succeed"),
@@ -282,7 +282,7 @@ fn a_task_ends_the_run_and_endless_loops_with_it() {
         ));
         assert_eq!((ended.code, ended.json()), (code, json!({ "early": "early" })), "{ended}");
         assert!(ended.stderr.contains(said), "{ended}");
-        assert_eq!(ended.stderr.matches("aborted the run: it is enough").count() > 1, false, "{ended}");
+        assert!(!ended.stderr.contains("attempt 2"), "{ended}");
     }
 }
 
