@@ -13,6 +13,7 @@ mod channel;
 mod check;
 mod embed;
 mod examples;
+mod explain;
 mod faults;
 mod floors;
 mod groups;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::exit::Exit;
 use super::host::HostError;
-use super::output::{error, result, say};
+use super::output::{error, result, say, stdout_failed, told};
 use super::progress::Style;
 use super::recording::Recording;
 use super::{build, host};
@@ -171,10 +171,7 @@ impl Run {
         let start = found.as_ref().map(|found| &*found.start);
         let loaded = self.source.load_as(self.concurrency, &embed::environment, start)?;
         if self.dry_run {
-            return Ok(match result(&plan(&loaded.workflow)) {
-                Ok(()) => Exit::Succeeded,
-                Err(failure) => stdout_failed(&failure),
-            });
+            return Ok(told(&plan(&loaded.workflow)));
         }
         let given = self.source.given(start);
         let journal = self.recording.journaling(file, state_dir, given, &loaded, found)?;
@@ -209,12 +206,6 @@ fn root_of(file: &Path, start: &Start) -> Option<PathBuf> {
     folder
         .ends_with(inside)
         .then(|| folder.ancestors().nth(inside.components().count()).map(Path::to_owned))?
-}
-
-/// Results that cannot be handed over are lost, whatever the tasks did.
-pub(super) fn stdout_failed(failure: &std::io::Error) -> Exit {
-    say(&format!("error: results cannot be written to standard output: {failure}"));
-    Exit::Internal
 }
 
 /// What would run, a line for each task and group.

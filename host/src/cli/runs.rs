@@ -4,9 +4,8 @@ use serde_json::json;
 
 use super::exit::Exit;
 use super::kept::Kept;
-use super::output::{result, say};
+use super::output::{say, told};
 use super::recording::failed;
-use super::run::stdout_failed;
 use crate::journal::{History, Run, Standing};
 use crate::model::Counts;
 use crate::report::harmless_json;
@@ -82,10 +81,7 @@ impl Runs {
             let lines: Vec<String> = lines.iter().map(text).collect();
             crate::report::harmless(&lines.join("\n")).into_owned()
         };
-        match result(&text) {
-            Ok(()) => Exit::Succeeded,
-            Err(failure) => stdout_failed(&failure),
-        }
+        told(&text)
     }
 }
 
@@ -115,7 +111,7 @@ fn line(run: &Run) -> Line {
 }
 
 /// RFC 3339 in UTC, to the second, of microseconds since 1970.
-fn time(micros: u64) -> String {
+pub(super) fn time(micros: u64) -> String {
     let time =
         i64::try_from(micros / 1_000_000).ok().and_then(|since| jiff::Timestamp::from_second(since).ok());
     time.map_or_else(|| "?".to_owned(), |time| time.to_string())

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::record::{Again, Attempted, FileRead, Kept, Record, RunEnd, Stamped, Start};
 use crate::digest::Digest;
-use crate::model::{ChannelWrite, Counts, Ending, Status};
+use crate::model::{ChannelWrite, Counts, Ending, Status, Totals, Usage};
 
 /// A run as its journal has it.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -37,6 +37,8 @@ pub struct NodeHistory {
     pub opened: Option<(u32, Option<Digest>)>,
     /// How it ended, if it did.
     pub ended: Option<Status>,
+    /// What all of its attempts used, those included that count no longer.
+    pub totals: Totals,
     /// Branches of which something is recorded.
     pub branches: FxHashMap<u32, BranchHistory>,
 }
@@ -153,7 +155,11 @@ impl History {
     fn attempted(&mut self, attempted: Attempted, last: bool) -> Result<(), String> {
         let Attempted { node, index, number, ending, error, value, files, .. } = attempted;
         let name = Arc::clone(&node);
-        let branch = self.node(node).branches.entry(index).or_default();
+        let Attempted { guest, peak_memory, fuel, metrics, .. } = attempted;
+        let node = self.node(node);
+        // Beyond 256 names figures are left out, as in the run that reported them.
+        node.totals.add(&Usage { wall: guest, peak_memory, fuel, metrics });
+        let branch = node.branches.entry(index).or_default();
         if branch.ended.is_some() {
             return Err(format!("tells a second end of `{name}[{index}]`"));
         }

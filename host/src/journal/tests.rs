@@ -10,7 +10,7 @@ use super::writer::Sink;
 use super::*;
 use crate::digest::Digest;
 use crate::id::RunId;
-use crate::model::{ChannelChange, ChannelWrite, Counts, Ending, Level, Status, Stream};
+use crate::model::{ChannelChange, ChannelWrite, Counts, Ending, Level, Metrics, Status, Stream};
 
 /// A disk that takes so many bytes and no more.
 #[derive(Debug, Default)]
@@ -74,7 +74,16 @@ fn kept() -> impl Strategy<Value = Kept> {
         any::<String>().prop_map(|text| Kept::Inline(serde_json::json!({ "a": [text, 1.5, true] }))),
         any::<u8>().prop_map(|byte| Kept::Stored(Digest::of(&[byte]))),
         Just(Kept::Withheld),
+        any::<u8>().prop_map(|byte| Kept::Digested(Digest::of(&[byte]))),
     ]
+}
+
+fn figures(some: bool) -> Metrics {
+    let mut metrics = Metrics::default();
+    if some {
+        metrics.add("tokens", 1.5).unwrap();
+    }
+    metrics
 }
 
 fn attempted() -> impl Strategy<Value = Attempted> {
@@ -90,7 +99,10 @@ fn attempted() -> impl Strategy<Value = Attempted> {
             guest: Duration::from_micros(small / 2),
             peak_memory: small,
             fuel: read.then_some(small),
+            metrics: figures(read),
+            executor: Default::default(),
             cached: read,
+            key: read.then(|| Box::new(KeyPrint::new([("seed", &Digest::of(b"0"))], []))),
             error,
             value,
             files: if read {
@@ -354,7 +366,10 @@ fn attempts_of_a_discarded_branch_go_on() {
         guest: Duration::ZERO,
         peak_memory: 0,
         fuel: None,
+        metrics: figures(true),
+        executor: Default::default(),
         cached: false,
+        key: None,
         error: None,
         value: Kept::None,
         files: vec![],

@@ -11,9 +11,9 @@ use super::super::recorder::AttemptNote;
 use super::super::split::BranchItems;
 use super::{Aside, Dispatcher, Flight, More};
 use crate::cache::Key;
-use crate::id::{AttemptId, BranchId};
+use crate::id::{AttemptId, BranchId, NodeId};
 use crate::journal::FileRead;
-use crate::model::{Attempt, Call, Cause, Ending, Fact, Outcome, Task, Usage, Value, Warning};
+use crate::model::{Attempt, Call, Cause, Ending, Fact, Outcome, Task, Totals, Usage, Value, Warning};
 use crate::schedule::{Action, Input};
 
 impl Dispatcher {
@@ -25,7 +25,8 @@ impl Dispatcher {
                 flight.key = Some(Box::new(key));
                 self.hand_over(id, arguments);
             }
-            (_, Looked::Found(value, metrics)) => {
+            (_, Looked::Found(key, value, metrics)) => {
+                flight.key = Some(Box::new(key));
                 self.cached += 1;
                 if let Some(branches) = self.branches.get_mut(id.branch.node.index()) {
                     branches.cached += 1;
@@ -54,13 +55,15 @@ impl Dispatcher {
         let ending = outcome.ending();
         let permanent = matches!(outcome, Outcome::Failed { permanent: true, .. });
         let error: Option<Arc<str>> = outcome.message().map(Into::into);
-        if let (Outcome::Succeeded(value), Some(key)) = (&outcome, flight.key) {
-            self.keep(id, *key, value.clone(), usage.clone());
+        let key = flight.key;
+        if let (Outcome::Succeeded(value), Some(key), false) = (&outcome, &key, cached) {
+            self.keep(id, (**key).clone(), value.clone(), usage.clone());
         }
         self.sum_up(id, &mut usage);
         let elapsed = self.now.saturating_duration_since(flight.since);
+        let wanted = self.is_wanted(id.branch.node);
         let value = match &outcome {
-            Outcome::Succeeded(value) if self.recorder.is_on() && self.is_wanted(id.branch.node) => {
+            Outcome::Succeeded(value) if self.recorder.is_on() && (wanted || self.is_deterministic(id)) => {
                 Some(value.clone())
             }
             _ => None,
@@ -86,7 +89,20 @@ impl Dispatcher {
             let log = if ending == Ending::Succeeded { Vec::new() } else { more.log.into() };
             let files = more.files;
             let usage = usage.clone();
-            let note = AttemptNote { id, ending, last, elapsed, usage, cached, error, value, files, log };
+            let note = AttemptNote {
+                id,
+                ending,
+                last,
+                elapsed,
+                usage,
+                cached,
+                key,
+                error,
+                value,
+                wanted,
+                files,
+                log,
+            };
             self.record_attempt(note);
         }
         if ending != Ending::Succeeded || self.announcer.interest().successes {
@@ -121,6 +137,19 @@ impl Dispatcher {
         let branches = self.branches.get_mut(id.branch.node.index());
         let of_node = branches.is_none_or(|branches| branches.totals.add(usage));
         let whole = self.totals.add(usage) && of_node;
+        self.check_figures(whole);
+    }
+
+    /// Adds what recorded attempts used to the totals of their node and of the run.
+    pub(super) fn recall_totals(&mut self, node: NodeId, recorded: &Totals) {
+        let branches = self.branches.get_mut(node.index());
+        let of_node = branches.is_none_or(|branches| branches.totals.add_all(recorded));
+        let whole = self.totals.add_all(recorded) && of_node;
+        self.check_figures(whole);
+    }
+
+    /// Says once that figures are missing, if some are.
+    fn check_figures(&mut self, whole: bool) {
         if !whole && !self.warned_of_metrics {
             self.warned_of_metrics = true;
             let message =
@@ -216,6 +245,10 @@ impl Dispatcher {
         }
     }
 
+    fn is_deterministic(&self, id: AttemptId) -> bool {
+        self.call(id).is_some_and(|call| call.deterministic.is_some())
+    }
+
     pub(super) fn task(&self, id: AttemptId) -> Option<&Task> {
         self.workflow.nodes.get(id.branch.node.index())?.task(id.branch.index)
     }
@@ -231,7 +264,9 @@ impl Dispatcher {
                 usage: Usage::default(),
                 cached: false,
                 error: self.errors.get(&branch).map(|error| self.scope.secrets.redact(Arc::clone(error))),
+                key: None,
                 value: None,
+                wanted: false,
                 files: Vec::new(),
                 log: Vec::new(),
             });

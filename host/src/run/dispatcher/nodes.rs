@@ -173,12 +173,14 @@ impl Dispatcher {
             ended: None,
             ..branch
         });
-        Some(ResumedNode { branches: begun.collect(), ..ResumedNode::default() })
+        let totals = known.totals;
+        Some(ResumedNode { branches: begun.collect(), totals, ..ResumedNode::default() })
     }
 
     /// Takes over what is known from before.
     pub(super) fn recall(&mut self, id: NodeId, known: ResumedNode) {
-        let ResumedNode { branches: recorded, values, mut errors, .. } = known;
+        let ResumedNode { branches: recorded, values, mut errors, totals, .. } = known;
+        self.recall_totals(id, &totals);
         if recorded.is_empty() {
             return;
         }
