@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::id::NodeId;
 use crate::interface::from_json;
 use crate::journal::{Again, BranchHistory, FileRead, History, Kept, NodeHistory, Start};
-use crate::model::{Base, Ending, Form, Group, Items, Kind, Node, Status, Type, Value, Workflow};
+use crate::model::{Base, Ending, Form, Group, Items, Kind, Node, Status, Totals, Type, Value, Workflow};
 use crate::schedule::Recorded;
 use crate::store::{Entry, Store, StoreError};
 
@@ -33,6 +33,8 @@ pub(crate) struct ResumedNode {
     pub(crate) values: Vec<(u32, Value)>,
     /// What was said of those that did not.
     pub(crate) errors: HashMap<u32, Arc<str>>,
+    /// What all of its attempts used.
+    pub(crate) totals: Totals,
 }
 
 impl Resumed {
@@ -238,7 +240,8 @@ impl Resumption<'_> {
         let types: Vec<Type> = node.tasks().map(|task| task.signature.result.task_value()).collect();
         let wanted = self.wanted.get(id.index()).copied().unwrap_or(true);
         let retry = self.options.retry_failed && history.ended != Some(Status::Succeeded);
-        let mut known = ResumedNode { opened: history.opened, ..ResumedNode::default() };
+        let mut known =
+            ResumedNode { opened: history.opened, totals: history.totals, ..ResumedNode::default() };
         let mut branches: Vec<(u32, BranchHistory)> = history.branches.into_iter().collect();
         branches.sort_unstable_by_key(|(index, _)| *index);
         for (index, mut branch) in branches {
@@ -289,7 +292,7 @@ impl Resumption<'_> {
                 }
             },
             Kept::Withheld => return Ok(Err("their values hold a secret and were not written down")),
-            Kept::None => return Ok(Err("their values were not kept")),
+            Kept::None | Kept::Digested(_) => return Ok(Err("their values were not kept")),
         };
         Ok(ty.and_then(|ty| from_json(&json, ty).ok()).ok_or(MISFIT))
     }
