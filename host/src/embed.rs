@@ -1,11 +1,16 @@
 //! Running workflows from Rust: what the command line does, without a command line.
 
+mod replay;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+pub(crate) use replay::root_of;
+pub use replay::{Reach, Replay, ReplayError};
 
 use crate::cache::{Cache, CacheError};
 use crate::executor::{InProcess, InProcessSettings};
@@ -171,6 +176,7 @@ impl Run {
             environment: &environment,
             trust: self.trust.clone(),
             state_dir: None,
+            recorded: None,
         };
         Ok(manifest::load(&self.file, &options)?)
     }

@@ -27,6 +27,7 @@ mod outputs;
 mod policies;
 mod progress;
 mod recorded;
+mod replay;
 mod repository;
 mod resume;
 mod schema;

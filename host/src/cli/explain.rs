@@ -10,7 +10,7 @@ use super::kept::Kept;
 use super::output::told;
 use super::recording::refused;
 use super::runs::time;
-use crate::journal::{Attempted, Chapter, Compared, KeyChange, Run, Story};
+use crate::journal::{Attempted, Chapter, Compared, KeyChange, LogLine, Run, Story};
 use crate::model::Ending;
 use crate::report::{count, duration, harmless, harmless_json, metrics};
 
@@ -138,30 +138,36 @@ fn tell(ended: u64, attempted: &Attempted, text: &mut String) {
     if let Some(figures) = metrics(&attempted.metrics, FIGURES) {
         let _ = writeln!(text, "    figures: {figures}");
     }
-    for line in attempted.error.iter().flat_map(|error| error.lines()) {
-        let _ = writeln!(text, "    {line}");
-    }
+    push_error(attempted.error.as_deref(), text);
     for file in &attempted.files {
         let _ = writeln!(text, "    read {} ({})", file.path, file.digest);
     }
-    for line in &attempted.log {
+    push_lines(&attempted.log, text);
+}
+
+/// The guest's lines, one below the other.
+pub(super) fn push_lines(log: &[LogLine], text: &mut String) {
+    for line in log {
+        // A string takes all that is written to it.
         let _ = writeln!(text, "    | {} {}: {}", line.stream.name(), line.level.name(), line.message);
     }
 }
 
+/// What is said of an ending, below it.
+pub(super) fn push_error(error: Option<&str>, text: &mut String) {
+    for line in error.into_iter().flat_map(str::lines) {
+        // As above.
+        let _ = writeln!(text, "    {line}");
+    }
+}
+
 /// `3.1 MiB`
-fn memory(bytes: u64) -> String {
+pub(super) fn memory(bytes: u64) -> String {
     // A cast loses digits that are not shown.
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 fn object(ended: u64, attempted: &Attempted, last: bool) -> Value {
-    let lines = attempted.log.iter().map(|line| {
-        json!({
-            "level": line.level.name(), "stream": line.stream.name(), "message": line.message,
-            "cut": line.cut,
-        })
-    });
     let figures = attempted.metrics.iter().map(|(name, amount)| (name.to_string(), json!(amount)));
     let files = attempted.files.iter().map(|file| json!({ "path": file.path, "digest": file.digest }));
     json!({
@@ -170,8 +176,19 @@ fn object(ended: u64, attempted: &Attempted, last: bool) -> Value {
         "seconds": attempted.elapsed.as_secs_f64(), "guest-seconds": attempted.guest.as_secs_f64(),
         "peak-memory": attempted.peak_memory, "fuel": attempted.fuel, "cached": attempted.cached,
         "metrics": figures.collect::<Map<_, _>>(), "error": attempted.error,
-        "files": files.collect::<Vec<_>>(), "log": lines.collect::<Vec<_>>(),
+        "files": files.collect::<Vec<_>>(), "log": lines(&attempted.log),
     })
+}
+
+/// The guest's lines, for programs.
+pub(super) fn lines(log: &[LogLine]) -> Vec<Value> {
+    let line = |line: &LogLine| {
+        json!({
+            "level": line.level.name(), "stream": line.stream.name(), "message": line.message,
+            "cut": line.cut,
+        })
+    };
+    log.iter().map(line).collect()
 }
 
 /// Why the cache had the outcome, or had it not.

@@ -16,6 +16,7 @@ mod output;
 mod progress;
 mod prune;
 mod recording;
+mod replay;
 mod run;
 mod runs;
 mod schema;
@@ -55,6 +56,8 @@ enum Command {
     Logs(logs::Logs),
     /// Say of one branch what became of it: its attempts, what they used, and why the cache did not have it
     Explain(explain::Explain),
+    /// Make one recorded call again, here, and say whether it comes to the same
+    Replay(replay::Replay),
     /// Ask the process that works on a run to stop
     Cancel(cancel::Cancel),
     /// Remove old runs, their large values, kept outcomes and compiled code
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Runs(runs) => runs.execute().into(),
         Command::Logs(logs) => logs.execute().into(),
         Command::Explain(explain) => explain.execute().into(),
+        Command::Replay(replay) => replay.execute().into(),
         Command::Cancel(cancel) => cancel.execute().into(),
         Command::Prune(prune) => prune.execute().into(),
         Command::Cache(cache) => cache.execute().into(),

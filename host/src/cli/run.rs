@@ -1,6 +1,6 @@
 //! `flowhost run`: check, then run.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::exit::Exit;
 use super::host::HostError;
@@ -137,7 +137,7 @@ impl Source {
         let here = std::env::current_dir().map_err(|failure| usage(&failure))?;
         let root = match (&self.root, recorded) {
             (Some(root), _) => Some(here.join(root)),
-            (None, Some(start)) => root_of(&self.file, start),
+            (None, Some(start)) => embed::root_of(&self.file, start),
             (None, None) => None,
         };
         // Relative paths in recorded inputs start where they did.
@@ -148,6 +148,7 @@ impl Source {
             executors: executors.collect(),
             concurrency,
             state_dir: self.state_dir.as_ref().map(|state_dir| here.join(state_dir)),
+            recorded: None,
             current: then.unwrap_or(here),
             environment,
             trust,
@@ -196,16 +197,6 @@ impl Run {
             Err(failure) => stdout_failed(&failure),
         })
     }
-}
-
-/// The root of a recorded run: as far above the workflow file's folder as it was.
-fn root_of(file: &Path, start: &Start) -> Option<PathBuf> {
-    let folder = file.canonicalize().ok()?.parent()?.to_owned();
-    let inside = Path::new(&start.inside);
-    // A folder of another name is another root, which is seen and said later.
-    folder
-        .ends_with(inside)
-        .then(|| folder.ancestors().nth(inside.components().count()).map(Path::to_owned))?
 }
 
 /// What would run, a line for each task and group.

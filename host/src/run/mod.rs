@@ -15,6 +15,7 @@ mod journaling;
 mod outputs;
 mod reasons;
 mod recorder;
+mod replay;
 mod resume;
 mod root;
 mod secrets;
@@ -29,6 +30,7 @@ pub use cached::Caching;
 pub use journaling::{Journaling, JournalingError, Resume};
 pub use outputs::Outputs;
 pub use recorder::RecordError;
+pub use replay::{ReplayError, Replayed, Replaying, Verdict, replay};
 pub use resume::{ResumeError, ResumeOptions};
 pub use root::RootError;
 

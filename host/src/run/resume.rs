@@ -254,7 +254,7 @@ impl Resumption<'_> {
                 } else if ending != Ending::Succeeded {
                     if retry { Err("they did not succeed") } else { Ok(None) }
                 } else if wanted {
-                    self.value(value, ty)?.map(Some)
+                    kept_value(self.store, value, ty)?.map(Some)
                 } else {
                     Ok(None)
                 };
@@ -275,27 +275,31 @@ impl Resumption<'_> {
         }
         Ok(known)
     }
+}
 
-    /// A value as it was kept, or why it is not to be had.
-    fn value(&self, kept: Kept, ty: Option<&Type>) -> Result<Result<Value, &'static str>, StoreError> {
-        const MISFIT: &str = "their values do not have the type that they must";
-        let json = match kept {
-            Kept::Inline(json) => json,
-            Kept::Stored(digest) => match self.store.get(&digest)? {
-                Entry::Sound(bytes) => match serde_json::from_slice(&bytes) {
-                    Ok(json) => json,
-                    Err(_) => return Ok(Err(MISFIT)),
-                },
-                Entry::Missing => return Ok(Err("their values are not in the store")),
-                Entry::Damaged(_) => {
-                    return Ok(Err("their values in the store were damaged and are set aside"));
-                }
+/// A value as it was kept, or why it is not to be had.
+pub(super) fn kept_value(
+    store: &Store,
+    kept: Kept,
+    ty: Option<&Type>,
+) -> Result<Result<Value, &'static str>, StoreError> {
+    const MISFIT: &str = "their values do not have the type that they must";
+    let json = match kept {
+        Kept::Inline(json) => json,
+        Kept::Stored(digest) => match store.get(&digest)? {
+            Entry::Sound(bytes) => match serde_json::from_slice(&bytes) {
+                Ok(json) => json,
+                Err(_) => return Ok(Err(MISFIT)),
             },
-            Kept::Withheld => return Ok(Err("their values hold a secret and were not written down")),
-            Kept::None | Kept::Digested(_) => return Ok(Err("their values were not kept")),
-        };
-        Ok(ty.and_then(|ty| from_json(&json, ty).ok()).ok_or(MISFIT))
-    }
+            Entry::Missing => return Ok(Err("their values are not in the store")),
+            Entry::Damaged(_) => {
+                return Ok(Err("their values in the store were damaged and are set aside"));
+            }
+        },
+        Kept::Withheld => return Ok(Err("their values hold a secret and were not written down")),
+        Kept::None | Kept::Digested(_) => return Ok(Err("their values were not kept")),
+    };
+    Ok(ty.and_then(|ty| from_json(&json, ty).ok()).ok_or(MISFIT))
 }
 
 fn reads(branch: &BranchHistory, files: &BTreeSet<FileRead>) -> bool {
