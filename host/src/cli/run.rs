@@ -9,6 +9,7 @@ use super::progress::Style;
 use super::recording::Recording;
 use super::{build, host};
 use crate::embed;
+use crate::id::RunId;
 use crate::journal::Start;
 use crate::manifest::{self, Loaded, Trust};
 use crate::model::{Form, Group, Items, Kind, Split, Workflow};
@@ -101,14 +102,6 @@ impl Source {
         self.load_as(concurrency, environment, None)
     }
 
-    /// The inputs of the command line, and those of a recorded run that it does not set anew.
-    fn given(&self, recorded: Option<&Start>) -> Vec<(String, String)> {
-        let known = recorded.map_or(&[][..], |start| &start.given);
-        let anew = |name: &String| self.inputs.iter().any(|(given, _)| given == name);
-        let kept = known.iter().filter(|(name, _)| !anew(name)).cloned();
-        kept.chain(self.inputs.iter().cloned()).collect()
-    }
-
     /// As [`Source::load`], with the inputs and the root of a recorded run where the command line has
     /// none.
     fn load_as(
@@ -144,7 +137,7 @@ impl Source {
         let then = recorded.map(|start| PathBuf::from(&start.current)).filter(|then| then.is_dir());
         let options = manifest::Options {
             root,
-            inputs: self.given(recorded),
+            inputs: embed::recorded::inputs(&self.inputs, recorded),
             executors: executors.collect(),
             concurrency,
             state_dir: self.state_dir.as_ref().map(|state_dir| here.join(state_dir)),
@@ -174,15 +167,19 @@ impl Run {
         if self.dry_run {
             return Ok(told(&plan(&loaded.workflow)));
         }
-        let given = self.source.given(start);
+        let given = embed::recorded::inputs(&self.source.inputs, start);
         let journal = self.recording.journaling(file, state_dir, given, &loaded, found)?;
-        let caching = if self.no_cache { Ok(None) } else { embed::caching(&loaded.workflow) };
+        let recorded = journal.is_some();
+        let caching = if self.no_cache { Ok(None) } else { embed::caching(&loaded.workflow, None) };
         let ended = caching
             .map_err(HostError::from)
             .and_then(|caching| host::run(loaded.workflow, self.progress, &self.compiling, caching, journal));
         let (ended, exit) = ended.map_err(|failure| host::failed(&failure))?;
         // Whoever reads JSON lines finds nothing else on standard error.
         let told = self.progress != Style::Json;
+        if told && recorded {
+            self.tell_how_to_go_on(&ended.run, exit);
+        }
         for (name, path) in ended.outputs.files.iter().filter(|_| told) {
             say(&format!("output {name}: {}", path.display()));
         }
@@ -196,6 +193,20 @@ impl Run {
             Ok(()) => exit,
             Err(failure) => stdout_failed(&failure),
         })
+    }
+}
+
+impl Run {
+    /// After a signal, that nothing is lost.
+    fn tell_how_to_go_on(&self, run: &RunId, exit: Exit) {
+        match exit {
+            Exit::Hangup | Exit::Interrupted | Exit::Terminated => {}
+            Exit::Succeeded | Exit::Internal | Exit::Usage | Exit::RunFailed | Exit::Unreachable => return,
+        }
+        let place = self.source.state_dir.as_ref();
+        let place = place.map_or_else(String::new, |place| format!(" --state-dir {}", place.display()));
+        let file = self.source.file.display();
+        say(&format!("run {run} was stopped: `flowhost run {file}{place} --resume` goes on with it"));
     }
 }
 
