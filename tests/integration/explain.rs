@@ -56,7 +56,7 @@ impl Here {
     fn run(&self, flags: &[&str]) -> String {
         let ended = self.command(&[&["run", "workflow.toml", "--progress", "none"], flags].concat());
         assert_eq!(ended.code, 100, "{ended}");
-        runs(&self.place)[0].clone()
+        runs(&self.place).first().unwrap().clone()
     }
 
     fn explained(&self, run: &str, branch: &str) -> String {

@@ -30,7 +30,7 @@ pub(super) enum Known {
     /// All of them, each with where it stands.
     Items(Vec<(Json, Span)>),
     /// The first and the last of a range, with where they stand.
-    Ends([(Json, Span); 2]),
+    Ends(Box<[(Json, Span); 2]>),
     /// The axes that every item is a choice from.
     Axes(Vec<Axis>),
     /// Nothing but that they are lines of a file.

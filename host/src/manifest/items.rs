@@ -251,7 +251,7 @@ impl Scope<'_> {
         }
         self.count(tree.span, Some(end.abs_diff(*start)), group)?;
         // Every integer type that holds both ends holds what lies between.
-        let ends = [(Json::from(*start), *first), (Json::from(end - 1), *last)];
+        let ends = Box::new([(Json::from(*start), *first), (Json::from(end - 1), *last)]);
         Some(Read { items: Items::Range { start: *start, end: *end }, kind: json(Known::Ends(ends)) })
     }
 

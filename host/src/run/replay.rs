@@ -146,7 +146,7 @@ pub async fn replay(mut replaying: Replaying<'_>) -> Result<Replayed, ReplayErro
     let changes = std::mem::take(&mut replaying.history.channel);
     let changes = if replaying.history.channel_withheld { Vec::new() } else { changes };
     let mut rebuilding = Rebuilding::new(&replaying)?;
-    let (call, arguments, files) = rebuilding.call(node, index)?;
+    let Made { call, arguments, files } = rebuilding.call(node, index)?;
     let changed = files.iter().find(|file| !recorded.files.contains(file));
     if let Some(FileRead { path, .. }) = changed.filter(|_| !recorded.files.is_empty()) {
         return Err(ReplayError::Changed(format!("the file `{path}`")));
@@ -158,6 +158,14 @@ pub async fn replay(mut replaying: Replaying<'_>) -> Result<Replayed, ReplayErro
     let secrets = &rebuilding.scope.secrets;
     let deterministic = node.task(index).is_some_and(|task| task.policy.deterministic);
     Ok(Replayed::new(executed, recorded, ty.as_ref(), deterministic, secrets))
+}
+
+/// A call as it was.
+struct Made {
+    call: Arc<Call>,
+    arguments: Vec<Value>,
+    /// What arguments were read from, as it is now.
+    files: Vec<FileRead>,
 }
 
 /// An attempt that was made.
@@ -306,12 +314,8 @@ impl<'r> Rebuilding<'r> {
         Ok(Self { workflow, run, history, store, scope })
     }
 
-    /// The call of a branch, its arguments, and the files that they were read from.
-    fn call(
-        &mut self,
-        node: &Node,
-        index: u32,
-    ) -> Result<(Arc<Call>, Vec<Value>, Vec<FileRead>), ReplayError> {
+    /// The call of a branch.
+    fn call(&mut self, node: &Node, index: u32) -> Result<Made, ReplayError> {
         let name = || format!("{}[{index}]", node.recorded_as());
         let history = self.history.nodes.get(&node.recorded_as());
         let opened = history.and_then(|history| history.opened);
@@ -340,7 +344,7 @@ impl<'r> Rebuilding<'r> {
         let arguments = self.scope.all(&task.arguments)?;
         let read = self.scope.read.take().unwrap_or_default();
         let files = read.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        Ok((Arc::clone(call), arguments, files))
+        Ok(Made { call: Arc::clone(call), arguments, files })
     }
 
     fn making(&self) -> Making<'_> {
