@@ -234,19 +234,16 @@ impl Listed {
                 start: history.start,
                 process,
             },
-            Err(damage) => Self {
-                run: run.id().clone(),
-                start: None,
-                began: 0,
-                standing: Err(damage),
-                counts: Counts::default(),
-                process,
-            },
+            Err(damage) => Self { process, ..Self::damaged(run.id().clone(), damage) },
         }
+    }
+
+    fn damaged(run: RunId, damage: JournalError) -> Self {
+        Self { run, start: None, began: 0, standing: Err(damage), counts: Counts::default(), process: None }
     }
 }
 
-/// The runs that are kept in `state_dir`, the newest first. One whose folder cannot be opened is left out.
+/// The runs that are kept in `state_dir`, the newest first.
 ///
 /// ```
 /// let kept = tempfile::tempdir().unwrap();
@@ -257,6 +254,11 @@ impl Listed {
 /// Fails when the folder cannot be read, or is not this user's alone.
 pub fn runs(state_dir: &Path) -> Result<Vec<Listed>, FolderError> {
     let Some(state) = State::find(state_dir)? else { return Ok(Vec::new()) };
-    let runs = state.runs()?.into_iter().filter_map(|id| state.run(&id).ok().flatten());
-    Ok(runs.map(|run| Listed::of(&run)).collect())
+    let listed = |id| match state.run(&id) {
+        Ok(Some(run)) => Some(Listed::of(&run)),
+        // Removed meanwhile.
+        Ok(None) => None,
+        Err(failure) => Some(Listed::damaged(id, failure.into())),
+    };
+    Ok(state.runs()?.into_iter().filter_map(listed).collect())
 }

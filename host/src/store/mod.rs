@@ -180,6 +180,26 @@ mod tests {
     }
 
     #[test]
+    fn files_are_kept_under_the_digest_that_they_had() {
+        let (temporary, mut store) = store();
+        let path = temporary.path().join("file");
+        let digest = Digest::of(b"bytes");
+        assert!(!store.keep_file(&path, &digest).unwrap(), "there is no file");
+        std::fs::write(&path, b"other").unwrap();
+        assert!(!store.keep_file(&path, &digest).unwrap(), "the file is another");
+        assert_eq!(store.file(&digest).unwrap(), None);
+        std::fs::write(&path, b"bytes").unwrap();
+        assert!(store.keep_file(&path, &digest).unwrap());
+        let kept = store.file(&digest).unwrap().unwrap();
+        assert_eq!(std::fs::read(&kept).unwrap(), b"bytes");
+        // What was damaged is not given out, and kept anew.
+        std::fs::write(&kept, b"bytez").unwrap();
+        assert_eq!(store.file(&digest).unwrap(), None);
+        assert!(store.keep_file(&path, &digest).unwrap());
+        assert_eq!(store.file(&digest).unwrap(), Some(kept));
+    }
+
+    #[test]
     fn h2_a_damaged_entry_is_set_aside_and_kept_anew() {
         let (temporary, mut store) = store();
         let digest = store.keep(b"some bytes").unwrap();
