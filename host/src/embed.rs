@@ -1,5 +1,8 @@
 //! Running workflows from Rust: what the command line does, without a command line.
 
+pub(crate) mod recorded;
+mod replay;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +10,18 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+pub use recorded::{Listed, RecordedError, find, runs};
+pub(crate) use replay::root_of;
+pub use replay::{Reach, Replay, ReplayError};
+
 use crate::cache::{Cache, CacheError};
 use crate::executor::{InProcess, InProcessSettings};
+use crate::folder::FolderError;
+use crate::journal::Start;
 use crate::manifest::{self, Loaded, Problems, Trust};
 use crate::model::{Event, Node, Workflow};
 use crate::report::{Interest, Reporter};
-use crate::run::{Caching, Ended, RunError, Settings, Stop, Stopper};
+use crate::run::{Caching, Ended, ResumeOptions, RunError, Settings, Stop, Stopper};
 use crate::runtime::{ENGINE, Runtime, RuntimeError};
 
 /// Why a workflow did not run to its end. What becomes of its tasks is no error; see
@@ -28,6 +37,12 @@ pub enum Error {
     /// What runs guests cannot be set up.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// No recorded run is gone on with.
+    #[error(transparent)]
+    Recorded(#[from] RecordedError),
+    /// The folder where runs are kept cannot be used.
+    #[error("{0}; runs are kept there so that they can be resumed")]
+    State(#[from] FolderError),
     /// The cache of outcomes cannot be used.
     #[error("{0}; without the cache it is not needed")]
     Cache(#[from] CacheError),
@@ -71,6 +86,24 @@ pub enum Error {
 /// # }
 /// ```
 ///
+/// With a journal, so that what a crash leaves is gone on with:
+///
+/// ```no_run
+/// # async fn example() -> Result<(), flowhost::embed::Error> {
+/// use flowhost::embed::{Error, RecordedError, Resume, Run};
+///
+/// let file = "workflow.toml";
+/// let ended = match Run::file(file).resume(Resume::newest()).run().await {
+///     Err(Error::Recorded(RecordedError::NoneUnfinished { .. })) => Run::file(file).journal().run().await,
+///     other => other,
+/// }?;
+/// for run in flowhost::embed::runs(".flowhost".as_ref())? {
+///     println!("{}: {} succeeded", run.run, run.counts.succeeded);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// A file that is not right is an error that tells all that is wrong with it, each with its place:
 ///
 /// ```
@@ -88,9 +121,57 @@ pub struct Run {
     root: Option<PathBuf>,
     concurrency: Option<u32>,
     trust: Trust,
-    cache: bool,
+    cache: Cached,
+    journal: bool,
+    state_dir: Option<PathBuf>,
+    resume: Option<Resume>,
     program: Option<PathBuf>,
     reporters: Vec<Box<dyn Reporter>>,
+}
+
+/// Where outcomes of tasks with `cache` are kept.
+enum Cached {
+    Nowhere,
+    /// In the user's cache folder.
+    User,
+    In(PathBuf),
+}
+
+/// Which recorded run to go on with, and what of it runs again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Resume {
+    run: Option<String>,
+    retry_failed: bool,
+    force_changed: bool,
+}
+
+impl Resume {
+    /// The newest run of the file that is unfinished.
+    #[must_use]
+    pub fn newest() -> Self {
+        Self { run: None, retry_failed: false, force_changed: false }
+    }
+
+    /// The run with this id, or the only one whose id begins so. One that has ended gives its outputs
+    /// again.
+    #[must_use]
+    pub fn run(id: impl Into<String>) -> Self {
+        Self { run: Some(id.into()), ..Self::newest() }
+    }
+
+    /// Runs again what ended otherwise than succeeded. [`Resume::newest`] then takes a run that failed,
+    /// too.
+    #[must_use]
+    pub fn retry_failed(self) -> Self {
+        Self { retry_failed: true, ..self }
+    }
+
+    /// Runs anew what is touched by a change in the file, its components, inputs or files, which is an
+    /// error otherwise.
+    #[must_use]
+    pub fn force_changed(self) -> Self {
+        Self { force_changed: true, ..self }
+    }
 }
 
 impl Run {
@@ -102,7 +183,10 @@ impl Run {
             root: None,
             concurrency: None,
             trust: Trust::Full,
-            cache: true,
+            cache: Cached::User,
+            journal: false,
+            state_dir: None,
+            resume: None,
             program: None,
             reporters: Vec::new(),
         }
@@ -140,7 +224,34 @@ impl Run {
     /// Executes tasks with `cache` as well, and keeps nothing.
     #[must_use]
     pub fn without_cache(self) -> Self {
-        Self { cache: false, ..self }
+        Self { cache: Cached::Nowhere, ..self }
+    }
+
+    /// Finds and keeps outcomes of tasks with `cache` in this folder, instead of in the user's. Nobody
+    /// else may be able to write to it.
+    #[must_use]
+    pub fn cache_dir(self, folder: impl Into<PathBuf>) -> Self {
+        Self { cache: Cached::In(folder.into()), ..self }
+    }
+
+    /// Keeps a journal, so that the run can be resumed, listed, explained and replayed: in `.flowhost`
+    /// beside the file, unless [`Run::state_dir`] says where.
+    #[must_use]
+    pub fn journal(self) -> Self {
+        Self { journal: true, ..self }
+    }
+
+    /// Keeps a journal in this folder, which is made if need be.
+    #[must_use]
+    pub fn state_dir(self, folder: impl Into<PathBuf>) -> Self {
+        Self { journal: true, state_dir: Some(folder.into()), ..self }
+    }
+
+    /// Goes on with a recorded run instead of beginning one: its outcomes stay, and what is missing
+    /// runs. Inputs that are not set again are those of then.
+    #[must_use]
+    pub fn resume(self, which: Resume) -> Self {
+        Self { journal: true, resume: Some(which), ..self }
     }
 
     /// The `flowhost` program, which compiles components. Unless this says it, it is what the variable
@@ -162,15 +273,25 @@ impl Run {
     /// # Errors
     /// Fails with all that is wrong with them.
     pub fn check(&self) -> Result<Loaded, Error> {
+        self.check_as(None)
+    }
+
+    /// As [`Run::check`], with the inputs and the root of a recorded run where this has none.
+    fn check_as(&self, recorded: Option<&Start>) -> Result<Loaded, Error> {
+        let here = std::env::current_dir().map_err(Error::Current)?;
+        let root = || recorded.and_then(|start| root_of(&self.file, start));
+        // Relative paths in recorded inputs start where they did.
+        let then = recorded.map(|start| PathBuf::from(&start.current)).filter(|then| then.is_dir());
         let options = manifest::Options {
-            root: self.root.clone(),
-            inputs: self.inputs.clone(),
+            root: self.root.clone().or_else(root),
+            inputs: recorded::inputs(&self.inputs, recorded),
             executors: Vec::new(),
             concurrency: self.concurrency,
-            current: std::env::current_dir().map_err(Error::Current)?,
+            state_dir: self.state_dir.as_ref().map(|state_dir| here.join(state_dir)),
+            current: then.unwrap_or(here),
             environment: &environment,
             trust: self.trust.clone(),
-            state_dir: None,
+            recorded: None,
         };
         Ok(manifest::load(&self.file, &options)?)
     }
@@ -199,15 +320,41 @@ impl Run {
     }
 
     fn ready(self, stops: crate::run::Stops) -> Result<(Arc<Workflow>, Settings), Error> {
-        let workflow = self.check()?.workflow;
+        let chosen = match &self.resume {
+            None => None,
+            Some(Resume { run, retry_failed, force_changed }) => recorded::Choice {
+                file: &self.file,
+                state_dir: self.state_dir.as_deref(),
+                run: run.as_deref(),
+                options: ResumeOptions { retry_failed: *retry_failed, force_changed: *force_changed },
+            }
+            .choose()?,
+        };
+        let start = chosen.as_ref().map(|chosen| &*chosen.start);
+        let loaded = self.check_as(start)?;
+        let journal = match self.journal {
+            false => None,
+            true => {
+                let given = recorded::inputs(&self.inputs, start);
+                let current = std::env::current_dir().map_err(Error::Current)?;
+                let resume = chosen.map(|chosen| chosen.resume);
+                let state_dir = self.state_dir.as_deref();
+                Some(recorded::journaling(&self.file, state_dir, given, current, &loaded, resume)?)
+            }
+        };
+        let workflow = loaded.workflow;
         let compiling = Compiling { program: self.program, ..Compiling::default() };
         let settings = Settings {
             executor: Arc::new(executor(&workflow, compiling)?),
             reporters: self.reporters,
             environment: Arc::new(environment),
-            caching: if self.cache { caching(&workflow)? } else { None },
+            caching: match self.cache {
+                Cached::Nowhere => None,
+                Cached::User => caching(&workflow, None)?,
+                Cached::In(folder) => caching(&workflow, Some(folder))?,
+            },
             stops,
-            journal: None,
+            journal,
         };
         Ok((Arc::new(workflow), settings))
     }
@@ -286,12 +433,12 @@ pub(crate) fn executor(workflow: &Workflow, compiling: Compiling) -> Result<InPr
     })
 }
 
-/// The cache, for a workflow with tasks that use it.
-pub(crate) fn caching(workflow: &Workflow) -> Result<Option<Caching>, CacheError> {
+/// The cache, for a workflow with tasks that use it: in `folder`, or else in the user's cache folder.
+pub(crate) fn caching(workflow: &Workflow, folder: Option<PathBuf>) -> Result<Option<Caching>, CacheError> {
     if !workflow.nodes.iter().flat_map(Node::tasks).any(|task| task.policy.cache) {
         return Ok(None);
     }
-    let cache = Cache::open(None, &others(workflow))?;
+    let cache = Cache::open(folder, &others(workflow))?;
     Ok(Some(Caching::new(cache, &format!("flowhost {} {ENGINE}", env!("CARGO_PKG_VERSION")))))
 }
 

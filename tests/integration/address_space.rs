@@ -45,7 +45,7 @@ fn a_run_succeeds_where_address_space_is_scarce_and_says_so() {
         let wanted = json!({ "answers": vec![42; 100], "size": [3000, 12 << 20], "fuelled": 42 });
         assert_eq!(ended.json(), wanted, "{limit}: {ended}");
         let events = events(&ended.stderr);
-        let warnings: Vec<_> = events.iter().filter(|event| event["event"] == "warning").collect();
+        let warnings: Vec<_> = events.iter().filter(|event| event["kind"] == "pool-too-small").collect();
         // One for each flavour of engine: here with and without fuel.
         assert_eq!(warnings.len(), if scarce { 2 } else { 0 }, "{limit}: {ended}");
         for warning in warnings {

@@ -121,3 +121,32 @@ fn h3_a_computing_guest_is_stopped_too() {
     running.send(Signal::TERM);
     assert_eq!(running.end().0, Some(143));
 }
+
+/// What a person sees: that nothing is lost, how to go on, and how many branches are left.
+#[test]
+fn h3_a_stopped_run_says_how_it_goes_on() {
+    let place = Place::new();
+    let mut running = Running::start(&place, "sleep", 600_000);
+    running.send(Signal::TERM);
+    assert_eq!(running.child.wait().unwrap().code(), Some(143));
+    for line in running.lines.by_ref() {
+        let line = line.unwrap();
+        assert!(line.starts_with('{'), "nothing but events beside events: {line}");
+    }
+    let listed = place.flowhost(["runs"]).stdout;
+    assert!(
+        listed.contains("unfinished") && listed.contains("0 succeeded, 0 failed, 4 cancelled"),
+        "{listed}"
+    );
+
+    let mut command = place.command(["run", "workflow.toml", "--progress", "plain"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line == "waiting[0]: started"));
+    kill_process(Pid::from_raw(child.id().try_into().unwrap()).unwrap(), Signal::TERM).unwrap();
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    let run = &crate::recorded::runs(&place)[0];
+    let says = format!("run {run} was stopped: `flowhost run workflow.toml --resume` goes on with it");
+    assert!(rest.contains(&says), "{rest:#?}");
+}

@@ -113,3 +113,53 @@ fn off_a_terminal_there_are_plain_lines_without_escape_sequences() {
     }
     assert!(!ended.stderr.contains('\u{1b}') && !ended.stderr.contains('\r'), "{ended}");
 }
+
+#[test]
+fn what_people_wait_for_and_what_they_may_not_expect_is_told() {
+    let place = Place::new();
+    place.guest("echo").file(
+        "workflow.toml",
+        r#"
+        [components]
+        echo = "echo.wasm"
+        [tasks.text]
+        run = "echo#echo-string"
+        with = { value = "${item.path}" }
+        [groups.texts]
+        task = "text"
+        for-each = { files = "texts/*.nothing" }
+        [tasks.answer]
+        run = "echo#answer"
+        "#,
+    );
+    let run = |style: &str, cache: &str| {
+        let mut command = place.command(["run", "workflow.toml", "--progress", style]);
+        crate::support::ended(command.env("XDG_CACHE_HOME", std::env::temp_dir().join(cache)))
+    };
+    let cache = tempfile::tempdir().unwrap();
+    let cache = cache.path().to_str().unwrap();
+    let ended = run("plain", cache);
+    assert_eq!((ended.code, ended.json()), (0, serde_json::json!({ "texts": [], "answer": 42 })), "{ended}");
+    let compiling = "run: component `echo.wasm` is being compiled; the code is kept for later runs\n";
+    assert!(ended.stderr.contains(compiling), "{ended}");
+    assert!(
+        ended.stderr.contains("texts: warning: no file matches `texts/*.nothing`, so nothing runs"),
+        "{ended}"
+    );
+    let ended = run("json", cache);
+    let warnings: Vec<_> = crate::groups::events(&ended.stderr)
+        .into_iter()
+        .filter(|event| event["event"] == "warning")
+        .map(|event| (event["kind"].clone(), event["group"].clone()))
+        .collect();
+    assert_eq!(warnings, [("no-files".into(), "texts".into())], "compiled once: {ended}");
+}
+
+#[test]
+fn who_closes_a_list_early_has_seen_enough() {
+    let place = Place::new();
+    // Nobody reads: the other end is closed before anything is written.
+    let command = format!("{} schema | true; exit ${{PIPESTATUS[0]}}", program().display());
+    let output = Command::new("bash").args(["-c", &command]).current_dir(place.path()).output().unwrap();
+    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
+}

@@ -242,7 +242,9 @@ fn values_that_the_store_lost_are_made_anew() {
     let first = place.run(["--progress", "none"]);
     assert_eq!(first.code, 100, "{}", first.stderr);
     let store = place.path().join(".flowhost/store");
-    let entries = crate::support::files_below(&store);
+    let mut entries = crate::support::files_below(&store);
+    let component = std::fs::read(place.path().join("failing.wasm")).unwrap();
+    entries.retain(|entry| std::fs::read(entry).unwrap() != component);
     assert_eq!(entries.len(), 2, "{entries:?}");
     let mut bytes = std::fs::read(&entries[0]).unwrap();
     bytes[50_000] ^= 1;
@@ -359,4 +361,63 @@ fn a_group_that_tasks_split_and_merge_goes_on() {
     let attempts = attempts.iter().filter(|event| event["event"] == "attempt-ended");
     let tasks: Vec<_> = attempts.map(|event| event["task"].as_str().unwrap().to_owned()).collect();
     assert_eq!(tasks, ["gate"], "all else was recorded");
+}
+
+/// Figures, guest time and fuel of what was recorded belong to the run, whichever process ran it.
+#[test]
+fn h1_totals_of_a_killed_run_hold_what_was_recorded() {
+    let place = Place::new();
+    place.guest("sharing").guest("failing").file(
+        "workflow.toml",
+        r#"
+        [components]
+        sharing = "sharing.wasm"
+        failing = "failing.wasm"
+        [tasks.figure]
+        run = "sharing#figure"
+        with = { name = "pages", amount = 1.5, fails-first = true }
+        limits = { fuel = 1_000_000_000 }
+        [groups.all]
+        task = "figure"
+        for-each = { range = [0, 20] }
+        retry = { max-attempts = 2, delay = "1ms" }
+        [tasks.wait]
+        run = "failing#wait-for-cancel"
+        with = { ms = 600_000 }
+        after = ["all"]
+        [tasks.last]
+        run = "sharing#figure"
+        with = { name = "pages", amount = 10.0, fails-first = false }
+        after = ["all"]
+        "#,
+    );
+    let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let group = |events: &[serde_json::Value]| {
+        let ended = |event: &&serde_json::Value| event["event"] == "group-ended" && event["group"] == "all";
+        events.iter().find(ended).cloned()
+    };
+    let mut seen = Vec::new();
+    for line in lines {
+        seen.extend(crate::groups::events(&line.unwrap()));
+        if group(&seen).is_some() {
+            child.kill().unwrap();
+        }
+    }
+    child.wait().unwrap();
+    let first = group(&seen).unwrap();
+    assert_eq!(first["metrics"]["pages"], 30.0, "{first}");
+
+    place.file("workflow.toml", place.read("workflow.toml").replace("600_000", "1"));
+    let ended = place.run(["--progress", "json", "--resume", "--force-changed"]);
+    assert_eq!(ended.code, 0, "{ended}");
+    let events = crate::groups::events(&ended.stderr);
+    let again = group(&events).unwrap();
+    assert_eq!((&again["metrics"], &again["fuel"]), (&first["metrics"], &first["fuel"]), "{ended}");
+    let whole = events.last().unwrap();
+    assert_eq!(whole["metrics"]["pages"], 40.0, "{whole}");
+    assert_eq!(whole["fuel"], first["fuel"], "{whole}");
+    let executed = events.iter().filter(|event| event["event"] == "attempt-ended" && event["group"] == "all");
+    assert_eq!(executed.count(), 0, "{ended}");
 }

@@ -60,6 +60,7 @@ impl Product {
             environment: &|_| None,
             trust: Trust::Full,
             state_dir: None,
+            recorded: None,
         };
         let loaded = manifest::load(&file, &options).unwrap_or_else(|problems| panic!("{problems}"));
         Self {

@@ -16,8 +16,6 @@ pub enum Part {
     Component,
     /// The export.
     Function,
-    /// All arguments.
-    Arguments,
     /// The workflow's seed.
     Seed,
     /// Granted environment variables.
@@ -28,10 +26,29 @@ pub enum Part {
     Engine,
 }
 
+impl Part {
+    /// What people call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Component => "component",
+            Self::Function => "function",
+            Self::Seed => "seed",
+            Self::Environment => "environment",
+            Self::Limits => "limits",
+            Self::Engine => "engine",
+        }
+    }
+}
+
 /// All that the outcome of a deterministic call depends on.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Key(BTreeMap<Part, Digest>);
+#[serde(rename_all = "kebab-case")]
+pub struct Key {
+    parts: BTreeMap<Part, Digest>,
+    /// Each argument, in the order of the parameters.
+    arguments: Vec<Digest>,
+}
 
 impl Key {
     /// The key of one call. `engine` names what executes it.
@@ -42,7 +59,7 @@ impl Key {
             write(&mut writer);
             (part, writer.0.finish())
         };
-        Self(BTreeMap::from([
+        let parts = BTreeMap::from([
             (Part::Component, call.component),
             part(Part::Function, &|to| match &call.entry {
                 Entry::Function { interface, name } => {
@@ -52,7 +69,6 @@ impl Key {
                 }
                 Entry::Command { bytes } => to.number(1 + u64::from(*bytes)),
             }),
-            part(Part::Arguments, &|to| to.values(arguments)),
             part(Part::Seed, &|to| to.number(call.deterministic.unwrap_or_default())),
             part(Part::Environment, &|to| {
                 for (name, value) in &call.environment {
@@ -66,13 +82,32 @@ impl Key {
                 to.number(call.limits.output);
             }),
             part(Part::Engine, &|to| to.text(engine)),
-        ]))
+        ]);
+        let argument = |value| {
+            let mut writer = Writer(Hasher::default());
+            writer.value(value);
+            writer.0.finish()
+        };
+        Self { parts, arguments: arguments.iter().map(argument).collect() }
+    }
+
+    /// Its parts but the arguments.
+    pub fn parts(&self) -> impl Iterator<Item = (Part, &Digest)> {
+        self.parts.iter().map(|(part, digest)| (*part, digest))
+    }
+
+    /// Its arguments, in the order of the parameters.
+    #[must_use]
+    pub fn arguments(&self) -> &[Digest] {
+        &self.arguments
     }
 
     /// A name for a file.
     pub(super) fn name(&self) -> String {
-        let parts: Vec<u8> = self.0.values().flat_map(|digest| digest.as_bytes()).copied().collect();
-        Digest::of(&parts).hex()
+        // Every key has the same parts, so whatever follows them are arguments.
+        let all = self.parts.values().chain(&self.arguments);
+        let all: Vec<u8> = all.flat_map(|digest| digest.as_bytes()).copied().collect();
+        Digest::of(&all).hex()
     }
 }
 
@@ -210,8 +245,9 @@ pub(super) mod tests {
             let mut call = call(0);
             change(&mut call);
             let other = key(&call);
-            let parts = base.0.iter().filter(|(part, digest)| other.0.get(part) != Some(digest));
-            parts.map(|(part, _)| *part).collect::<Vec<_>>()
+            assert_eq!(base.arguments, other.arguments);
+            let parts = base.parts().zip(other.parts()).filter(|(one, other)| one != other);
+            parts.map(|((part, _), _)| part).collect::<Vec<_>>()
         };
         assert_eq!(changed(|call| call.component = Digest::of(b"other")), [Part::Component]);
         assert_eq!(changed(|call| call.entry = Entry::Command { bytes: false }), [Part::Function]);
@@ -233,6 +269,9 @@ pub(super) mod tests {
         );
         let other = Key::of(&call(0), &[Value::U64(1)], "other");
         assert_ne!((&base, base.name()), (&other, other.name()));
+        let other = Key::of(&call(0), &[Value::U64(2)], "engine");
+        assert!(base.parts().eq(other.parts()) && base.arguments() != other.arguments());
+        assert_ne!(base.name(), other.name());
     }
 
     #[test]

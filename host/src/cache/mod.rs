@@ -14,7 +14,7 @@ use crate::folder::{Folder, FolderError, Size, user_cache};
 use crate::model::Usage;
 
 /// Of the files' form. A file of another form is no entry.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Why there is no cache, or an outcome cannot be kept in it.
 #[derive(Debug, thiserror::Error)]

@@ -6,8 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::exit::Exit;
-use super::output::{error, result};
-use super::run::stdout_failed;
+use super::output::{error, told};
 use crate::folder::Size;
 use crate::{cache, runtime};
 
@@ -29,20 +28,17 @@ enum CacheError {
 
 impl Cache {
     pub(super) fn execute(self) -> Exit {
-        let told = match self.told() {
-            Ok(told) => told,
+        let text = match self.text() {
+            Ok(text) => text,
             Err(failure) => {
                 error(&failure);
                 return Exit::Internal;
             }
         };
-        match result(&told) {
-            Ok(()) => Exit::Succeeded,
-            Err(failure) => stdout_failed(&failure),
-        }
+        told(&text)
     }
 
-    fn told(&self) -> Result<String, CacheError> {
+    fn text(&self) -> Result<String, CacheError> {
         let cache = cache::Cache::open(None, &[])?;
         let outcomes = (cache.path().to_owned(), cache.size().map_err(cache::CacheError::from)?);
         let parts = [("outcomes", outcomes), ("code", runtime::compiled()?)];

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::exit::Exit;
 use super::host;
-use super::output::result;
+use super::output::{result, stdout_failed};
 use super::progress::Style;
-use super::run::{pair, stdout_failed};
+use super::run::pair;
 use crate::digest::Digest;
 use crate::id::NodeId;
 use crate::interface;

@@ -1,8 +1,8 @@
 //! `flowhost check`: every problem at once, and what a sound file asks for.
 
 use super::exit::Exit;
-use super::output::result;
-use super::run::{Source, stdout_failed};
+use super::output::told;
+use super::run::Source;
 use crate::manifest::Loaded;
 
 #[derive(clap::Args, Debug)]
@@ -15,10 +15,7 @@ impl Check {
     pub(super) fn execute(self) -> Exit {
         // Secrets are wanted where the workflow runs, which may be elsewhere.
         match self.source.load(None, &|_| Some(String::new())) {
-            Ok(loaded) => match result(&summary(&loaded)) {
-                Ok(()) => Exit::Succeeded,
-                Err(failure) => stdout_failed(&failure),
-            },
+            Ok(loaded) => told(&summary(&loaded)),
             Err(exit) => exit,
         }
     }

@@ -75,6 +75,9 @@ pub(super) fn run(
 /// Says why nothing ran, and with which exit code that ends.
 pub(super) fn failed(failure: &HostError) -> Exit {
     error(failure);
+    if let HostError::Run(RunError::Output { .. } | RunError::Journal(_)) = failure {
+        say("what was recorded stays: `flowhost run FILE --resume` goes on, and makes the outputs anew");
+    }
     match failure {
         HostError::Run(RunError::Unreachable(_)) => Exit::Unreachable,
         HostError::Run(

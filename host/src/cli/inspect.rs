@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::exit::Exit;
-use super::output::{result, say};
-use super::run::stdout_failed;
+use super::output::{say, told};
 use crate::digest::Digest;
 use crate::interface::{self, ImportKind, Interface};
 use crate::model::{Signature, Type, imports};
@@ -44,10 +43,7 @@ impl Inspect {
         } else {
             harmless(&as_text(digest, &interface)).into_owned()
         };
-        match result(&shown) {
-            Ok(()) => Exit::Succeeded,
-            Err(failure) => stdout_failed(&failure),
-        }
+        told(&shown)
     }
 }
 

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::exit::Exit;
-use super::recording::{failed, find, place};
+use super::recording::{failed, find};
+use crate::embed::recorded::place;
 use crate::journal::{Run, State};
 
 /// Where runs are kept.

@@ -1,11 +1,13 @@
 //! The command line: turns words into settings, and ends into exit codes.
 
+mod branch;
 mod build;
 mod cache;
 mod call;
 mod cancel;
 mod check;
 pub mod exit;
+mod explain;
 mod host;
 mod inspect;
 mod kept;
@@ -14,6 +16,7 @@ mod output;
 mod progress;
 mod prune;
 mod recording;
+mod replay;
 mod run;
 mod runs;
 mod schema;
@@ -51,6 +54,10 @@ enum Command {
     Runs(runs::Runs),
     /// Show what the journal has of a task's attempts: how they ended, and the last lines of those that did not succeed
     Logs(logs::Logs),
+    /// Say of one branch what became of it: its attempts, what they used, and why the cache did not have it
+    Explain(explain::Explain),
+    /// Make one recorded call again, here, and say whether it comes to the same
+    Replay(replay::Replay),
     /// Ask the process that works on a run to stop
     Cancel(cancel::Cancel),
     /// Remove old runs, their large values, kept outcomes and compiled code
@@ -92,6 +99,8 @@ pub fn main() -> ExitCode {
         Command::Call(call) => call.execute().into(),
         Command::Runs(runs) => runs.execute().into(),
         Command::Logs(logs) => logs.execute().into(),
+        Command::Explain(explain) => explain.execute().into(),
+        Command::Replay(replay) => replay.execute().into(),
         Command::Cancel(cancel) => cancel.execute().into(),
         Command::Prune(prune) => prune.execute().into(),
         Command::Cache(cache) => cache.execute().into(),

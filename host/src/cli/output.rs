@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 
+use super::exit::Exit;
 use crate::report::harmless;
 
 /// Writes a result to standard output.
@@ -11,6 +12,22 @@ pub(super) fn result(text: &str) -> io::Result<()> {
     out.write_all(text.as_bytes())?;
     out.write_all(b"\n")?;
     out.flush()
+}
+
+/// Ends a command whose work is what it writes. Who closes the stream early, as `head` does, has seen
+/// enough.
+pub(super) fn told(text: &str) -> Exit {
+    match result(text) {
+        Ok(()) => Exit::Succeeded,
+        Err(failure) if failure.kind() == io::ErrorKind::BrokenPipe => Exit::Succeeded,
+        Err(failure) => stdout_failed(&failure),
+    }
+}
+
+/// Results that cannot be handed over are lost, whatever the tasks did.
+pub(super) fn stdout_failed(failure: &io::Error) -> Exit {
+    say(&format!("error: results cannot be written to standard output: {failure}"));
+    Exit::Internal
 }
 
 /// Says something on standard error, in a form that no terminal obeys: names and reasons may come

@@ -1,4 +1,5 @@
-//! `flowhost prune`: removes old runs, values that no run names any more, and old compiled code.
+//! `flowhost prune`: removes old runs, values and components that no run names any more, and old compiled
+//! code. Runs that are not finished stay unless that is asked for.
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -9,7 +10,7 @@ use super::output::say;
 use super::recording::{failed, refused};
 use crate::digest::Digest;
 use crate::folder::Size;
-use crate::journal::{Kept as Value, Record, State, StateError};
+use crate::journal::{History, Kept as Value, Record, Run, Standing, State, StateError};
 use crate::manifest::duration;
 use crate::store::Store;
 use crate::{cache, runtime};
@@ -19,6 +20,9 @@ pub(super) struct Prune {
     /// Remove what was last written longer ago: 30d, 12h
     #[arg(long, value_name = "AGE", env = "FLOWHOST_OLDER_THAN", value_parser = age)]
     older_than: Duration,
+    /// Remove runs too that are not finished, and could be gone on with
+    #[arg(long, env = "FLOWHOST_UNFINISHED", value_parser = clap::builder::FalseyValueParser::new())]
+    unfinished: bool,
     /// Say what would be removed, and remove nothing
     #[arg(long, env = "FLOWHOST_DRY_RUN", value_parser = clap::builder::FalseyValueParser::new())]
     dry_run: bool,
@@ -56,13 +60,18 @@ impl Prune {
             state.remove_remains().map_err(|failure| refused(&failure))?;
         }
         let (mut gone, mut named) = (Size::default(), HashSet::new());
+        let mut unfinished = Vec::new();
         let mut whole = true;
         for id in state.runs().map_err(|failure| failed(&failure))? {
             let Some(run) = state.run(&id).map_err(|failure| failed(&failure))? else { continue };
             let (written, bytes) = run.written().map_err(|failure| failed(&failure))?;
             let old = written < before;
             let busy = run.process().map_err(|failure| refused(&failure))?.is_some();
-            if old && !busy {
+            let goes_on = old && !busy && !self.unfinished && is_unfinished(&run);
+            if goes_on {
+                unfinished.push(id.to_string());
+            }
+            if old && !busy && !goes_on {
                 let removed = if self.dry_run { Ok(()) } else { state.remove(&run) };
                 match removed {
                     Ok(()) => {
@@ -76,10 +85,21 @@ impl Prune {
                 }
             }
             let read = run.read(|stamped| {
-                if let Record::TaskEnded(attempted) | Record::AttemptEnded(attempted) = stamped.record
-                    && let Value::Stored(digest) = attempted.value
-                {
-                    named.insert(digest);
+                match stamped.record {
+                    Record::RunStarted(start) | Record::RunResumed(start) => {
+                        named.extend(start.components.iter().map(|(_, digest)| *digest));
+                    }
+                    Record::TaskEnded(attempted) | Record::AttemptEnded(attempted) => {
+                        if let Value::Stored(digest) = attempted.value {
+                            named.insert(digest);
+                        }
+                    }
+                    Record::Discarded(_)
+                    | Record::ChannelWritten { .. }
+                    | Record::GroupStarted { .. }
+                    | Record::Unstarted { .. }
+                    | Record::GroupEnded { .. }
+                    | Record::RunEnded(_) => {}
                 }
                 Ok(())
             });
@@ -89,17 +109,24 @@ impl Prune {
             }
         }
         self.said("runs", gone);
+        if let Some(last) = unfinished.last() {
+            let (kept, them) = match unfinished.len() {
+                1 => (format!("run {last} is not finished and stays"), "it"),
+                many => (format!("{many} runs are not finished and stay, the oldest {last}"), "them"),
+            };
+            say(&format!("{kept}: `flowhost run FILE --resume` goes on, --unfinished removes {them}"));
+        }
         if whole {
             return self.values(&state, before, &named);
         }
-        say("large values stay, because not all runs can say which of them they need");
+        say("large values and components stay, because not all runs can say which of them they need");
         Ok(())
     }
 
     fn values(&self, state: &State, before: SystemTime, named: &HashSet<Digest>) -> Result<(), Exit> {
         let store = Store::new(state.store().map_err(|failure| failed(&failure))?);
         let pruned = store.prune(before, !self.dry_run, |digest| named.contains(digest));
-        self.said("large values", pruned.map_err(|failure| failed(&failure))?);
+        self.said("large values and components", pruned.map_err(|failure| failed(&failure))?);
         Ok(())
     }
 
@@ -111,6 +138,14 @@ impl Prune {
         self.said("kept outcomes", outcomes.map_err(|failure| failed(&failure))?);
         Ok(())
     }
+}
+
+/// Whether the run could be gone on with. One whose journal cannot be read could not.
+fn is_unfinished(run: &Run) -> bool {
+    run.history().is_ok_and(|(history, _): (History, _)| match history.standing() {
+        Standing::Unfinished => true,
+        Standing::Ended(_) => false,
+    })
 }
 
 #[cfg(test)]

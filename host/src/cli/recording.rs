@@ -1,15 +1,17 @@
 //! Where `run` records, and which recorded run it goes on with.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::exit::Exit;
 use super::output::{error, say};
+use crate::embed::RecordedError;
+use crate::embed::recorded::{self, Choice, Chosen};
 use crate::folder::FolderError;
 use crate::id::RunId;
-use crate::journal::{JournalError, Run, Standing, Start, State, StateError};
+use crate::journal::{JournalError, Run, State, StateError};
 use crate::manifest::Loaded;
 use crate::model::Status;
-use crate::run::{Journaling, Resume, ResumeOptions};
+use crate::run::{Journaling, ResumeOptions};
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Recording {
@@ -27,7 +29,7 @@ pub(super) struct Recording {
     no_journal: bool,
 }
 
-/// Why a run is not gone on with.
+/// Why the flags do not go together.
 #[derive(Debug, thiserror::Error)]
 enum ResumeProblem {
     #[error("--resume goes on with what the journal has: leave --no-journal out")]
@@ -36,44 +38,27 @@ enum ResumeProblem {
     NoResume,
     #[error("--dry-run runs nothing, and --resume goes on with a run: leave one of them out")]
     Dry,
-    #[error("there is no unfinished run of `{}` in `{}`: `flowhost run` without --resume begins one", file.display(), state.display())]
-    NoneUnfinished { file: PathBuf, state: PathBuf },
-    #[error("there is no run `{run}` in `{}`: `flowhost runs` lists those that are there", state.display())]
-    NoSuchRun { run: String, state: PathBuf },
-    #[error("`{run}` begins the ids of several runs: give more of it")]
-    Ambiguous { run: String },
-    #[error("run {run} is of `{file}`, another workflow file")]
-    OtherFile { run: RunId, file: String },
-}
-
-/// A run to go on with, and under what it ran.
-pub(super) struct Found {
-    pub(super) start: Box<Start>,
-    resume: Resume,
-}
-
-/// The folder of the state: as given, or `.flowhost` in `folder`.
-pub(super) fn place(state_dir: Option<&Path>, folder: &Path) -> PathBuf {
-    state_dir.map_or_else(|| folder.join(".flowhost"), Path::to_owned)
 }
 
 /// A run by its id, or the beginning of one.
 pub(super) fn find(state: Option<&State>, at: &Path, run: &str) -> Result<Run, Exit> {
-    let usage = |problem| {
-        error(&problem);
-        Exit::Usage
-    };
-    let none = || ResumeProblem::NoSuchRun { run: run.to_owned(), state: at.to_owned() };
-    let Some(state) = state else { return Err(usage(none())) };
-    let ids = state.runs().map_err(|failure| failed(&failure))?;
-    let exact = ids.iter().find(|id| *id.0 == *run);
-    let mut begun = ids.iter().filter(|id| !run.is_empty() && id.0.starts_with(run));
-    let id = match (exact, begun.next(), begun.next()) {
-        (Some(id), _, _) | (None, Some(id), None) => id,
-        (None, None, _) => return Err(usage(none())),
-        (None, Some(_), Some(_)) => return Err(usage(ResumeProblem::Ambiguous { run: run.to_owned() })),
-    };
-    state.run(id).map_err(|failure| failed(&failure))?.ok_or_else(|| usage(none()))
+    recorded::find(state, at, run).map_err(|failure| unrecorded(&failure))
+}
+
+/// Says why no run was found.
+fn unrecorded(failure: &RecordedError) -> Exit {
+    match failure {
+        RecordedError::Folder(folder) => failed(folder),
+        RecordedError::State(state) => refused(state),
+        RecordedError::Damaged { run, source } => damaged(run, source),
+        RecordedError::NoneUnfinished { .. }
+        | RecordedError::NoSuchRun { .. }
+        | RecordedError::Ambiguous { .. }
+        | RecordedError::OtherFile { .. } => {
+            error(failure);
+            Exit::Usage
+        }
+    }
 }
 
 /// Says why what is kept cannot be used.
@@ -98,8 +83,8 @@ impl Recording {
         file: &Path,
         state_dir: Option<&Path>,
         dry: bool,
-    ) -> Result<Option<Found>, Exit> {
-        let usage = |problem| {
+    ) -> Result<Option<Chosen>, Exit> {
+        let usage = |problem: ResumeProblem| {
             error(&problem);
             Err(Exit::Usage)
         };
@@ -113,79 +98,31 @@ impl Recording {
         if dry {
             return usage(ResumeProblem::Dry);
         }
-        // A file that is not there is reported by those who read it.
-        let Ok(real) = file.canonicalize() else { return Ok(None) };
-        let at = place(state_dir, real.parent().unwrap_or(&real));
-        let state = State::find(&at).map_err(|failure| failed(&failure))?;
-        let of_file = |start: &Start| {
-            let known = Path::new(&start.file);
-            known == real || state_dir.is_none() && known.file_name() == real.file_name()
-        };
         let options = ResumeOptions { retry_failed: self.retry_failed, force_changed: self.force_changed };
-        if !wanted.is_empty() {
-            let run = find(state.as_ref(), &at, wanted)?;
-            return self.take(run, of_file, options).map(Some);
+        let run = Some(&**wanted).filter(|wanted| !wanted.is_empty());
+        let chosen = Choice { file, state_dir, run, options }.choose();
+        let chosen = chosen.map_err(|failure| unrecorded(&failure))?;
+        if let Some(chosen) = &chosen {
+            self.tell(chosen);
         }
-        let none = || ResumeProblem::NoneUnfinished { file: file.to_owned(), state: at.clone() };
-        let Some(state) = state else { return usage(none()) };
-        for id in state.runs().map_err(|failure| failed(&failure))? {
-            let Some(run) = state.run(&id).map_err(|failure| failed(&failure))? else { continue };
-            match run.start() {
-                Ok(start) if of_file(&start) => {}
-                Ok(_) => continue,
-                Err(failure) => {
-                    say(&format!("warning: run {id} is passed by: {failure}"));
-                    continue;
-                }
-            }
-            // One that is at work is unfinished, and `take` says so.
-            let standing = match run.process() {
-                Ok(Some(_)) => Standing::Unfinished,
-                Ok(None) => run.history().map_err(|failure| damaged(&id, &failure))?.0.standing(),
-                Err(failure) => return Err(refused(&failure)),
-            };
-            if self.goes_on(standing) {
-                return self.take(run, of_file, options).map(Some);
-            }
-        }
-        usage(none())
+        Ok(chosen)
     }
 
-    fn goes_on(&self, standing: Standing) -> bool {
-        match standing {
-            Standing::Unfinished => true,
-            Standing::Ended(end) => end.status != Status::Succeeded && self.retry_failed,
+    /// Says what people would not expect of the run that was chosen.
+    fn tell(&self, chosen: &Chosen) {
+        for (run, failure) in &chosen.passed {
+            say(&format!("warning: run {run} is passed by: {failure}"));
         }
-    }
-
-    fn take(
-        &self,
-        run: Run,
-        of_file: impl Fn(&Start) -> bool,
-        options: ResumeOptions,
-    ) -> Result<Found, Exit> {
-        let usage = |problem| {
-            error(&problem);
-            Err(Exit::Usage)
-        };
-        let lock = run.lock().map_err(|failure| refused(&failure))?;
-        let (history, tail) = run.history().map_err(|failure| damaged(run.id(), &failure))?;
-        let Some(start) = history.start.clone() else {
-            return Err(damaged(run.id(), &JournalError::Read(std::io::ErrorKind::UnexpectedEof.into())));
-        };
-        if !of_file(&start) {
-            return usage(ResumeProblem::OtherFile { run: run.id().clone(), file: start.file });
-        }
-        match history.standing() {
+        match chosen.ended {
             // The process may have been killed before its results had reached anybody.
-            Standing::Ended(end) if !self.retry_failed && !self.force_changed => {
+            Some(end) if !self.retry_failed && !self.force_changed => {
                 let short = end.status != Status::Succeeded;
                 let retry = if short { "; --retry-failed runs again what did not succeed" } else { "" };
-                say(&format!("run {} has ended, and its outputs are made again{retry}", run.id()));
+                let run = &chosen.start.run;
+                say(&format!("run {run} has ended, and its outputs are made again{retry}"));
             }
-            Standing::Ended(_) | Standing::Unfinished => {}
+            Some(_) | None => {}
         }
-        Ok(Found { start, resume: Resume { run, lock, history, tail, options } })
     }
 
     /// Where the run is recorded; none where it is not.
@@ -195,22 +132,15 @@ impl Recording {
         state_dir: Option<&Path>,
         given: Vec<(String, String)>,
         loaded: &Loaded,
-        found: Option<Found>,
+        found: Option<Chosen>,
     ) -> Result<Option<Journaling>, Exit> {
         if self.no_journal {
             return Ok(None);
         }
-        let at = place(state_dir, &loaded.workflow.folder);
-        let state = State::make(&at).map_err(|failure| no_place(&failure))?;
-        let name = file.file_name().map_or_else(|| file.to_owned(), PathBuf::from);
-        Ok(Some(Journaling {
-            state,
-            file: loaded.workflow.folder.join(name),
-            text: loaded.source.clone(),
-            given,
-            current: std::env::current_dir().map_err(|failure| failed(&failure))?,
-            resume: found.map(|found| found.resume),
-        }))
+        let current = std::env::current_dir().map_err(|failure| failed(&failure))?;
+        let resume = found.map(|found| found.resume);
+        let journaling = recorded::journaling(file, state_dir, given, current, loaded, resume);
+        journaling.map(Some).map_err(|failure| no_place(&failure))
     }
 }
 

@@ -1,14 +1,15 @@
 //! `flowhost run`: check, then run.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::exit::Exit;
 use super::host::HostError;
-use super::output::{error, result, say};
+use super::output::{error, result, say, stdout_failed, told};
 use super::progress::Style;
 use super::recording::Recording;
 use super::{build, host};
 use crate::embed;
+use crate::id::RunId;
 use crate::journal::Start;
 use crate::manifest::{self, Loaded, Trust};
 use crate::model::{Form, Group, Items, Kind, Split, Workflow};
@@ -101,14 +102,6 @@ impl Source {
         self.load_as(concurrency, environment, None)
     }
 
-    /// The inputs of the command line, and those of a recorded run that it does not set anew.
-    fn given(&self, recorded: Option<&Start>) -> Vec<(String, String)> {
-        let known = recorded.map_or(&[][..], |start| &start.given);
-        let anew = |name: &String| self.inputs.iter().any(|(given, _)| given == name);
-        let kept = known.iter().filter(|(name, _)| !anew(name)).cloned();
-        kept.chain(self.inputs.iter().cloned()).collect()
-    }
-
     /// As [`Source::load`], with the inputs and the root of a recorded run where the command line has
     /// none.
     fn load_as(
@@ -137,17 +130,18 @@ impl Source {
         let here = std::env::current_dir().map_err(|failure| usage(&failure))?;
         let root = match (&self.root, recorded) {
             (Some(root), _) => Some(here.join(root)),
-            (None, Some(start)) => root_of(&self.file, start),
+            (None, Some(start)) => embed::root_of(&self.file, start),
             (None, None) => None,
         };
         // Relative paths in recorded inputs start where they did.
         let then = recorded.map(|start| PathBuf::from(&start.current)).filter(|then| then.is_dir());
         let options = manifest::Options {
             root,
-            inputs: self.given(recorded),
+            inputs: embed::recorded::inputs(&self.inputs, recorded),
             executors: executors.collect(),
             concurrency,
             state_dir: self.state_dir.as_ref().map(|state_dir| here.join(state_dir)),
+            recorded: None,
             current: then.unwrap_or(here),
             environment,
             trust,
@@ -171,20 +165,21 @@ impl Run {
         let start = found.as_ref().map(|found| &*found.start);
         let loaded = self.source.load_as(self.concurrency, &embed::environment, start)?;
         if self.dry_run {
-            return Ok(match result(&plan(&loaded.workflow)) {
-                Ok(()) => Exit::Succeeded,
-                Err(failure) => stdout_failed(&failure),
-            });
+            return Ok(told(&plan(&loaded.workflow)));
         }
-        let given = self.source.given(start);
+        let given = embed::recorded::inputs(&self.source.inputs, start);
         let journal = self.recording.journaling(file, state_dir, given, &loaded, found)?;
-        let caching = if self.no_cache { Ok(None) } else { embed::caching(&loaded.workflow) };
+        let recorded = journal.is_some();
+        let caching = if self.no_cache { Ok(None) } else { embed::caching(&loaded.workflow, None) };
         let ended = caching
             .map_err(HostError::from)
             .and_then(|caching| host::run(loaded.workflow, self.progress, &self.compiling, caching, journal));
         let (ended, exit) = ended.map_err(|failure| host::failed(&failure))?;
         // Whoever reads JSON lines finds nothing else on standard error.
         let told = self.progress != Style::Json;
+        if told && recorded {
+            self.tell_how_to_go_on(&ended.run, exit);
+        }
         for (name, path) in ended.outputs.files.iter().filter(|_| told) {
             say(&format!("output {name}: {}", path.display()));
         }
@@ -201,20 +196,18 @@ impl Run {
     }
 }
 
-/// The root of a recorded run: as far above the workflow file's folder as it was.
-fn root_of(file: &Path, start: &Start) -> Option<PathBuf> {
-    let folder = file.canonicalize().ok()?.parent()?.to_owned();
-    let inside = Path::new(&start.inside);
-    // A folder of another name is another root, which is seen and said later.
-    folder
-        .ends_with(inside)
-        .then(|| folder.ancestors().nth(inside.components().count()).map(Path::to_owned))?
-}
-
-/// Results that cannot be handed over are lost, whatever the tasks did.
-pub(super) fn stdout_failed(failure: &std::io::Error) -> Exit {
-    say(&format!("error: results cannot be written to standard output: {failure}"));
-    Exit::Internal
+impl Run {
+    /// After a signal, that nothing is lost.
+    fn tell_how_to_go_on(&self, run: &RunId, exit: Exit) {
+        match exit {
+            Exit::Hangup | Exit::Interrupted | Exit::Terminated => {}
+            Exit::Succeeded | Exit::Internal | Exit::Usage | Exit::RunFailed | Exit::Unreachable => return,
+        }
+        let place = self.source.state_dir.as_ref();
+        let place = place.map_or_else(String::new, |place| format!(" --state-dir {}", place.display()));
+        let file = self.source.file.display();
+        say(&format!("run {run} was stopped: `flowhost run {file}{place} --resume` goes on with it"));
+    }
 }
 
 /// What would run, a line for each task and group.

@@ -4,10 +4,10 @@ use serde_json::json;
 
 use super::exit::Exit;
 use super::kept::Kept;
-use super::output::{result, say};
+use super::output::{say, told};
 use super::recording::failed;
-use super::run::stdout_failed;
-use crate::journal::{History, Run, Standing};
+use crate::embed::{self, Listed};
+use crate::journal::Standing;
 use crate::model::Counts;
 use crate::report::harmless_json;
 
@@ -40,17 +40,8 @@ impl Runs {
     }
 
     fn lines(&self) -> Result<Vec<Line>, Exit> {
-        let Some(state) = self.kept.state()? else { return Ok(Vec::new()) };
-        let mut lines = Vec::new();
-        for id in state.runs().map_err(|failure| failed(&failure))? {
-            match state.run(&id) {
-                Ok(Some(run)) => lines.push(line(&run)),
-                // Removed meanwhile.
-                Ok(None) => {}
-                Err(failure) => say(&format!("warning: run {id}: {failure}")),
-            }
-        }
-        Ok(lines)
+        let runs = embed::runs(&self.kept.place()).map_err(|failure| failed(&failure))?;
+        Ok(runs.into_iter().map(line).collect())
     }
 
     fn print(&self, lines: &[Line]) -> Exit {
@@ -82,40 +73,32 @@ impl Runs {
             let lines: Vec<String> = lines.iter().map(text).collect();
             crate::report::harmless(&lines.join("\n")).into_owned()
         };
-        match result(&text) {
-            Ok(()) => Exit::Succeeded,
-            Err(failure) => stdout_failed(&failure),
-        }
+        told(&text)
     }
 }
 
-fn line(run: &Run) -> Line {
-    let process = run.process().ok().flatten();
-    let (history, damage) = match run.history() {
-        Ok((history, _)) => (history, None),
-        Err(damage) => {
-            say(&format!("warning: run {}: {damage}", run.id()));
-            (History::default(), Some(damage))
+fn line(listed: Listed) -> Line {
+    let status = match (&listed.process, listed.standing) {
+        (_, Err(damage)) => {
+            say(&format!("warning: run {}: {damage}", listed.run));
+            "damaged"
         }
-    };
-    let status = match (&process, damage, history.standing()) {
-        (_, Some(_), _) => "damaged",
-        (Some(_), None, _) => "running",
-        (None, None, Standing::Ended(end)) => end.status.name(),
-        (None, None, Standing::Unfinished) => "unfinished",
+        (Some(_), Ok(_)) => "running",
+        (None, Ok(Standing::Ended(end))) => end.status.name(),
+        (None, Ok(Standing::Unfinished)) => "unfinished",
     };
     Line {
-        id: run.id().to_string(),
-        workflow: history.start.as_ref().map_or_else(|| "?".to_owned(), |start| start.name.to_string()),
+        id: listed.run.to_string(),
+        workflow: listed.start.map_or_else(|| "?".to_owned(), |start| start.name.to_string()),
         status: status.to_owned(),
-        began: time(history.began),
-        counts: history.counts(),
-        process,
+        began: time(listed.began),
+        counts: listed.counts,
+        process: listed.process,
     }
 }
 
 /// RFC 3339 in UTC, to the second, of microseconds since 1970.
-fn time(micros: u64) -> String {
+pub(super) fn time(micros: u64) -> String {
     let time =
         i64::try_from(micros / 1_000_000).ok().and_then(|since| jiff::Timestamp::from_second(since).ok());
     time.map_or_else(|| "?".to_owned(), |time| time.to_string())

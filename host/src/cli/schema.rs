@@ -1,8 +1,7 @@
 //! `flowhost schema`: what editors need to know of workflow files.
 
 use super::exit::Exit;
-use super::output::result;
-use super::run::stdout_failed;
+use super::output::told;
 use crate::manifest;
 
 #[derive(clap::Args, Debug)]
@@ -10,9 +9,6 @@ pub(super) struct Schema {}
 
 impl Schema {
     pub(super) fn execute(self) -> Exit {
-        match result(&format!("{:#}", manifest::schema())) {
-            Ok(()) => Exit::Succeeded,
-            Err(failure) => stdout_failed(&failure),
-        }
+        told(&format!("{:#}", manifest::schema()))
     }
 }

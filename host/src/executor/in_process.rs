@@ -151,6 +151,9 @@ impl Executor for InProcess {
                 let reason = "it is in use by another run; make an executor for each run".to_owned();
                 return Err(Unreachable { executor: "in-process", reason });
             }
+            if let Err(error) = shared.runtime.open_cache().await {
+                return Err(Unreachable { executor: "in-process", reason: error.to_string() });
+            }
             for (me, wake) in shared.lanes.iter().enumerate() {
                 let (shared, wake) = (Arc::clone(shared), Arc::clone(wake));
                 let lane = Lane { shared, port: port.clone(), me, wake };
@@ -233,18 +236,30 @@ impl Shared {
     fn prepare(self: &Arc<Self>, call: Arc<Call>, port: &Port) {
         let (shared, port) = (Arc::clone(self), port.clone());
         drop(self.handle.spawn(async move {
-            let work = shared.handle.spawn(Arc::clone(&shared).prepare_now(Arc::clone(&call)));
-            let result = work.await.unwrap_or_else(|failure| {
+            let mut work = shared.handle.spawn(Arc::clone(&shared).prepare_now(Arc::clone(&call)));
+            let result = loop {
+                tokio::select! {
+                    result = &mut work => break result,
+                    // While it is being compiled, people want to know what they wait for.
+                    () = shared.runtime.warned() => shared.tell_warnings(&port),
+                }
+            };
+            let result = result.unwrap_or_else(|failure| {
                 Err(format!("flowhost itself failed while it prepared the call, please report it: {failure}")
                     .into())
             });
-            let warnings = shared.runtime.take_warnings().into_iter();
-            port.report(warnings.map(|(kind, message)| Report::Warning { kind, message }));
+            shared.tell_warnings(&port);
             let wake = shared.queue().prepared(&call, result);
             shared.wake(&wake);
             // Cancelled meanwhile, there may be nothing left to do.
             shared.check_drained();
         }));
+    }
+
+    fn tell_warnings(&self, port: &Port) {
+        let warnings = self.runtime.take_warnings().into_iter();
+        port.report(warnings.map(|(kind, message)| Report::Warning { kind, message }));
+        port.flush();
     }
 
     async fn prepare_now(self: Arc<Self>, call: Arc<Call>) -> Result<Arc<Prepared>, Arc<str>> {

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::record::{Again, Asked, Attempted, FileRead, Kept, Record, RunEnd, Stamped, Start};
 use crate::digest::Digest;
-use crate::model::{ChannelWrite, Counts, Ending, Start as Started, Status, Then};
+use crate::model::{ChannelWrite, Counts, Ending, Start as Started, Status, Then, Totals, Usage};
 
 /// A run as its journal has it.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -45,6 +45,8 @@ pub struct NodeHistory {
     pub left: bool,
     /// The branch that ended the run, if one of its branches did, and whether as succeeded.
     pub decided: Option<(u32, bool)>,
+    /// What all of its attempts used, those included that count no longer.
+    pub totals: Totals,
     /// Branches of which something is recorded.
     pub branches: FxHashMap<u32, BranchHistory>,
 }
@@ -164,7 +166,11 @@ impl History {
         let Attempted { node, index, number, ending, error, value, files, asked, .. } = attempted;
         let name = Arc::clone(&node);
         let then = self.asked(&node, index, asked);
-        let branch = self.node(node).branches.entry(index).or_default();
+        let Attempted { guest, peak_memory, fuel, metrics, .. } = attempted;
+        let node = self.node(node);
+        // Beyond 256 names figures are left out, as in the run that reported them.
+        node.totals.add(&Usage { wall: guest, peak_memory, fuel, metrics, requests: None });
+        let branch = node.branches.entry(index).or_default();
         if branch.ended.is_some() {
             return Err(format!("tells a second end of `{name}[{index}]`"));
         }
@@ -252,8 +258,8 @@ impl NodeHistory {
             branch.more = None;
             branch.forget();
         }
-        let branches = std::mem::take(&mut self.branches);
-        *self = Self { branches, ..Self::default() };
+        let (branches, totals) = (std::mem::take(&mut self.branches), std::mem::take(&mut self.totals));
+        *self = Self { branches, totals, ..Self::default() };
     }
 }
 

@@ -3,10 +3,12 @@
 //! digests, are none of its business.
 
 mod history;
+mod key_print;
 mod line;
 mod reader;
 mod record;
 mod runs;
+mod story;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -15,11 +17,13 @@ mod written;
 use std::io;
 
 pub use history::{BranchHistory, History, More, NodeHistory, Standing};
+pub use key_print::{KeyChange, KeyPrint};
 pub use reader::{Tail, read};
 pub use record::{
     Again, Asked, Attempted, FileRead, Given, Kept, LogLine, NodePrint, Record, RunEnd, Stamped, Start,
 };
 pub use runs::{Lock, Run, State, StateError};
+pub use story::{Chapter, Compared, Story};
 pub use writer::{Sink, Writer};
 
 use crate::folder::FolderError;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::key_print::KeyPrint;
 use super::written::Written;
 use crate::digest::Digest;
 use crate::id::RunId;
-use crate::model::{ChannelWrite, Counts, Ending, Level, Requests, Status, Stream};
+use crate::model::{ChannelWrite, Counts, Ending, Executor, Level, Metrics, Requests, Status, Stream};
 
 /// One fact, with its time.
 #[derive(Clone, PartialEq, Debug)]
@@ -148,8 +149,14 @@ pub struct Attempted {
     pub peak_memory: u64,
     /// Fuel, where it was counted.
     pub fuel: Option<u64>,
+    /// Figures that the guest reported.
+    pub metrics: Metrics,
+    /// Where it ran.
+    pub executor: Executor,
     /// Whether the cache knew the outcome, and nothing executed.
     pub cached: bool,
+    /// What the outcome depended on, where the cache was asked for it.
+    pub key: Option<Box<KeyPrint>>,
     /// What is to be said of an ending other than succeeded.
     pub error: Option<Arc<str>>,
     /// What became of the value.
@@ -174,6 +181,8 @@ pub enum Kept {
     Stored(Digest),
     /// Not written down, because it holds a secret.
     Withheld,
+    /// Not written down, because nobody needs it: the digest of its JSON, so that a replay can be compared.
+    Digested(Digest),
 }
 
 /// What an attempt asked for.
@@ -229,6 +238,12 @@ fn is_false(value: &bool) -> bool {
     !*value
 }
 
+/// Where most attempts run needs no word.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_default(executor: &Executor) -> bool {
+    *executor == Executor::default()
+}
+
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
@@ -256,8 +271,14 @@ pub(super) struct Line<'a> {
     peak_memory: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fuel: Option<u64>,
+    #[serde(skip_serializing_if = "Metrics::is_empty")]
+    metrics: Metrics,
+    #[serde(skip_serializing_if = "is_default")]
+    executor: Executor,
     #[serde(skip_serializing_if = "is_false")]
     cached: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<Box<KeyPrint>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -292,6 +313,8 @@ pub(super) struct Line<'a> {
     asked: Option<Box<Requests>>,
     #[serde(skip_serializing_if = "is_false")]
     asked_withheld: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<Digest>,
     #[serde(skip_serializing, deserialize_with = "present")]
     value: Option<serde_json::Value>,
 }
@@ -335,11 +358,12 @@ impl<'a> Line<'a> {
     }
 
     fn attempted(line: Self, attempted: Attempted) -> Self {
-        let (mut stored, mut withheld) = (None, None);
+        let (mut stored, mut withheld, mut digest) = (None, None, None);
         match attempted.value {
             Kept::None | Kept::Inline(_) => {}
             Kept::Stored(digest) => stored = Some(digest),
             Kept::Withheld => withheld = Some(true),
+            Kept::Digested(of) => digest = Some(of),
         }
         Self {
             node: Some(attempted.node),
@@ -350,7 +374,10 @@ impl<'a> Line<'a> {
             guest_micros: Some(micros(attempted.guest)),
             peak_memory: Some(attempted.peak_memory),
             fuel: attempted.fuel,
+            metrics: attempted.metrics,
+            executor: attempted.executor,
             cached: attempted.cached,
+            key: attempted.key,
             error: attempted.error,
             files: (!attempted.files.is_empty()).then_some(attempted.files),
             log: (!attempted.log.is_empty()).then_some(attempted.log),
@@ -361,6 +388,7 @@ impl<'a> Line<'a> {
                 Asked::For(requests) => Some(requests),
                 Asked::Nothing | Asked::Withheld => None,
             },
+            digest,
             ..line
         }
     }
@@ -415,15 +443,15 @@ impl<'a> Line<'a> {
 
     fn attempt_of(self) -> Result<Attempted, String> {
         let missing = |name: &str| format!("has no `{name}`");
-        let value = match (self.value, self.stored, self.withheld) {
-            (None, None, None | Some(false)) => Kept::None,
-            (Some(value), None, None | Some(false)) => Kept::Inline(value),
-            (None, Some(digest), None | Some(false)) => Kept::Stored(digest),
-            (None, None, Some(true)) => Kept::Withheld,
-            (Some(_), Some(_), _) | (None, Some(_), Some(true)) | (Some(_), None, Some(true)) => {
-                return Err("has its value twice".to_owned());
-            }
-        };
+        let inline = self.value.map(Kept::Inline);
+        let stored = self.stored.map(Kept::Stored);
+        let withheld = self.withheld.filter(|withheld| *withheld).map(|_| Kept::Withheld);
+        let mut forms =
+            inline.into_iter().chain(stored).chain(withheld).chain(self.digest.map(Kept::Digested));
+        let value = forms.next().unwrap_or_default();
+        if forms.next().is_some() {
+            return Err("has its value twice".to_owned());
+        }
         Ok(Attempted {
             node: self.node.ok_or_else(|| missing("node"))?,
             index: self.index.ok_or_else(|| missing("index"))?,
@@ -433,7 +461,10 @@ impl<'a> Line<'a> {
             guest: Duration::from_micros(self.guest_micros.unwrap_or_default()),
             peak_memory: self.peak_memory.unwrap_or_default(),
             fuel: self.fuel,
+            metrics: self.metrics,
+            executor: self.executor,
             cached: self.cached,
+            key: self.key,
             error: self.error,
             value,
             asked: match (self.asked, self.asked_withheld) {

@@ -11,7 +11,7 @@ use super::*;
 use crate::digest::Digest;
 use crate::id::RunId;
 use crate::model::{
-    self, ChannelChange, ChannelWrite, Counts, Ending, Level, Requests, Status, Stream, Then,
+    self, ChannelChange, ChannelWrite, Counts, Ending, Level, Metrics, Requests, Status, Stream, Then,
 };
 
 /// A disk that takes so many bytes and no more.
@@ -76,6 +76,7 @@ fn kept() -> impl Strategy<Value = Kept> {
         any::<String>().prop_map(|text| Kept::Inline(serde_json::json!({ "a": [text, 1.5, true] }))),
         any::<u8>().prop_map(|byte| Kept::Stored(Digest::of(&[byte]))),
         Just(Kept::Withheld),
+        any::<u8>().prop_map(|byte| Kept::Digested(Digest::of(&[byte]))),
     ]
 }
 
@@ -94,6 +95,14 @@ fn asked() -> impl Strategy<Value = Asked> {
     prop_oneof![4 => Just(Asked::Nothing), 4 => requests, 1 => Just(Asked::Withheld)]
 }
 
+fn figures(some: bool) -> Metrics {
+    let mut metrics = Metrics::default();
+    if some {
+        metrics.add("tokens", 1.5).unwrap();
+    }
+    metrics
+}
+
 fn attempted() -> impl Strategy<Value = Attempted> {
     let text = || proptest::option::of(any::<String>().prop_map(Arc::<str>::from));
     let log = proptest::collection::vec(any::<String>(), 0..3);
@@ -107,7 +116,10 @@ fn attempted() -> impl Strategy<Value = Attempted> {
             guest: Duration::from_micros(small / 2),
             peak_memory: small,
             fuel: read.then_some(small),
+            metrics: figures(read),
+            executor: Default::default(),
             cached: read,
+            key: read.then(|| Box::new(KeyPrint::new([("seed", &Digest::of(b"0"))], []))),
             error,
             value,
             asked,
@@ -372,7 +384,10 @@ fn attempts_of_a_discarded_branch_go_on() {
         guest: Duration::ZERO,
         peak_memory: 0,
         fuel: None,
+        metrics: figures(true),
+        executor: Default::default(),
         cached: false,
+        key: None,
         error: None,
         value: Kept::None,
         asked: Asked::Nothing,

@@ -60,7 +60,7 @@ impl<S: Sink> Writer<S> {
             Record::TaskEnded(attempted) | Record::AttemptEnded(attempted) => {
                 match std::mem::take(&mut attempted.value) {
                     Kept::Inline(value) => Some(value),
-                    other @ (Kept::None | Kept::Stored(_) | Kept::Withheld) => {
+                    other @ (Kept::None | Kept::Stored(_) | Kept::Withheld | Kept::Digested(_)) => {
                         attempted.value = other;
                         None
                     }

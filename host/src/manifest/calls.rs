@@ -146,8 +146,7 @@ impl<'t> Reader<'_, 't> {
         scope: &Scope<'_>,
     ) -> Option<Task> {
         let arguments = arguments(task, called, handed, scope);
-        let settings = self.defaults.overlaid(&task.settings);
-        let settings = group.map_or(settings.clone(), |group| settings.overlaid(&group.settings));
+        let settings = self.settings(task, group, scope);
         let grants = match settings.grants {
             None => Some(Grants::default()),
             Some(tree) => self.grants(tree, scope),
@@ -158,10 +157,11 @@ impl<'t> Reader<'_, 't> {
         }
         let flow = flow::allowed(task, deterministic, scope);
         let cache = settings.cache.unwrap_or(false);
-        let (arguments, grants) = (arguments?, grants?);
         if cache {
-            check_cache(task, deterministic, &arguments, &grants, scope);
+            let arguments = arguments.as_deref().unwrap_or_default();
+            check_cached_secrets(task, arguments, grants.as_ref(), scope);
         }
+        let (arguments, grants) = (arguments?, grants?);
         let name: Arc<str> = Arc::from(task.name.value);
         self.asks.borrow_mut().add(&name, &grants, scope.secrets.borrow().iter());
         Some(Task {
@@ -180,6 +180,28 @@ impl<'t> Reader<'_, 't> {
             },
             flow,
         })
+    }
+
+    /// What defaults, task and group say together of a task's attempts. What makes no sense whatever it
+    /// calls is reported, so that a wrong argument hides nothing.
+    pub(super) fn settings(
+        &self,
+        task: &raw::Task<'t>,
+        group: Option<&raw::Group<'t>>,
+        scope: &Scope<'_>,
+    ) -> Settings<'t> {
+        let settings = self.defaults.overlaid(&task.settings);
+        let settings = group.map_or(settings.clone(), |group| settings.overlaid(&group.settings));
+        settings.retry.check(scope.findings);
+        if settings.cache.unwrap_or(false) && !settings.deterministic.unwrap_or(false) {
+            let At { value: name, span } = task.name;
+            scope.findings.at_with_help(
+                span,
+                format!("task `{name}` has `cache` and is not deterministic, so its outcome may differ from run to run"),
+                "add `deterministic = true`, or take `cache` away",
+            );
+        }
+        settings
     }
 
     fn check_deterministic(
@@ -220,24 +242,16 @@ impl<'t> Reader<'_, 't> {
     }
 }
 
-/// What is kept must depend on nothing but the call, and must not give secrets away.
-fn check_cache(
+/// What is kept must not give secrets away.
+fn check_cached_secrets(
     task: &raw::Task<'_>,
-    deterministic: bool,
     arguments: &[Expr],
-    grants: &Grants,
+    grants: Option<&Grants>,
     scope: &Scope<'_>,
 ) {
     let At { value: name, span } = task.name;
-    if !deterministic {
-        scope.findings.at_with_help(
-            span,
-            format!("task `{name}` has `cache` and is not deterministic, so its outcome may differ from run to run"),
-            "add `deterministic = true`, or take `cache` away",
-        );
-    }
-    let mut secret =
-        grants.environment.iter().any(|(_, value)| matches!(value, EnvironmentValue::Secret { .. }));
+    let mut environment = grants.into_iter().flat_map(|grants| &grants.environment);
+    let mut secret = environment.any(|(_, value)| matches!(value, EnvironmentValue::Secret { .. }));
     for argument in arguments {
         argument.walk(&mut |expr| secret |= matches!(expr, Expr::Secret { .. }));
     }
@@ -275,9 +289,17 @@ fn arguments(
                 Some(_) => format!("`{function}` has no parameter `{}`", entry.key),
                 None => format!("`{function}` has no parameters"),
             };
+            // What is given already was not meant.
+            let given = |name: &str| task.with.iter().any(|entry| entry.key == name);
             let names = parameters.iter().map(|(name, _)| &**name);
-            meant.extend(suggest::closest(&entry.key, names.clone()));
-            let help = suggest::or_list(&entry.key, names, "leave `with` out");
+            let open = names.clone().filter(|name| !given(name));
+            meant.extend(suggest::closest(&entry.key, open.clone()));
+            let help = match parameters.is_empty() {
+                true => "leave `with` out".to_owned(),
+                false => {
+                    suggest::or_list(&entry.key, open, "leave it out: all parameters have their arguments")
+                }
+            };
             scope.findings.at_with_help(entry.span, message, help);
         }
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::Recorded;
 use super::diagnostics::Findings;
 use super::paths::Folders;
 use super::raw;
@@ -40,12 +41,14 @@ pub struct Build {
 pub(super) fn read<'t>(
     components: &[raw::Component<'t>],
     folders: &Folders,
+    recorded: Option<&Recorded>,
     findings: &Findings,
 ) -> Components<'t> {
     let mut all = Components::default();
     for component in components {
+        let kept = recorded.and_then(|recorded| recorded.components.get(component.alias.value));
         let path = match folders.below_root(component.path.value) {
-            Ok(path) => Some(path),
+            Ok(path) => Some(kept.cloned().unwrap_or(path)),
             Err(error) => {
                 findings.at_with_help(component.path.span, error.to_string(), error.help());
                 None

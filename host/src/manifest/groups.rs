@@ -43,7 +43,7 @@ impl<'t> Reader<'_, '_, 't> {
         after(&task.after, &scope);
         let when = self.when(task.when, &scope);
         let called = self.called(task.name.value);
-        let read = called.and_then(|called| self.calls.task(task, called, None, None, &scope));
+        let read = self.read(task, called, None, None, &scope);
         gather(needs, &scope);
         Some(Node {
             name: Arc::from(task.name.value),
@@ -76,13 +76,14 @@ impl<'t> Reader<'_, '_, 't> {
             None => Some(None),
             Some(_) => self.split(group, &outside, needs).map(Some),
         };
-        let form = self.form(group, &sections, &outside, needs);
+        let mut items = None;
+        let form = self.form(group, &sections, &outside, needs, &mut items);
         let merge = match sections.merge {
             None => Some(None),
             Some(_) => self.merge(group, &sections, &outside, needs).map(Some),
         };
         gather(needs, &outside);
-        let policy = self.policy(group, form.as_ref(), &outside);
+        let policy = self.policy(group, items.as_ref(), &outside);
         self.check_types(group, &sections, &outside)?;
         let branches = Kind::Group(Group {
             form: form?,
@@ -116,18 +117,14 @@ impl<'t> Reader<'_, '_, 't> {
             .collect()
     }
 
-    /// What governs a group as a whole; none where there was a problem. `form` is what it runs, where
-    /// that is known.
+    /// What governs a group as a whole; none where there was a problem. `items` are those of a for-each
+    /// group, where they are known.
     fn policy(
         &self,
         group: &raw::Group<'t>,
-        form: Option<&model::Form>,
+        items: Option<&Items>,
         outside: &Scope<'_>,
     ) -> Option<GroupPolicy> {
-        let items = form.and_then(|form| match form {
-            model::Form::ForEach { items, .. } => Some(items),
-            model::Form::Tasks(_) => None,
-        });
         if !group.policies.check(group, items, outside.findings) {
             return None;
         }
@@ -161,6 +158,7 @@ impl<'t> Reader<'_, '_, 't> {
         sections: &Sections,
         outside: &Scope<'_>,
         needs: &mut Needs,
+        known: &mut Option<Items>,
     ) -> Option<model::Form> {
         match group.form.as_ref()? {
             Form::ForEach { task, items } => {
@@ -169,6 +167,8 @@ impl<'t> Reader<'_, '_, 't> {
                     None => items.and_then(|items| outside.items(items, group)),
                     Some(_) => None,
                 };
+                // Known whatever becomes of the task.
+                *known = read.as_ref().map(|read| read.items.clone());
                 let name = task.as_ref()?.value;
                 let task = self.plan.tasks.get(name)?;
                 refuse_when(task, &format!("is run for each item by group `{}`", group.name.value), outside);
@@ -241,9 +241,27 @@ impl<'t> Reader<'_, '_, 't> {
     ) -> Option<Task> {
         after(&task.after, inside);
         let called = self.called(task.name.value);
-        let read = called.and_then(|called| self.calls.task(task, called, group, handed, inside));
+        let read = self.read(task, called, group, handed, inside);
         gather(needs, inside);
         read
+    }
+
+    /// A task, if it is known what it calls; what can be said without is said.
+    fn read(
+        &self,
+        task: &raw::Task<'t>,
+        called: Option<&Called>,
+        group: Option<&raw::Group<'t>>,
+        handed: Option<Handed>,
+        scope: &Scope<'_>,
+    ) -> Option<Task> {
+        match called {
+            Some(called) => self.calls.task(task, called, group, handed, scope),
+            None => {
+                self.calls.settings(task, group, scope);
+                None
+            }
+        }
     }
 
     /// The items that a task makes, and their type.

@@ -27,8 +27,10 @@ type Checked = (Option<Type>, bool);
 
 /// What is known of the items.
 pub(super) enum Known {
-    /// All of them, or the two ends of a range, each with where it stands.
+    /// All of them, each with where it stands.
     Items(Vec<(Json, Span)>),
+    /// The first and the last of a range, with where they stand.
+    Ends(Box<[(Json, Span); 2]>),
     /// The axes that every item is a choice from.
     Axes(Vec<Axis>),
     /// Nothing but that they are lines of a file.
@@ -90,6 +92,7 @@ impl JsonItems {
         let fits = inside.is_some_and(|place| match &self.known {
             Known::Lines => true,
             Known::Items(items) => place.all_fit(items, place.path, place.ty),
+            Known::Ends(ends) => place.ends_fit(ends),
             Known::Axes(axes) => place.axes_fit(axes),
         });
         known.push((place.ty.cloned(), fits));
@@ -171,6 +174,17 @@ impl Use<'_> {
             }
         }
         problems == 0
+    }
+
+    /// Where no number fits, one of them is enough to say so.
+    fn ends_fit(&self, ends: &[(Json, Span); 2]) -> bool {
+        let mut wanted = self.ty;
+        while let Some(Type::Option(inner)) = wanted {
+            wanted = Some(inner);
+        }
+        let takes_numbers = self.path.is_empty() && wanted.is_some_and(is_number);
+        let told = if takes_numbers { &ends[..] } else { &ends[..1] };
+        self.all_fit(told, self.path, self.ty)
     }
 
     /// An object fits a record field by field, so each axis is checked by itself: their product may
@@ -267,4 +281,30 @@ fn pick<'j>(item: &'j Json, path: &[Arc<str>]) -> Result<&'j Json, Missing> {
         at = next;
     }
     Ok(at)
+}
+
+fn is_number(ty: &Type) -> bool {
+    match ty {
+        Type::S8
+        | Type::U8
+        | Type::S16
+        | Type::U16
+        | Type::S32
+        | Type::U32
+        | Type::S64
+        | Type::U64
+        | Type::F32
+        | Type::F64 => true,
+        Type::Bool
+        | Type::Char
+        | Type::String
+        | Type::List(_)
+        | Type::Option(_)
+        | Type::Result { .. }
+        | Type::Tuple(_)
+        | Type::Record(_)
+        | Type::Variant(_)
+        | Type::Enum(_)
+        | Type::Flags(_) => false,
+    }
 }

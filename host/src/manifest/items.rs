@@ -251,8 +251,8 @@ impl Scope<'_> {
         }
         self.count(tree.span, Some(end.abs_diff(*start)), group)?;
         // Every integer type that holds both ends holds what lies between.
-        let samples = vec![(Json::from(*start), *first), (Json::from(end - 1), *last)];
-        Some(Read { items: Items::Range { start: *start, end: *end }, kind: json(Known::Items(samples)) })
+        let ends = Box::new([(Json::from(*start), *first), (Json::from(end - 1), *last)]);
+        Some(Read { items: Items::Range { start: *start, end: *end }, kind: json(Known::Ends(ends)) })
     }
 
     fn matrix(&self, tree: &Tree, group: &Group<'_>) -> Option<Read> {

@@ -35,6 +35,7 @@ mod tree;
 mod trust;
 mod units;
 
+use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,6 +81,17 @@ pub struct Options<'o> {
     pub trust: Trust,
     /// Where runs are kept, if not in `.flowhost` beside the file. Relative to `current`.
     pub state_dir: Option<PathBuf>,
+    /// What is taken instead of the file's text and its components; none takes those that are there.
+    pub recorded: Option<&'o Recorded>,
+}
+
+/// A workflow file and its components as a run had them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Recorded {
+    /// The file's text.
+    pub text: Vec<u8>,
+    /// Where the components' bytes are, by alias.
+    pub components: HashMap<Arc<str>, PathBuf>,
 }
 
 /// A workflow file that was found right.
@@ -101,7 +113,10 @@ pub struct Loaded {
 /// Fails with everything that is wrong with the file, its components and the command line's inputs.
 pub fn load(path: &Path, options: &Options<'_>) -> Result<Loaded, Problems> {
     let findings = Findings::default();
-    let source = read(path, &findings);
+    let source = match options.recorded {
+        None => read(path, &findings),
+        Some(recorded) => text(recorded.text.clone(), &findings),
+    };
     let loaded = source.as_deref().and_then(|source| load_text(path, source, options, &findings));
     finish(path, source.as_deref(), findings, loaded)
 }
@@ -171,14 +186,18 @@ fn read(path: &Path, findings: &Findings) -> Option<String> {
             "put long lists into files of their own: { jsonl = \"items.jsonl\" }",
         );
     }
+    text(bytes, findings)
+}
+
+fn text(bytes: Vec<u8>, findings: &Findings) -> Option<String> {
     match String::from_utf8(bytes) {
         Ok(text) => Some(text),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
-            problem(
-                format!("is not text in UTF-8: byte {at} (counted from 0) is the first that is not"),
-                "save the file as UTF-8",
-            )
+            let message =
+                format!("is not text in UTF-8: byte {at} (counted from 0) is the first that is not");
+            findings.add(Place::File, message, Some("save the file as UTF-8".to_owned()));
+            None
         }
     }
 }
@@ -228,7 +247,7 @@ fn load_text(path: &Path, source: &str, options: &Options<'_>, findings: &Findin
         let help = "declare one: [tasks.NAME] with run = \"component#function\"";
         findings.add(Place::File, "has no tasks, so there is nothing to run", Some(help.to_owned()));
     }
-    let components = components::read(&file.components, &folders, findings);
+    let components = components::read(&file.components, &folders, options.recorded, findings);
     let mut protected = protected(path, &folders, &components);
     if let Some(state_dir) = &options.state_dir {
         // It need not be there yet, but what is above it may be a link.

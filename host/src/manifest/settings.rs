@@ -27,9 +27,9 @@ pub(super) struct Settings<'t> {
 #[derive(Clone, Copy, Default)]
 pub(super) struct RetryKeys {
     max_attempts: Option<u32>,
-    delay: Option<Duration>,
+    delay: Option<At<Duration>>,
     factor: Option<f64>,
-    max_delay: Option<Duration>,
+    max_delay: Option<At<Duration>>,
     jitter: Option<f64>,
     on: Option<RetryOn>,
 }
@@ -101,13 +101,49 @@ impl RetryKeys {
         let Some(retry) = fields.get("retry") else { return Self::default() };
         let Some(entries) = fields.table("retry") else { return Self::default() };
         let fields = Fields::new(entries, "`retry`", retry.span, &RETRY, findings);
+        let length = |key| {
+            let tree = fields.tree(key)?;
+            duration(tree, key, findings).map(|length| At::new(tree.span, length))
+        };
         Self {
             max_attempts: fields.integer("max-attempts", 1, MOST_ATTEMPTS),
-            delay: fields.tree("delay").and_then(|tree| duration(tree, "delay", findings)),
+            delay: length("delay"),
             factor: fields.number("factor", 1.0, 1000.0),
-            max_delay: fields.tree("max-delay").and_then(|tree| duration(tree, "max-delay", findings)),
+            max_delay: length("max-delay"),
             jitter: fields.number("jitter", 0.0, 1.0),
             on: fields.tree("on").and_then(|tree| retry_on(tree, findings)),
+        }
+    }
+
+    /// Reports a first delay that the longest would cut.
+    pub(super) fn check(&self, findings: &Findings) {
+        let Some(delay) = self.delay else {
+            let Some(longest) = self.max_delay.filter(|longest| longest.value < Retry::default().delay)
+            else {
+                return;
+            };
+            findings.at_with_help(
+                longest.span,
+                format!(
+                    "`max-delay` is shorter than the first delay, which is {:?} where none is given",
+                    Retry::default().delay
+                ),
+                "give a `delay` that is no longer",
+            );
+            return;
+        };
+        let longest = self.max_delay.map(|longest| longest.value);
+        let most = longest.unwrap_or(Retry::default().max_delay);
+        if delay.value > most {
+            let unless = if longest.is_some() { "" } else { " unless it is given" };
+            findings.at_with_help(
+                delay.span,
+                format!(
+                    "the first `delay` is {:?}, and no delay is longer than `max-delay`, which is {most:?}{unless}",
+                    delay.value
+                ),
+                "raise `max-delay`, or shorten `delay`",
+            );
         }
     }
 
@@ -115,9 +151,9 @@ impl RetryKeys {
         let default = Retry::default();
         Retry {
             max_attempts: self.max_attempts.unwrap_or(default.max_attempts),
-            delay: self.delay.unwrap_or(default.delay),
+            delay: self.delay.map_or(default.delay, |delay| delay.value),
             factor: self.factor.unwrap_or(default.factor),
-            max_delay: self.max_delay.unwrap_or(default.max_delay),
+            max_delay: self.max_delay.map_or(default.max_delay, |longest| longest.value),
             jitter: self.jitter.unwrap_or(default.jitter),
             on: self.on.unwrap_or(default.on),
         }

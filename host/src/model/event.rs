@@ -326,6 +326,10 @@ pub enum Warning {
     MetricsDropped,
     /// What is recorded of a run counts no longer.
     RunsAgain,
+    /// A component is being compiled, which may take a while. Nothing is wrong.
+    Compiling,
+    /// No file matches the pattern of a group's items, so that it has no branches.
+    NoFiles,
 }
 
 impl Warning {
@@ -341,6 +345,8 @@ impl Warning {
             Self::BreakerClosed => "breaker-closed",
             Self::MetricsDropped => "metrics-dropped",
             Self::RunsAgain => "runs-again",
+            Self::Compiling => "compiling",
+            Self::NoFiles => "no-files",
         }
     }
 }

@@ -6,7 +6,7 @@ use super::text;
 use crate::model::{Counts, Metrics};
 
 /// `1,234,567`
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -24,7 +24,7 @@ pub(super) fn counted(number: u64, one: &str, many: &str) -> String {
 }
 
 /// `0.4 ms`, `12 ms`, `3.4 s`, `2 min 05 s`, `1 h 02 min`
-pub(super) fn duration(duration: Duration) -> String {
+pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     if seconds < 0.009_95 {
         format!("{:.1} ms", seconds * 1e3)
@@ -89,7 +89,7 @@ pub(super) fn amount(number: f64) -> String {
 }
 
 /// `price-usd 0.42, tokens 1,234`, and of more than `most` how many are left; none where there are none
-pub(super) fn metrics(metrics: &Metrics, most: usize) -> Option<String> {
+pub(crate) fn metrics(metrics: &Metrics, most: usize) -> Option<String> {
     let all = metrics.iter().count();
     let shown = metrics.iter().take(most);
     let mut parts: Vec<_> =

@@ -16,6 +16,7 @@ mod tests;
 
 use std::io;
 
+pub(crate) use figures::{count, duration, metrics};
 pub use json_lines::JsonLines;
 pub(crate) use json_lines::harmless_json;
 pub use plain::Plain;

@@ -8,7 +8,7 @@ use super::board::{Board, Row};
 use super::figures::{count, counted, duration, endings, metrics};
 use super::paint::{Paint, Tone};
 use super::text;
-use crate::model::{Ending, Event, Fact, Level, Place, Status, Stream};
+use crate::model::{Ending, Event, Fact, Level, Place, Status, Stream, Warning};
 
 /// The branches of a group of at most so many are told one by one, those of a larger group by the
 /// tenth.
@@ -58,6 +58,9 @@ impl Narrator {
             | Fact::Progress { .. }
             | Fact::Metric { .. }
             | Fact::ChannelWrite(_) => {}
+            Fact::Warning { kind: Warning::Compiling, message } => {
+                self.say_lines(out, "run", Tone::Faint, message);
+            }
             Fact::Warning { message, .. } => {
                 let subject =
                     place.map_or_else(|| "warning".to_owned(), |at| format!("{}: warning", label(at)));
@@ -151,6 +154,9 @@ impl Narrator {
                     let _infallible = write!(said, " in {}", duration(*elapsed));
                     if place.group.is_some() {
                         let _infallible = write!(said, ": {}", endings(counts));
+                        if *status == Status::Succeeded && counts.failed > 0 {
+                            said.push_str(" (tolerated)");
+                        }
                     }
                     if let Some(figures) = metrics(&totals.metrics, FIGURES) {
                         let _infallible = write!(said, "; {figures}");

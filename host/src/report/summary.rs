@@ -1,7 +1,7 @@
 //! What stands at the end of a run: what failed, with the guest's last words, and one line that
 //! says how it all went. It keeps a bounded amount, however much fails and however much is logged.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -47,9 +47,12 @@ pub struct Summary {
     paint: Paint,
     name: Arc<str>,
     tails: Tails,
-    failures: Vec<String>,
-    more: u64,
-    causes: BTreeMap<(Ending, String), u64>,
+    failures: Vec<Failure>,
+    /// Those beyond the bound, by their groups.
+    causes: BTreeMap<(Option<Arc<str>>, Ending, String), u64>,
+    /// Groups that succeeded although branches of theirs did not, and how many these are.
+    tolerating: HashSet<Arc<str>>,
+    tolerated: Counts,
     skipped: Vec<Arc<str>>,
     skipped_more: u64,
     ended: Option<(Status, Counts, Duration, Totals)>,
@@ -69,8 +72,9 @@ impl Summary {
             name: Arc::from("run"),
             tails: Tails::default(),
             failures: Vec::new(),
-            more: 0,
             causes: BTreeMap::new(),
+            tolerating: HashSet::new(),
+            tolerated: Counts::default(),
             skipped: Vec::new(),
             skipped_more: 0,
             ended: None,
@@ -104,8 +108,11 @@ impl Summary {
                 let tail = self.tails.take(place);
                 self.task_ended(place, *ending, *attempts, error.as_deref(), tail);
             }
-            (Fact::GroupEnded { status, reason, totals, .. }, Some(place)) => {
+            (Fact::GroupEnded { status, counts, reason, totals, .. }, Some(place)) => {
                 self.group_ended(place, *status, reason.as_deref());
+                if let (Status::Succeeded, Some(group)) = (status, &place.group) {
+                    self.tolerate(group, counts);
+                }
                 self.take_figures(place, totals);
             }
             (
@@ -139,7 +146,7 @@ impl Summary {
             Ending::Failed | Ending::Trapped | Ending::TimedOut | Ending::Rejected | Ending::Lost => {}
         }
         if self.failures.len() >= IN_FULL {
-            self.count_cause(ending, error);
+            self.count_cause(place, ending, error);
             return;
         }
         let mut told = label(place);
@@ -150,7 +157,20 @@ impl Summary {
         if let Some(attempt) = place.attempt.or(Some(attempts)).filter(|number| *number > 0) {
             let _infallible = write!(told, " in attempt {attempt}");
         }
-        self.push_failure(told, error, tail);
+        self.push_failure(place, told, error, tail);
+    }
+
+    /// A group succeeded: what of it did not was not needed.
+    fn tolerate(&mut self, group: &Arc<str>, counts: &Counts) {
+        if counts.failed + counts.cancelled > 0 {
+            self.tolerating.insert(Arc::clone(group));
+            self.tolerated.failed += counts.failed;
+            self.tolerated.cancelled += counts.cancelled;
+        }
+    }
+
+    fn is_tolerated(&self, group: Option<&Arc<str>>) -> bool {
+        group.is_some_and(|group| self.tolerating.contains(group))
     }
 
     fn group_ended(&mut self, place: &Place, status: Status, reason: Option<&str>) {
@@ -158,9 +178,9 @@ impl Summary {
             // A group that failed by its branches has no reason of its own.
             Status::Failed if reason.is_some() => {
                 if self.failures.len() >= IN_FULL {
-                    self.count_cause(Ending::Rejected, reason);
+                    self.count_cause(place, Ending::Rejected, reason);
                 } else {
-                    self.push_failure(format!("{}: failed", label(place)), reason, VecDeque::new());
+                    self.push_failure(place, format!("{}: failed", label(place)), reason, VecDeque::new());
                 }
             }
             Status::Skipped => match place.group.as_ref().or(place.task.as_ref()) {
@@ -181,7 +201,19 @@ impl Summary {
 
     /// What the run used, behind how it ended, and a line for each figure's owner.
     fn tell_totals(&self, counts: &Counts, totals: &Totals, out: &mut String) {
-        if let Some(rate) = counts.success_rate().filter(|rate| *rate < 1.0) {
+        match self.tolerated.failed {
+            0 => {}
+            tolerated if tolerated == counts.failed => out.push_str(" (tolerated)"),
+            tolerated => {
+                let _infallible = write!(out, " ({} of them tolerated)", count(tolerated));
+            }
+        }
+        let needed = Counts {
+            failed: counts.failed.saturating_sub(self.tolerated.failed),
+            cancelled: counts.cancelled.saturating_sub(self.tolerated.cancelled),
+            ..*counts
+        };
+        if let Some(rate) = needed.success_rate().filter(|rate| *rate < 1.0) {
             // Never 100 where something is missing.
             let _infallible = write!(out, " ({}%)", (rate * 1_000.0).floor() / 10.0);
         }
@@ -207,15 +239,19 @@ impl Summary {
         }
     }
 
-    fn push_failure(&mut self, headline: String, error: Option<&str>, tail: VecDeque<Arc<str>>) {
+    fn push_failure(
+        &mut self,
+        place: &Place,
+        headline: String,
+        error: Option<&str>,
+        tail: VecDeque<Arc<str>>,
+    ) {
         let mut told = String::new();
         let mut error = error.map(text::lines).into_iter().flatten();
         let headline = match error.next() {
             Some(first) => format!("{headline}: {first}"),
             None => headline,
         };
-        self.paint.push(&mut told, Tone::Bad, &headline);
-        told.push('\n');
         if !tail.is_empty() {
             let said = if tail.len() == 1 { "    its last line:" } else { "    its last lines:" };
             self.paint.push(&mut told, Tone::Faint, said);
@@ -232,35 +268,31 @@ impl Summary {
         if left > 0 {
             let _infallible = writeln!(told, "    and {}", counted(left, "more line", "more lines"));
         }
-        self.failures.push(told);
+        self.failures.push(Failure { group: place.group.clone(), headline, told });
     }
 
-    fn count_cause(&mut self, ending: Ending, error: Option<&str>) {
-        self.more += 1;
+    fn count_cause(&mut self, place: &Place, ending: Ending, error: Option<&str>) {
         let mut cause: String = error.map(text::first_line).unwrap_or_default().chars().take(160).collect();
         // Beyond the bound, all of an ending are one cause.
-        if self.causes.len() >= CAUSES && !self.causes.contains_key(&(ending, cause.clone())) {
+        let key = |cause| (place.group.clone(), ending, cause);
+        if self.causes.len() >= CAUSES && !self.causes.contains_key(&key(cause.clone())) {
             cause = String::new();
         }
-        *self.causes.entry((ending, cause)).or_default() += 1;
+        *self.causes.entry(key(cause)).or_default() += 1;
     }
 
     fn tell(&self) -> String {
         let mut out = String::new();
-        for failure in &self.failures {
-            out.push_str(failure);
-        }
-        if self.more > 0 {
-            let headline = format!("and {}:", counted(self.more, "more failure", "more failures"));
-            self.paint.push(&mut out, Tone::Bad, &headline);
-            out.push('\n');
-            let mut causes: Vec<_> = self.causes.iter().collect();
-            causes.sort_by_key(|(_, number)| std::cmp::Reverse(**number));
-            for ((ending, cause), number) in causes {
-                let colon = if cause.is_empty() { "" } else { ": " };
-                let _infallible = writeln!(out, "    {} {}{colon}{cause}", count(*number), ending.name());
+        for Failure { group, headline, told } in &self.failures {
+            match self.is_tolerated(group.as_ref()) {
+                true => self.paint.push(&mut out, Tone::Caution, &format!("tolerated: {headline}")),
+                false => self.paint.push(&mut out, Tone::Bad, headline),
             }
+            out.push('\n');
+            out.push_str(told);
         }
+        self.tell_causes(false, &mut out);
+        self.tell_causes(true, &mut out);
         if !self.skipped.is_empty() {
             let mut names = self.skipped.iter().map(|name| text::line(name)).collect::<Vec<_>>().join(", ");
             if self.skipped_more > 0 {
@@ -275,6 +307,32 @@ impl Summary {
             self.tell_totals(counts, totals, &mut out);
         }
         out
+    }
+}
+
+impl Summary {
+    /// What is told of failures beyond the bound: those that were tolerated, or the others.
+    fn tell_causes(&self, tolerated: bool, out: &mut String) {
+        let mut causes: BTreeMap<(Ending, &str), u64> = BTreeMap::new();
+        for ((group, ending, cause), number) in &self.causes {
+            if self.is_tolerated(group.as_ref()) == tolerated {
+                *causes.entry((*ending, cause)).or_default() += number;
+            }
+        }
+        let more: u64 = causes.values().sum();
+        if more == 0 {
+            return;
+        }
+        let (tone, which) = if tolerated { (Tone::Caution, ", tolerated") } else { (Tone::Bad, "") };
+        let headline = format!("and {}{which}:", counted(more, "more failure", "more failures"));
+        self.paint.push(out, tone, &headline);
+        out.push('\n');
+        let mut causes: Vec<_> = causes.into_iter().collect();
+        causes.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
+        for ((ending, cause), number) in causes {
+            let colon = if cause.is_empty() { "" } else { ": " };
+            let _infallible = writeln!(out, "    {} {}{colon}{cause}", count(number), ending.name());
+        }
     }
 }
 
@@ -298,6 +356,15 @@ impl Reporter for Summary {
         self.out.write_all(told.as_bytes())?;
         self.out.flush()
     }
+}
+
+/// What is told of a failure in full.
+struct Failure {
+    /// Of which group, if of any.
+    group: Option<Arc<str>>,
+    headline: String,
+    /// What stands below it.
+    told: String,
 }
 
 /// The last lines of branches that have not ended, as far as is known: the ends of successes may not

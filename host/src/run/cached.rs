@@ -22,7 +22,7 @@ pub struct Caching {
 /// What the cache knows of a call.
 pub(crate) enum Looked {
     /// Its value, and the figures that came with it.
-    Found(Value, Metrics),
+    Found(Key, Value, Metrics),
     /// Nothing. Its outcome is to be kept under this.
     Missing(Key),
 }
@@ -41,7 +41,7 @@ impl Caching {
         let ty = call.signature.result.task_value();
         let found = |entry: Entry| Some((from_json(&entry.value, &ty).ok()?, entry.usage.metrics));
         match entry.and_then(found) {
-            Some((value, metrics)) => Looked::Found(value, metrics),
+            Some((value, metrics)) => Looked::Found(key, value, metrics),
             None => Looked::Missing(key),
         }
     }

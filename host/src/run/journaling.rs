@@ -83,7 +83,7 @@ pub(super) fn open(
     let Some(journaling) = journaling else { return Ok((Recorder::off(), Resumed::default(), None)) };
     let start = start(&journaling, run, workflow, scope);
     let folder = journaling.state.store().map_err(JournalError::from)?;
-    let store = Store::new(folder);
+    let mut store = Store::new(folder);
     let (lock, writer, resumed, channel) = match journaling.resume {
         None => {
             let (lock, writer) = journaling.state.create(&start, now(), journaling.text.as_bytes())?;
@@ -108,6 +108,10 @@ pub(super) fn open(
             (lock, writer, resumed, Some(channel))
         }
     };
+    // So that calls can be replayed when the files have changed. Once for each digest.
+    for component in &workflow.components {
+        store.keep_file(&component.path, &component.digest).map_err(RecordError::from)?;
+    }
     let recorder = Recorder::start(writer, lock, store, Arc::clone(workflow), scope.secrets.clone())?;
     Ok((recorder, resumed, channel))
 }

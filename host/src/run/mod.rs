@@ -15,6 +15,7 @@ mod journaling;
 mod outputs;
 mod reasons;
 mod recorder;
+mod replay;
 mod resume;
 mod root;
 mod secrets;
@@ -29,6 +30,7 @@ pub use cached::Caching;
 pub use journaling::{Journaling, JournalingError, Resume};
 pub use outputs::Outputs;
 pub use recorder::RecordError;
+pub use replay::{ReplayError, Replayed, Replaying, Verdict, replay};
 pub use resume::{ResumeError, ResumeOptions};
 pub use root::RootError;
 
@@ -152,19 +154,47 @@ pub async fn run(workflow: Arc<Workflow>, settings: Settings) -> Result<Ended, R
     dispatcher::Dispatcher::new(workflow, settings).await?.run().await
 }
 
-/// An id for a run that begins now.
+/// An id for a run that begins now. Ids sort in the order in which runs began: behind the second stand
+/// three letters of how far it has gone, and three that are random.
 fn new_id() -> Result<RunId, RunError> {
-    let mut random = [0; 8];
+    let mut random = [0; 4];
     getrandom::fill(&mut random).map_err(RunError::Random)?;
-    let letters = b"0123456789abcdefghijklmnopqrstuvwxyz";
-    let mut rest = u64::from_le_bytes(random);
-    let suffix: String = std::iter::repeat_with(|| {
-        let letter = usize::try_from(rest % 36).ok().and_then(|at| letters.get(at));
-        rest /= 36;
-        char::from(letter.copied().unwrap_or(b'0'))
-    })
-    .take(6)
-    .collect();
-    let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
-    Ok(RunId(format!("{now}-{suffix}").into()))
+    let now = jiff::Timestamp::now();
+    let gone = u64::from(now.subsec_nanosecond().unsigned_abs()) * LETTERS_3 / 1_000_000_000;
+    let random = u64::from(u32::from_le_bytes(random)) % LETTERS_3;
+    let second = now.strftime("%Y%m%d-%H%M%S");
+    Ok(RunId(format!("{second}-{}{}", letters(gone), letters(random)).into()))
+}
+
+/// How many words three letters make.
+const LETTERS_3: u64 = 36 * 36 * 36;
+
+/// Three letters for a number below [`LETTERS_3`], in the order of the numbers.
+fn letters(number: u64) -> String {
+    let letters = [number / (36 * 36), number / 36, number].map(|digit| {
+        let digit = u32::try_from(digit % 36).unwrap_or_default();
+        char::from_digit(digit, 36).unwrap_or('0')
+    });
+    letters.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_as_runs_began() {
+        assert_eq!((letters(0), letters(35), letters(36)), ("000".into(), "00z".into(), "010".into()));
+        assert_eq!(letters(LETTERS_3 - 1), "zzz");
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            ids.push(new_id().unwrap().to_string());
+            // Longer than a word of three letters lasts.
+            std::thread::sleep(std::time::Duration::from_micros(100));
+        }
+        assert!(
+            ids.is_sorted() && ids.iter().all(|id| id.len() == "20260101-000000-abcdef".len()),
+            "{ids:?}"
+        );
+    }
 }

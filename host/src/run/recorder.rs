@@ -10,12 +10,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
 use super::secrets::Secrets;
+use crate::cache::Key;
+use crate::digest::Digest;
 use crate::id::AttemptId;
 use crate::interface::write_json;
 use crate::journal::{
-    Asked, Attempted, FileRead, JournalError, Kept, Lock, LogLine, Record, Stamped, Writer,
+    Asked, Attempted, FileRead, JournalError, Kept, KeyPrint, Lock, LogLine, Record, Stamped, Writer,
 };
-use crate::model::{Ending, Type, Usage, Value, Workflow};
+use crate::model::{Ending, Task, Type, Usage, Value, Workflow};
 use crate::store::{Store, StoreError};
 
 /// Facts wait at most about so long for others to share a write with them.
@@ -52,11 +54,15 @@ pub(crate) struct AttemptNote {
     pub(crate) elapsed: Duration,
     pub(crate) usage: Usage,
     pub(crate) cached: bool,
+    /// What its outcome depends on, where the cache was asked.
+    pub(crate) key: Option<Box<Key>>,
     pub(crate) error: Option<Arc<str>>,
-    /// The value, where anybody needs it.
+    /// The value, where anybody needs it or it can be compared with that of a replay.
     pub(crate) value: Option<Value>,
     /// What it asked for, and so takes effect.
     pub(crate) asked: Asked,
+    /// Whether anybody needs it.
+    pub(crate) wanted: bool,
     pub(crate) files: Vec<FileRead>,
     pub(crate) log: Vec<LogLine>,
 }
@@ -276,6 +282,12 @@ fn types(workflow: &Workflow) -> Vec<Vec<Option<Type>>> {
     workflow.nodes.iter().map(|node| node.branch_types().collect()).collect()
 }
 
+/// What a key says of a call of `task`.
+fn print(key: &Key, task: &Task) -> KeyPrint {
+    let names = task.signature.parameters.iter().map(|(name, _)| &**name);
+    KeyPrint::new(key.parts().map(|(part, digest)| (part.name(), digest)), names.zip(key.arguments()))
+}
+
 /// The thread.
 struct Scribe {
     shared: Arc<Shared>,
@@ -389,11 +401,18 @@ impl Scribe {
                 if let Some(ty) = ty {
                     write_json(value, ty, &mut self.json);
                 }
-                // The writer takes what is small from here.
-                if self.json.len() > INLINE { Kept::Stored(self.store.keep(&self.json)?) } else { Kept::None }
+                if !note.wanted {
+                    Kept::Digested(Digest::of(&self.json))
+                } else if self.json.len() > INLINE {
+                    Kept::Stored(self.store.keep(&self.json)?)
+                } else {
+                    // The writer takes what is small from here.
+                    Kept::None
+                }
             }
         };
         let small = note.value.is_some() && matches!(value, Kept::None);
+        let task = node.task(branch.index);
         let attempted = Attempted {
             node: node.recorded_as(),
             index: branch.index,
@@ -403,7 +422,10 @@ impl Scribe {
             guest: note.usage.wall,
             peak_memory: note.usage.peak_memory,
             fuel: note.usage.fuel,
+            metrics: note.usage.metrics,
+            executor: task.map(|task| task.policy.executor).unwrap_or_default(),
             cached: note.cached,
+            key: note.key.zip(task).map(|(key, task)| Box::new(print(&key, task))),
             error: note.error,
             value,
             asked: note.asked,

@@ -14,7 +14,7 @@ use crate::digest::Digest;
 use crate::id::NodeId;
 use crate::interface::from_json;
 use crate::journal::{Again, BranchHistory, FileRead, History, Kept, NodeHistory, Start};
-use crate::model::{Base, Ending, Form, Group, Items, Kind, Node, Status, Type, Value, Workflow};
+use crate::model::{Base, Ending, Form, Group, Items, Kind, Node, Status, Totals, Type, Value, Workflow};
 use crate::schedule::Recorded;
 use crate::store::{Entry, Store, StoreError};
 
@@ -43,6 +43,8 @@ pub(crate) struct ResumedNode {
     pub(crate) left: bool,
     /// Whether a branch ended the run, and whether as succeeded.
     pub(crate) decided: Option<bool>,
+    /// What all of its attempts used.
+    pub(crate) totals: Totals,
 }
 
 impl Resumed {
@@ -314,7 +316,7 @@ impl Resumption<'_> {
         for (index, branch) in &history.branches {
             if branch.ended == Some(Ending::Succeeded) {
                 let ty = node.task(*index).map(|task| task.signature.result.task_value());
-                if self.value(branch.value.clone(), ty.as_ref())?.is_err() {
+                if kept_value(self.store, branch.value.clone(), ty.as_ref())?.is_err() {
                     return Ok(true);
                 }
             }
@@ -344,7 +346,8 @@ impl Resumption<'_> {
         let NodeHistory { left, decided, .. } = history;
         let types: Vec<Option<Type>> = node.branch_types().collect();
         let wanted = self.wanted.get(id.index()).copied().unwrap_or(true);
-        let mut known = ResumedNode { opened: history.opened, left, ..ResumedNode::default() };
+        let mut known =
+            ResumedNode { opened: history.opened, left, totals: history.totals, ..ResumedNode::default() };
         let mut branches: Vec<(u32, BranchHistory)> = history.branches.into_iter().collect();
         branches.sort_unstable_by_key(|(index, _)| *index);
         for (index, mut branch) in branches {
@@ -357,7 +360,7 @@ impl Resumption<'_> {
                 } else if ending != Ending::Succeeded {
                     if retry { Err("they did not succeed") } else { Ok(None) }
                 } else if wanted {
-                    self.value(value, ty)?.map(Some)
+                    kept_value(self.store, value, ty)?.map(Some)
                 } else {
                     Ok(None)
                 };
@@ -390,27 +393,31 @@ impl Resumption<'_> {
         }
         Ok(known)
     }
+}
 
-    /// A value as it was kept, or why it is not to be had.
-    fn value(&self, kept: Kept, ty: Option<&Type>) -> Result<Result<Value, &'static str>, StoreError> {
-        const MISFIT: &str = "their values do not have the type that they must";
-        let json = match kept {
-            Kept::Inline(json) => json,
-            Kept::Stored(digest) => match self.store.get(&digest)? {
-                Entry::Sound(bytes) => match serde_json::from_slice(&bytes) {
-                    Ok(json) => json,
-                    Err(_) => return Ok(Err(MISFIT)),
-                },
-                Entry::Missing => return Ok(Err("their values are not in the store")),
-                Entry::Damaged(_) => {
-                    return Ok(Err("their values in the store were damaged and are set aside"));
-                }
+/// A value as it was kept, or why it is not to be had.
+pub(super) fn kept_value(
+    store: &Store,
+    kept: Kept,
+    ty: Option<&Type>,
+) -> Result<Result<Value, &'static str>, StoreError> {
+    const MISFIT: &str = "their values do not have the type that they must";
+    let json = match kept {
+        Kept::Inline(json) => json,
+        Kept::Stored(digest) => match store.get(&digest)? {
+            Entry::Sound(bytes) => match serde_json::from_slice(&bytes) {
+                Ok(json) => json,
+                Err(_) => return Ok(Err(MISFIT)),
             },
-            Kept::Withheld => return Ok(Err("their values hold a secret and were not written down")),
-            Kept::None => return Ok(Err("their values were not kept")),
-        };
-        Ok(ty.and_then(|ty| from_json(&json, ty).ok()).ok_or(MISFIT))
-    }
+            Entry::Missing => return Ok(Err("their values are not in the store")),
+            Entry::Damaged(_) => {
+                return Ok(Err("their values in the store were damaged and are set aside"));
+            }
+        },
+        Kept::Withheld => return Ok(Err("their values hold a secret and were not written down")),
+        Kept::None | Kept::Digested(_) => return Ok(Err("their values were not kept")),
+    };
+    Ok(ty.and_then(|ty| from_json(&json, ty).ok()).ok_or(MISFIT))
 }
 
 fn reads(branch: &BranchHistory, files: &BTreeSet<FileRead>) -> bool {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{Notify, OnceCell, Semaphore};
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use super::code_cache::{CacheError, CodeCache, Place};
@@ -75,6 +75,16 @@ pub enum Source {
     Bytes(Bytes),
 }
 
+impl Source {
+    /// The file's name, where it is one.
+    fn name(&self) -> Option<String> {
+        match self {
+            Self::File(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+            Self::Bytes(_) => None,
+        }
+    }
+}
+
 type Loading = Arc<OnceCell<InstancePre<State>>>;
 
 /// All components of a runtime.
@@ -89,6 +99,8 @@ pub(super) struct Components {
     hosts: Mutex<HashMap<Flavour, Arc<Host>>>,
     loaded: Mutex<HashMap<(Digest, Flavour), Loading>>,
     warnings: Mutex<Vec<(Warning, Arc<str>)>>,
+    /// Wakes who waits for warnings.
+    warned: Notify,
 }
 
 /// The engines of one flavour with their linkers.
@@ -111,12 +123,28 @@ impl Components {
             hosts: Mutex::default(),
             loaded: Mutex::default(),
             warnings: Mutex::default(),
+            warned: Notify::new(),
         }
     }
 
     /// What people should know of, since the last time this was asked.
     pub(super) fn take_warnings(&self) -> Vec<(Warning, Arc<str>)> {
         std::mem::take(&mut *lock(&self.warnings))
+    }
+
+    /// Waits until there may be a warning. One who waits is woken for each.
+    pub(super) async fn warned(&self) {
+        self.warned.notified().await;
+    }
+
+    fn warn(&self, kind: Warning, message: String) {
+        lock(&self.warnings).push((kind, message.into()));
+        self.warned.notify_one();
+    }
+
+    /// Opens the folder for compiled code, if that was not done yet.
+    pub(super) async fn open_cache(&self) -> Result<&CodeCache, CacheError> {
+        self.cache.get_or_try_init(|| async { CodeCache::open(&self.place) }).await
     }
 
     /// The component of `digest`, ready for `flavour`. Loaded once; who asks meanwhile waits. After
@@ -137,14 +165,16 @@ impl Components {
         flavour: Flavour,
         source: &Source,
     ) -> Result<InstancePre<State>, LoadError> {
-        let (this, source) = (Arc::clone(self), source.clone());
-        let (host, wasm) = aside(move || Ok((this.host(flavour)?, read(&source, digest)?))).await?;
-        let open = || async { CodeCache::open(&self.place) };
-        let cache = self.cache.get_or_try_init(open).await?;
+        let (this, from) = (Arc::clone(self), source.clone());
+        let (host, wasm) = aside(move || Ok((this.host(flavour)?, read(&from, digest)?))).await?;
+        let cache = self.open_cache().await?;
         if let Some(loaded) = self.link_cached(&host, digest).await? {
             return Ok(loaded);
         }
         let _turn = self.compiling.acquire().await.map_err(|_| LoadError::Shutdown)?;
+        let name = source.name().unwrap_or_else(|| digest.to_string());
+        let message = format!("component `{name}` is being compiled; the code is kept for later runs");
+        self.warn(Warning::Compiling, message);
         let draft = cache.draft()?;
         let writer = draft.writer().map_err(CompileError::Io)?;
         self.compiler.compile(&wasm, flavour, host.engines.space, writer).await?;
@@ -183,7 +213,7 @@ impl Components {
     fn warn_of_pool(&self, digest: Digest, error: &wasmtime::Error) {
         let message =
             format!("component {digest} does not fit the pool of instances and starts slower: {error:#}");
-        lock(&self.warnings).push((Warning::PoolTooSmall, message.into()));
+        self.warn(Warning::PoolTooSmall, message);
     }
 
     /// The engines of `flavour`, made now if need be.
@@ -195,7 +225,7 @@ impl Components {
         let failed = |error: wasmtime::Error| LoadError::Engine(format!("{error:#}"));
         let engines = Engines::new(flavour, self.slots, &self.ticker).map_err(failed)?;
         if let Some(warning) = &engines.warning {
-            lock(&self.warnings).push((Warning::PoolTooSmall, warning.as_str().into()));
+            self.warn(Warning::PoolTooSmall, warning.clone());
         }
         let pooled = engines.pooled.as_ref().map(|engine| host::linker(engine, flavour));
         let host = Arc::new(Host {

@@ -157,6 +157,19 @@ impl Runtime {
         self.components.take_warnings()
     }
 
+    /// Waits until [`Runtime::take_warnings`] may have something.
+    pub async fn warned(&self) {
+        self.components.warned().await;
+    }
+
+    /// Opens the folder for compiled code, without which nothing runs.
+    ///
+    /// # Errors
+    /// Fails when there is no such folder, or not one that is safe.
+    pub async fn open_cache(&self) -> Result<(), CacheError> {
+        self.components.open_cache().await.map(drop)
+    }
+
     /// Gets ready what all attempts of `call` share: loads the component, compiled if need be, and
     /// opens the granted directories below `root`. Needs a tokio runtime.
     ///

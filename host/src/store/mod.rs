@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::digest::Digest;
@@ -84,6 +85,37 @@ impl Store {
         written.map(|()| digest)
     }
 
+    /// Keeps a file's bytes under the digest that they had when they were last looked at. An entry of the
+    /// file's length is not read again: what it holds is verified by whoever takes it. Says whether
+    /// there is an entry now; without, the file is gone or another.
+    ///
+    /// # Errors
+    /// As [`Store::keep`].
+    pub fn keep_file(&mut self, path: &Path, digest: &Digest) -> Result<bool, StoreError> {
+        let Ok(length) = std::fs::metadata(path).map(|metadata| metadata.len()) else { return Ok(false) };
+        if let Some(file) = self.folder.find_file(&digest.hex(), false)?
+            && file.metadata().is_ok_and(|metadata| metadata.len() == length)
+        {
+            return Ok(true);
+        }
+        match std::fs::read(path) {
+            Ok(bytes) if Digest::of(&bytes) == *digest => self.keep(&bytes).map(|_| true),
+            Ok(_) | Err(_) => Ok(false),
+        }
+    }
+
+    /// The file that holds the bytes of a digest, if there is one and they are sound. What has its name
+    /// and is something else is set aside.
+    ///
+    /// # Errors
+    /// Fails when the disk does.
+    pub fn file(&self, digest: &Digest) -> Result<Option<PathBuf>, StoreError> {
+        match self.get(digest)? {
+            Entry::Sound(_) => Ok(Some(self.folder.path().join(digest.hex()))),
+            Entry::Missing | Entry::Damaged(_) => Ok(None),
+        }
+    }
+
     /// The bytes of a digest. What has its name and is something else is set aside, so that it is kept
     /// anew next time.
     ///
@@ -145,6 +177,26 @@ mod tests {
         }
         assert_eq!(store.get(&Digest::of(b"other")).unwrap(), Entry::Missing);
         assert_eq!(store.folder.names().unwrap().len(), 3, "drafts are left behind");
+    }
+
+    #[test]
+    fn files_are_kept_under_the_digest_that_they_had() {
+        let (temporary, mut store) = store();
+        let path = temporary.path().join("file");
+        let digest = Digest::of(b"bytes");
+        assert!(!store.keep_file(&path, &digest).unwrap(), "there is no file");
+        std::fs::write(&path, b"other").unwrap();
+        assert!(!store.keep_file(&path, &digest).unwrap(), "the file is another");
+        assert_eq!(store.file(&digest).unwrap(), None);
+        std::fs::write(&path, b"bytes").unwrap();
+        assert!(store.keep_file(&path, &digest).unwrap());
+        let kept = store.file(&digest).unwrap().unwrap();
+        assert_eq!(std::fs::read(&kept).unwrap(), b"bytes");
+        // What was damaged is not given out, and kept anew.
+        std::fs::write(&kept, b"bytez").unwrap();
+        assert_eq!(store.file(&digest).unwrap(), None);
+        assert!(store.keep_file(&path, &digest).unwrap());
+        assert_eq!(store.file(&digest).unwrap(), Some(kept));
     }
 
     #[test]

@@ -143,7 +143,7 @@ fn h6_a_folder_for_code_that_others_have_a_say_in_is_refused() {
     let folder = cached.folder();
     let refused = |says: &str| {
         let ended = cached.call("one", &[]);
-        assert_eq!(ended.code, 100, "{ended}");
+        assert_eq!(ended.code, 102, "{ended}");
         assert!(ended.stderr.contains(says), "{says}: {ended}");
         assert!(ended.stderr.contains("flowhost/code"), "the folder is named: {ended}");
     };
@@ -181,15 +181,16 @@ fn h6_a_folder_for_code_below_the_workflow_is_refused() {
     };
     for cache in ["flows", "flows/.cache", "out", "out/deeper"] {
         let ended = run(cache);
-        assert_eq!(ended.code, 100, "{cache}: {ended}");
+        assert_eq!(ended.code, 102, "{cache}: {ended}");
         assert!(ended.stderr.contains("which holds what others wrote"), "{cache}: {ended}");
         assert!(ended.stderr.contains("XDG_CACHE_HOME"), "the next step is named: {ended}");
+        assert_eq!(ended.stderr.lines().count(), 1, "said once, and not of each branch: {ended}");
     }
     let ended = run("beside");
     assert_eq!((ended.code, ended.stdout.as_str()), (0, "{\"v\":1}\n"), "{ended}");
     let mut command = place.command(["call", "one.wasm#run", "--write", "out"]);
     let ended = ended_of(command.env("XDG_CACHE_HOME", place.path().join("out")));
-    assert_eq!(ended.code, 100, "{ended}");
+    assert_eq!(ended.code, 102, "{ended}");
 }
 
 fn ended_of(command: &mut std::process::Command) -> Ended {

@@ -112,6 +112,7 @@ impl Project {
             environment: &|name| (name == "TOKEN").then(|| "secret".to_owned()),
             trust: Trust::Full,
             state_dir: None,
+            recorded: None,
         }
     }
 

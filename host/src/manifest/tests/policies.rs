@@ -253,3 +253,41 @@ breaker = { failures = 5 }
         ),
     );
 }
+
+/// A wrong argument hides nothing of what is wrong beside it.
+#[test]
+fn wrong_arguments_hide_nothing() {
+    told(
+        "wrong-arguments-hide-nothing",
+        &Project::new(),
+        &with(
+            r#"
+[tasks.split]
+run = "text#split"
+with = { text = "x", part = 1, texts = "y" }
+cache = true
+[groups.all]
+task = "split"
+for-each = { range = [0, 4] }
+require = { at-least = 9 }
+[tasks.unknown]
+run = "text#spilt"
+cache = true
+retry = { delay = "90s" }
+[tasks.full]
+run = "text#split"
+with = { text = "x", parts = 1, texts = "y" }
+retry = { delay = "2s", max-delay = "1s" }
+[tasks.short]
+run = "text#ready"
+retry = { max-delay = "100ms" }
+[tasks.list]
+run = "text#merge-counts"
+with = { parts = "${item}" }
+[groups.lists]
+task = "list"
+for-each = { range = [0, 4] }
+"#,
+        ),
+    );
+}

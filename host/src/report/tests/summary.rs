@@ -150,3 +150,39 @@ fn p5_a_guests_text_is_harmless() {
     let text = shown(&teller).join("");
     assert!(!text.chars().any(|char| char.is_control() || char == '\u{202e}'), "{text:?}");
 }
+
+#[test]
+fn failures_of_a_group_that_succeeded_are_tolerated() {
+    let mut teller = Teller::default();
+    teller.run_started();
+    for index in 0..12 {
+        teller.ended(branch(index, 1), Ending::Failed, Some("odd"));
+    }
+    teller.ended(task_attempt("split", 1), Ending::Failed, Some("its own"));
+    teller.group_ended(group(), Status::Succeeded, counts(20, 12, 3));
+    teller.run_ended(Status::Failed, counts(27, 13, 3));
+    let shown = shown(&teller);
+    assert_eq!(shown[0], "tolerated: counts[0] (task count): failed in attempt 1: odd");
+    assert_eq!(
+        shown[10..],
+        [
+            "and 1 more failure:",
+            "    1 failed: its own",
+            "and 2 more failures, tolerated:",
+            "    2 failed: odd",
+            // 27 of 28: what was tolerated or not needed counts neither way.
+            "wordcount: failed in 1.2 s: 27 succeeded, 13 failed, 3 cancelled (12 of them tolerated) (96.4%); 1.1 s in guests",
+        ]
+    );
+    let mut teller = Teller::default();
+    teller.run_started().ended(branch(1, 1), Ending::Failed, Some("odd"));
+    teller.group_ended(group(), Status::Succeeded, counts(1, 1, 0));
+    teller.run_ended(Status::Succeeded, counts(1, 1, 0));
+    assert_eq!(
+        self::shown(&teller),
+        [
+            "tolerated: counts[1] (task count): failed in attempt 1: odd",
+            "wordcount: succeeded in 1.2 s: 1 succeeded, 1 failed (tolerated); 1.1 s in guests",
+        ]
+    );
+}

@@ -9,12 +9,12 @@ use super::super::evaluate::{EvaluateError, Scope};
 use super::super::reasons;
 use super::super::recorder::AttemptNote;
 use super::super::split::BranchItems;
-use super::flow::Flow;
+use super::flow::{Flow, aborted};
 use super::{Aside, Dispatcher, Flight, More};
 use crate::cache::Key;
-use crate::id::{AttemptId, BranchId};
+use crate::id::{AttemptId, BranchId, NodeId};
 use crate::journal::{Asked, FileRead};
-use crate::model::{Attempt, Call, Cause, Ending, Fact, Outcome, Task, Then, Usage, Value, Warning};
+use crate::model::{Attempt, Call, Cause, Ending, Fact, Outcome, Task, Totals, Usage, Value, Warning};
 use crate::schedule::{Action, Input};
 
 impl Dispatcher {
@@ -26,7 +26,8 @@ impl Dispatcher {
                 flight.key = Some(Box::new(key));
                 self.hand_over(id, arguments);
             }
-            (_, Looked::Found(value, metrics)) => {
+            (_, Looked::Found(key, value, metrics)) => {
+                flight.key = Some(Box::new(key));
                 self.cached += 1;
                 if let Some(branches) = self.branches.get_mut(id.branch.node.index()) {
                     branches.cached += 1;
@@ -54,11 +55,9 @@ impl Dispatcher {
             return self.decide(Input::Finished { id, ending, permanent: false, again: false, ends: None });
         };
         let (outcome, mut flow) = match (outcome, self.understand(id, usage.requests.take())) {
-            (Outcome::Succeeded(value), Ok(flow)) => match &flow.record {
-                Asked::For(requests) if let Then::Aborts(reason) = &requests.then => {
-                    (Outcome::Failed { message: format!("aborted the run: {reason}"), permanent: true }, flow)
-                }
-                Asked::For(_) | Asked::Nothing | Asked::Withheld => (Outcome::Succeeded(value), flow),
+            (outcome @ Outcome::Succeeded(_), Ok(flow)) => match &flow.record {
+                Asked::For(requests) => (aborted(outcome, Some(requests)), flow),
+                Asked::Nothing | Asked::Withheld => (outcome, flow),
             },
             (Outcome::Succeeded(_), Err(message)) => {
                 (Outcome::Failed { message, permanent: true }, Flow::default())
@@ -69,14 +68,16 @@ impl Dispatcher {
         let ending = outcome.ending();
         let permanent = matches!(outcome, Outcome::Failed { permanent: true, .. });
         let error: Option<Arc<str>> = outcome.message().map(Into::into);
-        if let (Outcome::Succeeded(value), Some(key)) = (&outcome, flight.key) {
-            self.keep(id, *key, value.clone(), usage.clone());
+        let key = flight.key;
+        if let (Outcome::Succeeded(value), Some(key), false) = (&outcome, &key, cached) {
+            self.keep(id, (**key).clone(), value.clone(), usage.clone());
         }
         self.sum_up(id, &mut usage);
         let elapsed = self.now.saturating_duration_since(flight.since);
+        let wanted = self.is_wanted(id.branch.node);
         let value = match &outcome {
             Outcome::Succeeded(value)
-                if self.recorder.is_on() && !again && self.is_wanted(id.branch.node) =>
+                if self.recorder.is_on() && !again && (wanted || self.is_deterministic(id)) =>
             {
                 Some(value.clone())
             }
@@ -106,8 +107,21 @@ impl Dispatcher {
             let files = more.files;
             let usage = usage.clone();
             let asked = std::mem::take(&mut flow.record);
-            let note =
-                AttemptNote { id, ending, last, elapsed, usage, cached, error, value, asked, files, log };
+            let note = AttemptNote {
+                id,
+                ending,
+                last,
+                elapsed,
+                usage,
+                cached,
+                key,
+                error,
+                value,
+                wanted,
+                asked,
+                files,
+                log,
+            };
             self.record_attempt(note);
         }
         if ending != Ending::Succeeded || self.announcer.interest().successes {
@@ -142,6 +156,19 @@ impl Dispatcher {
         let branches = self.branches.get_mut(id.branch.node.index());
         let of_node = branches.is_none_or(|branches| branches.totals.add(usage));
         let whole = self.totals.add(usage) && of_node;
+        self.check_figures(whole);
+    }
+
+    /// Adds what recorded attempts used to the totals of their node and of the run.
+    pub(super) fn recall_totals(&mut self, node: NodeId, recorded: &Totals) {
+        let branches = self.branches.get_mut(node.index());
+        let of_node = branches.is_none_or(|branches| branches.totals.add_all(recorded));
+        let whole = self.totals.add_all(recorded) && of_node;
+        self.check_figures(whole);
+    }
+
+    /// Says once that figures are missing, if some are.
+    fn check_figures(&mut self, whole: bool) {
         if !whole && !self.warned_of_metrics {
             self.warned_of_metrics = true;
             let message =
@@ -239,6 +266,10 @@ impl Dispatcher {
         }
     }
 
+    fn is_deterministic(&self, id: AttemptId) -> bool {
+        self.call(id).is_some_and(|call| call.deterministic.is_some())
+    }
+
     pub(super) fn task(&self, id: AttemptId) -> Option<&Task> {
         self.workflow.nodes.get(id.branch.node.index())?.task(id.branch.index)
     }
@@ -254,8 +285,10 @@ impl Dispatcher {
                 usage: Usage::default(),
                 cached: false,
                 error: self.errors.get(&branch).map(|error| self.scope.secrets.redact(Arc::clone(error))),
+                key: None,
                 value: None,
                 asked: Asked::Nothing,
+                wanted: false,
                 files: Vec::new(),
                 log: Vec::new(),
             });

@@ -8,7 +8,7 @@ use super::Dispatcher;
 use crate::id::{AttemptId, NodeId};
 use crate::interface::given;
 use crate::journal::Asked;
-use crate::model::{Fact, MAX_BRANCHES, Requests, Start, Task, Then, Value};
+use crate::model::{Fact, MAX_BRANCHES, Outcome, Requests, Start, Task, Then, Value};
 use crate::schedule::Input;
 
 /// Arguments by the position of their parameters; none for those that the file has.
@@ -152,6 +152,16 @@ impl Dispatcher {
             target.and_then(|id| self.workflow.nodes.get(id.index())).map(|node| Arc::clone(&node.name));
         let place = self.place(id);
         self.announcer.announce(place, Fact::Flow { request, target });
+    }
+}
+
+/// What becomes of an attempt that succeeded and asked for the end of the run as failed: it failed.
+pub(in crate::run) fn aborted(outcome: Outcome, requests: Option<&Requests>) -> Outcome {
+    match (outcome, requests.map(|requests| &requests.then)) {
+        (Outcome::Succeeded(_), Some(Then::Aborts(reason))) => {
+            Outcome::Failed { message: format!("aborted the run: {reason}"), permanent: true }
+        }
+        (outcome, _) => outcome,
     }
 }
 

@@ -19,6 +19,16 @@ use crate::model::{
 };
 use crate::schedule::{Input, Recorded};
 
+/// The pattern of the files that a group's items are.
+fn pattern(node: &Node) -> Option<&str> {
+    match &node.kind {
+        Kind::Group(Group { form: Form::ForEach { items: Items::Files { pattern, .. }, .. }, .. }) => {
+            Some(pattern)
+        }
+        Kind::Task(_) | Kind::Started(_) | Kind::Best(_) | Kind::Group(_) => None,
+    }
+}
+
 impl Dispatcher {
     pub(super) fn open(&mut self, id: NodeId) {
         let workflow = Arc::clone(&self.workflow);
@@ -120,15 +130,16 @@ impl Dispatcher {
 
     pub(super) fn opened(&mut self, id: NodeId, count: u32, left_out: Vec<u32>) {
         let workflow = Arc::clone(&self.workflow);
-        let (Some(node), Some(branches)) =
-            (workflow.nodes.get(id.index()), self.branches.get_mut(id.index()))
-        else {
-            return;
-        };
+        let Some(node) = workflow.nodes.get(id.index()) else { return };
         let left = u32::try_from(left_out.len()).unwrap_or(u32::MAX);
         if let Some(reason) = reasons::hopeless(node, count.saturating_sub(left)) {
             return self.refuse(id, &reason);
         }
+        if let (Some(pattern), 0) = (pattern(node), count) {
+            let message = format!("no file matches `{pattern}`, so nothing runs");
+            self.warn(id, Warning::NoFiles, &message);
+        }
+        let Some(branches) = self.branches.get_mut(id.index()) else { return };
         let keep = self.wanted.get(id.index()).copied().unwrap_or(true);
         let items = match self.recorder.is_on() {
             true => branches.items.as_ref().and_then(BranchItems::digest),
@@ -186,12 +197,14 @@ impl Dispatcher {
             ended: None,
             ..branch
         });
-        Some(ResumedNode { branches: begun.collect(), ..ResumedNode::default() })
+        let totals = known.totals;
+        Some(ResumedNode { branches: begun.collect(), totals, ..ResumedNode::default() })
     }
 
     /// Takes over what is known from before.
     pub(super) fn recall(&mut self, id: NodeId, known: ResumedNode) {
-        let ResumedNode { branches: recorded, values, mut errors, asked, left, .. } = known;
+        let ResumedNode { branches: recorded, values, mut errors, asked, left, totals, .. } = known;
+        self.recall_totals(id, &totals);
         if left {
             self.leave(id);
         }
