@@ -362,9 +362,10 @@ const LONG: &str = r#"
 
 fn check_long(ended: &Ended) {
     assert_eq!(ended.code, 0, "{ended}");
-    let values = ended.json();
-    assert_eq!(values["last"], json!(["last of after 0"]), "{ended}");
-    let numbers: Vec<Option<u32>> = serde_json::from_value(values["numbers"].clone()).unwrap();
+    let (values, last) = (ended.json(), json!(["last of after 0"]));
+    assert_eq!(values.get("last"), Some(&last), "{ended}");
+    let numbers = values.get("numbers").cloned().unwrap();
+    let numbers: Vec<Option<u32>> = serde_json::from_value(numbers).unwrap();
     assert_eq!(numbers.len(), 39 + 40 + 19 + 20, "{ended}");
     let mut numbers: Vec<u32> = numbers.into_iter().flatten().collect();
     numbers.sort_unstable();
@@ -491,4 +492,38 @@ fn a_secret_that_is_handed_on_is_in_no_journal_and_the_run_does_not_go_on() {
 fn ended_with_secret(place: &Place) -> Ended {
     let arguments = ["run", "workflow.toml", "--resume", "--retry-failed"];
     ended(place.command(arguments).env("STEERING_SECRET", "hunter2"))
+}
+
+#[test]
+fn what_was_asked_is_explained_and_its_calls_are_made_again() {
+    let place = steering(&LONG.replace(
+        "[outputs]",
+        r#"
+        [tasks.stop]
+        run = "steering#act"
+        with = { text = "${last.0}", asks = ["abort it is done"] }
+        after = ["split"]
+        may-end = true
+        [outputs]"#,
+    ));
+    let ended = place.run(["--progress", "none"]);
+    assert_eq!(ended.code, 100, "{ended}");
+    let run = &crate::recorded::runs(&place)[0].to_string();
+    let told = |command: &str, branch: &str| {
+        let ended = place.flowhost([command, run, branch]);
+        assert_eq!(ended.code, 0, "{ended}");
+        ended.stdout
+    };
+    let begin = told("explain", "begin");
+    assert!(begin.contains(r#"starts `split` with {"low": 0, "high": 40}"#), "{begin}");
+    assert!(told("explain", "down").contains(r#"runs again with {"number": 4}"#));
+    assert!(told("explain", "then").contains("goes on to `last`"));
+    assert!(told("explain", "split[117]").contains("succeeded"));
+    let ended = place.flowhost(["explain", run, "split[118]"]);
+    assert!(ended.code == 2 && ended.stderr.contains("118"), "{ended}");
+    for branch in ["split[0]", "split[117]", "last[0]", "then", "stop"] {
+        assert!(told("replay", branch).contains("same"), "{branch}: {}", told("replay", branch));
+    }
+    // The last iteration is made again, with its own arguments.
+    assert!(told("replay", "down").contains("succeeded"), "{}", told("replay", "down"));
 }

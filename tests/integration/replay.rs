@@ -198,3 +198,36 @@ fn an_outcome_that_differs_is_told() {
     let told = place.flowhost(["replay", &run, "t", "--json"]);
     assert_eq!((told.code, &told.json()["verdict"]), (100, &json!("different")), "{told}");
 }
+
+#[test]
+fn what_a_group_inside_another_came_to_is_made_again() {
+    let place = Place::new();
+    place.guest("echo").file(
+        "workflow.toml",
+        r#"
+        [components]
+        echo = "echo.wasm"
+        [tasks.add]
+        run = "echo#add"
+        with = { a = "${item}", b = 1 }
+        [groups.inner]
+        task = "add"
+        for-each = { range = [0, 3] }
+        [tasks.text]
+        run = "echo#echo-string"
+        with = { value = "beside" }
+        [groups.outer]
+        tasks = ["inner", "text"]
+        [tasks.total]
+        run = "echo#sum"
+        with = { values = "${outer.inner}" }
+        deterministic = true
+        [outputs]
+        total = "${total}"
+        "#,
+    );
+    let ended = place.run(["--progress", "none"]);
+    assert_eq!((ended.code, ended.json()), (0, json!({ "total": 6 })), "{ended}");
+    let run = runs(&place)[0].to_string();
+    assert_eq!(replayed(&place, &run, "total")["verdict"], "same");
+}

@@ -10,8 +10,8 @@ use super::kept::Kept;
 use super::output::told;
 use super::recording::refused;
 use super::runs::time;
-use crate::journal::{Attempted, Chapter, Compared, KeyChange, LogLine, Run, Story};
-use crate::model::Ending;
+use crate::journal::{Asked, Attempted, Chapter, Compared, KeyChange, LogLine, Run, Story};
+use crate::model::{Ending, Then};
 use crate::report::{count, duration, harmless, harmless_json, metrics};
 
 #[derive(clap::Args, Debug)]
@@ -139,6 +139,7 @@ fn tell(ended: u64, attempted: &Attempted, text: &mut String) {
         let _ = writeln!(text, "    figures: {figures}");
     }
     push_error(attempted.error.as_deref(), text);
+    push_asked(&attempted.asked, text);
     for file in &attempted.files {
         let _ = writeln!(text, "    read {} ({})", file.path, file.digest);
     }
@@ -161,6 +162,30 @@ pub(super) fn push_error(error: Option<&str>, text: &mut String) {
     }
 }
 
+/// What an attempt asked for.
+fn push_asked(asked: &Asked, text: &mut String) {
+    let requests = match asked {
+        Asked::Nothing => return,
+        Asked::Withheld => {
+            return text.push_str("    asked for something with a secret, which is not written down\n");
+        }
+        Asked::For(requests) => requests,
+    };
+    let starts =
+        requests.next.iter().map(|start| format!("starts `{}` with {}", start.task, start.arguments));
+    let then = match &requests.then {
+        // An abort is told as the failure that it is.
+        Then::Ends | Then::Aborts(_) => None,
+        Then::Iterates(arguments) => Some(format!("runs again with {arguments}")),
+        Then::GoesTo(task) => Some(format!("goes on to `{task}`")),
+        Then::Finishes => Some("finishes the run".to_owned()),
+    };
+    for said in starts.chain(then) {
+        // As above.
+        let _ = writeln!(text, "    {said}");
+    }
+}
+
 /// `3.1 MiB`
 pub(super) fn memory(bytes: u64) -> String {
     // A cast loses digits that are not shown.
@@ -177,6 +202,7 @@ fn object(ended: u64, attempted: &Attempted, last: bool) -> Value {
         "peak-memory": attempted.peak_memory, "fuel": attempted.fuel, "cached": attempted.cached,
         "metrics": figures.collect::<Map<_, _>>(), "error": attempted.error,
         "files": files.collect::<Vec<_>>(), "log": lines(&attempted.log),
+        "starts": attempted.asked.starts().collect::<Vec<_>>(),
     })
 }
 

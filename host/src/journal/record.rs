@@ -9,7 +9,7 @@ use super::key_print::KeyPrint;
 use super::written::Written;
 use crate::digest::Digest;
 use crate::id::RunId;
-use crate::model::{ChannelWrite, Counts, Ending, Executor, Level, Metrics, Requests, Status, Stream};
+use crate::model::{ChannelWrite, Counts, Ending, Executor, Level, Metrics, Requests, Status, Stream, Then};
 
 /// One fact, with its time.
 #[derive(Clone, PartialEq, Debug)]
@@ -195,6 +195,23 @@ pub enum Asked {
     For(Box<Requests>),
     /// Something that is not written down, because it holds a secret.
     Withheld,
+}
+
+impl Asked {
+    /// The tasks that it starts, in order.
+    pub fn starts(&self) -> impl Iterator<Item = &Arc<str>> {
+        let requests = match self {
+            Self::For(requests) => Some(requests),
+            Self::Nothing | Self::Withheld => None,
+        };
+        requests.into_iter().flat_map(|requests| {
+            let elsewhere = match &requests.then {
+                Then::GoesTo(task) => Some(task),
+                Then::Ends | Then::Iterates(_) | Then::Finishes | Then::Aborts(_) => None,
+            };
+            requests.next.iter().map(|start| &start.task).chain(elsewhere)
+        })
+    }
 }
 
 /// A file whose content was an argument.

@@ -65,11 +65,18 @@ impl Story {
     fn take(&mut self, node: &str, stamped: Stamped) {
         let time = stamped.time;
         let index = self.index;
+        if let Record::AttemptEnded(attempted) | Record::TaskEnded(attempted) = &stamped.record {
+            let started = attempted.asked.starts().filter(|task| ***task == *node).count();
+            if started > 0 {
+                let started = u32::try_from(started).unwrap_or(u32::MAX);
+                self.branches = Some(self.branches.unwrap_or_default().saturating_add(started));
+            }
+        }
         let of = |attempted: &Attempted| *attempted.node == *node && attempted.index == index;
         match stamped.record {
             Record::RunStarted(start) | Record::RunResumed(start) => self.start = start,
             Record::GroupStarted { node: name, branches, .. } if *name == *node => {
-                self.branches = Some(branches);
+                self.branches = Some(self.branches.unwrap_or_default().max(branches));
             }
             Record::GroupEnded { node: name, status, .. } if *name == *node => self.status = Some(status),
             Record::AttemptEnded(attempted) if of(&attempted) => {
