@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncBufReadExt, BufReader, Interest};
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
@@ -35,11 +35,8 @@ const MOST: usize = 64;
 /// How long a child may take to end by itself, before it is asked, and after that before it is forced.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Lines of a child's last words.
-const LINES: usize = 5;
-
-/// Letters of each of them.
-const LETTERS: usize = 300;
+/// Bytes of a child's last words.
+const LAST_WORDS: usize = 1000;
 
 /// Executes attempts in children of this process.
 pub struct Process(Pool);
@@ -160,20 +157,25 @@ impl Children {
     }
 }
 
-/// Keeps the last words of a child.
-async fn listen(socket: Arc<UnixStream>, words: Arc<Mutex<VecDeque<String>>>) {
-    let mut lines = BufReader::with_capacity(4096, Listening(&socket));
-    let mut line = Vec::new();
-    // What it says without an end, or what cannot be read, is no word.
-    while lines.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
-        let text = String::from_utf8_lossy(&line);
-        let text: String = harmless(text.trim_end()).chars().take(LETTERS).collect();
-        line.clear();
-        let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
-        if words.len() == LINES {
-            words.pop_front();
+/// Keeps the last words of a child, however much it says.
+async fn listen(socket: Arc<UnixStream>, words: Arc<Mutex<VecDeque<u8>>>) {
+    let mut buffer = [0; 1024];
+    loop {
+        match socket.try_read(&mut buffer) {
+            Ok(0) => return,
+            Ok(read) => {
+                let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+                words.extend(buffer.iter().take(read));
+                let surplus = words.len().saturating_sub(LAST_WORDS);
+                drop(words.drain(..surplus));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if socket.readable().await.is_err() {
+                    return;
+                }
+            }
+            Err(_) => return,
         }
-        words.push_back(text);
     }
 }
 
@@ -205,14 +207,14 @@ impl Side for Beside {
         })
     }
 
-    fn used(&self) -> Option<Duration> {
-        let path = format!("/proc/{}/stat", self.group?.as_raw_nonzero());
-        let stat = std::fs::read_to_string(path).ok()?;
+    fn waits(&self) -> bool {
+        let Some(group) = self.group else { return false };
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", group.as_raw_nonzero())) else {
+            return false;
+        };
         // The name, in parentheses, may hold anything. The state follows it.
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
-        // Hundredths of a second on every Linux that there is.
-        Some(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
+        let sleeps = |stat: String| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'));
+        threads.flatten().all(|thread| std::fs::read_to_string(thread.path().join("stat")).is_ok_and(sleeps))
     }
 }
 
@@ -220,7 +222,7 @@ impl Side for Beside {
 struct Living {
     child: Child,
     group: Option<Pid>,
-    words: Arc<Mutex<VecDeque<String>>>,
+    words: Arc<Mutex<VecDeque<u8>>>,
     listening: tokio::task::JoinHandle<()>,
 }
 
@@ -260,10 +262,16 @@ impl Life for Living {
             // What it said last may still be on its way.
             let _ = tokio::time::timeout(PATIENCE, &mut self.listening).await;
             self.listening.abort();
-            let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
-            let said: Vec<&str> = words.iter().map(String::as_str).collect();
-            let said =
-                if said.is_empty() { String::new() } else { format!("; it said: {}", said.join(" / ")) };
+            let words: Vec<u8> = {
+                let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+                words.iter().copied().collect()
+            };
+            let text = String::from_utf8_lossy(&words);
+            let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+            let said = match lines.is_empty() {
+                true => String::new(),
+                false => format!("; it said: {}", harmless(&lines.join(" / "))),
+            };
             match status {
                 Ok(status) => format!("the child process {}{said}", ended(status)),
                 Err(error) => format!("the child process is gone: {error}{said}"),
@@ -277,28 +285,5 @@ fn ended(status: ExitStatus) -> String {
         (Some(code), _) => format!("ended with exit code {code}"),
         (None, Some(signal)) => format!("was killed by signal {signal}"),
         (None, None) => "ended".to_owned(),
-    }
-}
-
-/// The reading half of a socket that is shared.
-struct Listening<'a>(&'a UnixStream);
-
-impl tokio::io::AsyncRead for Listening<'_> {
-    fn poll_read(
-        self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-        buffer: &mut tokio::io::ReadBuf<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        loop {
-            std::task::ready!(self.0.poll_read_ready(context))?;
-            match self.0.try_read(buffer.initialize_unfilled()) {
-                Ok(read) => {
-                    buffer.advance(read);
-                    return std::task::Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return std::task::Poll::Ready(Err(error)),
-            }
-        }
     }
 }

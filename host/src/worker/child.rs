@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -44,7 +45,30 @@ pub fn child(arguments: &[OsString]) -> ExitCode {
     }
 }
 
+/// Closes what this process inherited besides stdin, stdout and stderr: whoever started its parent may have
+/// left anything open.
+#[expect(unsafe_code, reason = "descriptors by number are nobody's in particular")]
+fn close_others() -> io::Result<()> {
+    let mut others = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let name = entry?.file_name();
+        others.extend(name.to_str().and_then(|name| name.parse::<i32>().ok()).filter(|number| *number > 2));
+    }
+    for number in others {
+        // SAFETY: this is the first that the process does, before it has opened anything itself: whatever is
+        // open was inherited, and nothing here owns it. The folder that was read is closed already, which
+        // is why it is looked at first.
+        unsafe {
+            if rustix::io::fcntl_getfd(BorrowedFd::borrow_raw(number)).is_ok() {
+                rustix::io::close(number);
+            }
+        }
+    }
+    Ok(())
+}
+
 fn run(arguments: &[OsString]) -> Result<(), ChildError> {
+    close_others()?;
     let [parent, root] = arguments else { return Err(ChildError::Usage) };
     let parent = parent.to_str().and_then(|text| text.parse().ok()).and_then(Pid::from_raw);
     let parent = parent.ok_or(ChildError::Usage)?;

@@ -112,16 +112,14 @@ impl State {
 
     /// Starts workers beside those whose attempts wait for something.
     pub(super) fn grow_beside_sleepers(&mut self, now: Instant) {
-        let mut sleeping = 0;
-        let mut busy = 0;
-        for worker in self.workers.values_mut() {
-            let used = worker.up.as_ref().and_then(|(_, side)| side.used());
-            let before = std::mem::replace(&mut worker.used, used);
+        let (mut sleeping, mut busy) = (0, 0);
+        for worker in self.workers.values_mut().filter(|worker| worker.is_busy()) {
             let long = worker.awaits == 0 && now.saturating_duration_since(worker.since) > LONG;
-            let idles = used.zip(before).is_some_and(|(used, before)| used.saturating_sub(before) < LONG);
-            if worker.is_busy() && long && idles {
+            let waits = long && worker.up.as_ref().is_some_and(|(_, side)| side.waits());
+            // At two looks: the first may have come at a moment's pause.
+            if std::mem::replace(&mut worker.waited, waits) && waits {
                 sleeping += 1;
-            } else if worker.is_busy() {
+            } else {
                 busy += 1;
             }
         }

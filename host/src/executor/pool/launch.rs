@@ -2,7 +2,6 @@
 //! come by components.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -59,8 +58,9 @@ pub(in crate::executor) trait Side: Send + Sync {
     /// Hands over code for `settings`, or says why there is none.
     fn code(&self, component: Digest, settings: Arc<str>) -> BoxFuture<'_, Result<(), String>>;
 
-    /// Processor time that it has used so far, where that is known.
-    fn used(&self) -> Option<Duration>;
+    /// Whether it waits for something other than a processor at this moment. False where that is not
+    /// known.
+    fn waits(&self) -> bool;
 }
 
 /// A worker's process.

@@ -1,7 +1,7 @@
 //! What the pool knows and decides: which attempts wait, which worker has which, and what is to be told.
 //! Who is given what is in `hands`.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use super::worker::{Gone, News, Pending, WorkerId};
 use super::{Order, Outstanding, Workers};
 use crate::executor::{Capacity, Port, Report, Unreachable};
 use crate::id::AttemptId;
-use crate::model::{Attempt, Cause, Ending, Outcome, Usage};
+use crate::model::{Attempt, Cause, Ending, Outcome, Usage, Warning};
 use crate::runtime::ENGINE;
 use crate::wire::{FromWorker, Hello, Said, ToWorker, Wants};
 
@@ -21,7 +21,10 @@ use crate::wire::{FromWorker, Hello, Said, ToWorker, Wants};
 pub(super) const AHEAD: usize = 64;
 
 /// Where so many workers end before they are ready, one after the other, none ever will.
-const FAILURES: u32 = 3;
+const FAILURES: u32 = 10;
+
+/// So many are tried before the executor is said to be out of reach.
+const TRIED: u32 = 3;
 
 /// How long an attempt that was cancelled may take to end, and one whose timeout passed beyond that.
 const GRACE: Duration = Duration::from_millis(500);
@@ -45,6 +48,8 @@ pub(super) struct State {
     hopeless: Option<String>,
     /// The run was asked to stop.
     stopping: bool,
+    /// Warnings that were told.
+    warned: HashSet<(Warning, String)>,
     /// What is to be told.
     reports: Vec<Report>,
     /// How many of these are ends.
@@ -68,6 +73,7 @@ impl State {
             failures: 0,
             hopeless: None,
             stopping: false,
+            warned: HashSet::new(),
             reports: Vec::new(),
             ended: 0,
         }
@@ -251,8 +257,11 @@ impl State {
                     worker.retire();
                 }
             }
+            // What one says of its machine, all of them say.
             Said::Warning { kind, message } => {
-                self.reports.push(Report::Warning { kind, message: message.into() });
+                if self.warned.insert((kind, message.clone())) {
+                    self.reports.push(Report::Warning { kind, message: message.into() });
+                }
             }
         }
     }
@@ -276,20 +285,25 @@ impl State {
         let Some(worker) = self.workers.remove(&id) else { return };
         let reason = match gone {
             Gone::Lost(reason) => reason,
-            Gone::Refused(refusal) => {
-                self.hopeless = Some(refusal.to_string());
-                refusal.to_string()
-            }
+            Gone::Refused(refusal) => self.hopeless.insert(refusal.to_string()).clone(),
+            Gone::Unstarted(error) => self.hopeless.insert(error.to_string()).clone(),
         };
         if worker.up.is_none() {
             self.failures += 1;
             if self.failures >= FAILURES {
                 self.hopeless.get_or_insert_with(|| reason.clone());
             }
-            if let Some(opening) = self.opening.take() {
-                // Who asked may be gone.
-                let _ =
-                    opening.send(Err(Unreachable { executor: self.launch.name(), reason: reason.clone() }));
+            match self.opening.take() {
+                Some(opening) if self.hopeless.is_none() && self.failures < TRIED => {
+                    self.opening = Some(opening);
+                    self.start_worker(worker.profile);
+                }
+                Some(opening) => {
+                    let executor = self.launch.name();
+                    // Who asked may be gone.
+                    let _ = opening.send(Err(Unreachable { executor, reason: reason.clone() }));
+                }
+                None => {}
             }
         }
         let mut pending = worker.pending.into_iter();

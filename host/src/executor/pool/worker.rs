@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
-use super::launch::{Launch, Link, Side};
+use super::launch::{Launch, LaunchError, Link, Side};
 use crate::model::{Attempt, Cause, Directory};
 use crate::wire::{FromWorker, Hello, Outbox, Receiver, Refusal, WireError, answer, pump};
 
@@ -33,6 +33,8 @@ pub(super) enum News {
 pub(super) enum Gone {
     /// It speaks another protocol. No other will do better.
     Refused(Box<Refusal>),
+    /// It was not even started. Another will not be either.
+    Unstarted(LaunchError),
     /// Otherwise, in words.
     Lost(String),
 }
@@ -69,8 +71,8 @@ pub(super) struct Worker {
     pub(super) overdue: bool,
     /// Ends it.
     pub(super) stop: Arc<Notify>,
-    /// Processor time at the last look.
-    pub(super) used: Option<Duration>,
+    /// Whether it waited for something at the last look.
+    pub(super) waited: bool,
     /// Answers that are on their way to it. Dropped with it.
     pub(super) answering: JoinSet<()>,
 }
@@ -88,7 +90,7 @@ impl Worker {
             retires: false,
             overdue: false,
             stop,
-            used: None,
+            waited: false,
             answering: JoinSet::new(),
         }
     }
@@ -115,7 +117,7 @@ pub(super) async fn attend(
     let tell = |what| drop(news.send((id, what)));
     let Link { from, mut to, side, life } = match launch.launch(&directories).await {
         Ok(link) => link,
-        Err(error) => return tell(News::Ended(Gone::Lost(error.to_string()))),
+        Err(error) => return tell(News::Ended(Gone::Unstarted(error))),
     };
     let met = tokio::select! {
         met = answer(from, &mut to, &ours) => met,
