@@ -174,8 +174,7 @@ fn w5_what_is_above_the_ceiling_is_rejected() {
                 },
             ),
         ];
-        let mut index = 0;
-        for (part, call) in refused {
+        for (index, (part, call)) in (0..).zip(refused) {
             client.start_attempt(index, &call, &[Value::string("d/inside.txt")]);
             match client.outcome(index, &Type::String).await {
                 Outcome::Rejected { reason } => {
@@ -183,7 +182,6 @@ fn w5_what_is_above_the_ceiling_is_rejected() {
                 }
                 other => panic!("{part}: {other:?}"),
             }
-            index += 1;
         }
         let granted = Call { directories: vec![directory("shared", false)], ..read };
         client.start_attempt(100, &granted, &[Value::string("d/inside.txt")]);

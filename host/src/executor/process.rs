@@ -78,11 +78,14 @@ impl Executor for Process {
     }
 }
 
+/// A file that is made once.
+type Once = Arc<OnceCell<Arc<File>>>;
+
 /// Compiled code, for all children.
 struct Code {
     runtime: Arc<Runtime>,
     components: HashMap<Digest, Source>,
-    known: Mutex<HashMap<(Digest, Arc<str>), Arc<OnceCell<Arc<File>>>>>,
+    known: Mutex<HashMap<(Digest, Arc<str>), Once>>,
 }
 
 impl Code {

@@ -3,12 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::manifest::{self, UnitError, duration, size};
-use crate::model::{AddressRange, Call, MIB, Origin};
+use crate::model::{AddressRange, Call, Directory, MIB, Origin};
 use crate::runtime::{Folders, NamedFolder};
 use crate::wire::CeilingSaid;
 
@@ -183,46 +184,42 @@ impl Ceiling {
 
     /// The call as this worker makes it, or why it does not.
     pub(super) fn narrow(&self, mut call: Call) -> Result<Call, String> {
-        let refuse = |what: String| Err(format!("above this worker's ceiling: {what}"));
-        for directory in &call.directories {
-            let covers =
-                |bound: &Bound| directory.path.starts_with(&bound.name) && (bound.write || !directory.write);
-            // The nearest name is the folder that would be opened.
+        if let Some(what) = self.exceeded(&call) {
+            return Err(format!("above this worker's ceiling: {what}"));
+        }
+        call.limits.timeout.get_or_insert(self.limits.timeout);
+        Ok(call)
+    }
+
+    /// What a call asks for that is above it, if anything.
+    fn exceeded(&self, call: &Call) -> Option<String> {
+        let covered = |directory: &&Directory| {
             let inside = self.bounds().filter(|bound| directory.path.starts_with(&bound.name));
+            // The nearest name is the folder that would be opened.
             let nearest = inside.max_by_key(|bound| bound.name.components().count());
-            if !nearest.is_some_and(covers) {
-                let how = if directory.write { "write to" } else { "read" };
-                return refuse(format!("it may not {how} the directory `{}`", directory.path.display()));
-            }
+            nearest.is_some_and(|bound| bound.write || !directory.write)
+        };
+        if let Some(directory) = call.directories.iter().find(|directory| !covered(directory)) {
+            let how = if directory.write { "write to" } else { "read" };
+            return Some(format!("it may not {how} the directory `{}`", directory.path.display()));
         }
-        for range in call.net.iter().filter(|range| !self.net().any(|allowed| allowed.covers(range))) {
-            return refuse(format!("it may not connect to `{range}`"));
+        if let Some(range) = call.net.iter().find(|range| !self.net().any(|allowed| allowed.covers(range))) {
+            return Some(format!("it may not connect to `{range}`"));
         }
-        for origin in call.http.iter().filter(|origin| !self.http().any(|allowed| allowed == *origin)) {
-            return refuse(format!("it may not send requests to `{origin}`"));
+        if let Some(origin) = call.http.iter().find(|origin| !self.http().any(|allowed| allowed == *origin)) {
+            return Some(format!("it may not send requests to `{origin}`"));
         }
-        for (name, _) in
-            call.environment.iter().filter(|(name, _)| !self.env().any(|allowed| *allowed == **name))
-        {
-            return refuse(format!("it may not be given the environment variable `{name}`"));
+        let given = |(name, _): &&(Arc<str>, Arc<str>)| self.env().any(|allowed| *allowed == **name);
+        if let Some((name, _)) = call.environment.iter().find(|variable| !given(variable)) {
+            return Some(format!("it may not be given the environment variable `{name}`"));
         }
         let Limits { memory, timeout } = self.limits;
-        if call.limits.memory > memory {
-            return refuse(format!(
-                "it may use {} bytes of memory and at most {memory} are allowed",
-                call.limits.memory
-            ));
+        let wanted = call.limits.memory;
+        if wanted > memory {
+            return Some(format!("it may use {wanted} bytes of memory and at most {memory} are allowed"));
         }
-        match call.limits.timeout {
-            Some(wanted) if wanted > timeout => {
-                refuse(format!("its timeout is {wanted:?} and at most {timeout:?} is allowed"))
-            }
-            Some(_) => Ok(call),
-            None => {
-                call.limits.timeout = Some(timeout);
-                Ok(call)
-            }
-        }
+        let wanted = call.limits.timeout.filter(|wanted| *wanted > timeout)?;
+        Some(format!("its timeout is {wanted:?} and at most {timeout:?} is allowed"))
     }
 
     /// Where the directories are.
@@ -280,5 +277,44 @@ impl Ceiling {
             manifest::Allow::Variable(name) => Some(name),
             manifest::Allow::Net(_) | manifest::Allow::Http(_) => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tasks_may_be_granted_is_read() {
+        let read = |text: &str| text.parse::<Allow>();
+        let bound = |write| Allow::Directory(Bound { name: "a/b".into(), folder: "/srv/a=b".into(), write });
+        assert_eq!(read("read=a/b=/srv/a=b"), Ok(bound(false)));
+        assert_eq!(read("write=a/b=/srv/a=b"), Ok(bound(true)));
+        assert!(matches!(read("net=10.0.0.0/8:80"), Ok(Allow::Other(manifest::Allow::Net(_)))));
+        for text in ["read=", "read=data", "read==/srv", "read=../up=/srv", "read=/abs=/srv", "write=data="] {
+            assert!(matches!(read(text), Err(AllowError::Directory(_))), "{text}");
+        }
+        assert_eq!(read("disk=a=/b"), Err(AllowError::Kind));
+        assert!(matches!(read("env="), Err(AllowError::Other(_))));
+    }
+
+    #[test]
+    fn the_first_file_that_exists_counts_and_a_wrong_one_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("first.toml"), folder.path().join("second.toml"));
+        let files = || [first.clone(), second.clone()];
+        assert_eq!(Ceiling::read(files()).unwrap(), None);
+        std::fs::write(&second, "allow = [\"read=data=/srv/data\"]\nmax-memory = \"2GiB\"").unwrap();
+        let ceiling = Ceiling::read(files()).unwrap().unwrap();
+        assert_eq!(ceiling.limits, Limits { memory: 2048 * MIB, ..Limits::default() });
+        assert_eq!(ceiling.said().directories, ["data"]);
+        std::fs::write(&first, "").unwrap();
+        let nothing = Ceiling { allow: Vec::new(), limits: Limits::default() };
+        assert_eq!(Ceiling::read(files()).unwrap(), Some(nothing));
+        for wrong in ["allow = 1", "max-cores = 2", "allow = [\"read=x\"]", "max-timeout = \"soon\""] {
+            std::fs::write(&first, wrong).unwrap();
+            let error = Ceiling::read(files()).unwrap_err().to_string();
+            assert!(error.contains("first.toml"), "{error}");
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::wire::{FromWorker, Hello, Said, ToWorker, Wants};
 /// Attempts that a worker has at most beside the one that it executes.
 pub(super) const AHEAD: usize = 64;
 
-/// Where so many workers end before they are ready, one after the other, none ever will.
+/// Where so many workers end before they could execute anything, one after the other, none ever will.
 const FAILURES: u32 = 10;
 
 /// So many are tried before the executor is said to be out of reach.
@@ -42,7 +42,7 @@ pub(super) struct State {
     pub(super) next: WorkerId,
     pub(super) news: Option<mpsc::UnboundedSender<(WorkerId, News)>>,
     pub(super) cores: usize,
-    /// Workers that ended before they were ready, one after the other.
+    /// Workers that ended before they could execute anything, one after the other.
     failures: u32,
     /// Why no worker will ever be ready.
     hopeless: Option<String>,
@@ -174,7 +174,6 @@ impl State {
     pub(super) fn news(&mut self, id: WorkerId, news: News) {
         match news {
             News::Up(outbox, side) => {
-                self.failures = 0;
                 if self.stopping {
                     // It is small.
                     let _ = outbox.to_worker(ToWorker::Drain);
@@ -240,6 +239,7 @@ impl State {
             }
             Said::Finished { id, ended, usage } => {
                 let Some(pending) = self.take(worker, id) else { return };
+                self.failures = 0;
                 let Some(known) = self.calls.get_mut(&pending.attempt.call) else { return };
                 known.took(usage.wall);
                 let outcome = ended.into_outcome(&known.value).unwrap_or_else(|error| {
@@ -288,7 +288,9 @@ impl State {
             Gone::Refused(refusal) => self.hopeless.insert(refusal.to_string()).clone(),
             Gone::Unstarted(error) => self.hopeless.insert(error.to_string()).clone(),
         };
-        if worker.up.is_none() {
+        // Not even the first of its attempts executed.
+        let idle = worker.up.is_none() || worker.awaits > 0;
+        if idle {
             self.failures += 1;
             if self.failures >= FAILURES {
                 self.hopeless.get_or_insert_with(|| reason.clone());
@@ -307,7 +309,7 @@ impl State {
             }
         }
         let mut pending = worker.pending.into_iter();
-        if let Some(first) = pending.next() {
+        if let Some(first) = if idle { None } else { pending.next() } {
             let outcome = match (first.cancelled, worker.overdue, first.attempt.call.limits.timeout) {
                 (Some((cause, _)), _, _) => Outcome::Cancelled { cause },
                 (None, true, Some(after)) => Outcome::TimedOut { after },

@@ -151,7 +151,7 @@ fn value(ty: &Type, choices: &mut impl Iterator<Item = u64>) -> Value {
         Type::List(_) if ty.is_bytes() => Value::Bytes(vec![next as u8; (next % 70_000) as usize].into()),
         Type::List(element) => Value::List((0..next % 4).map(|_| value(element, choices)).collect()),
         Type::Option(some) => Value::Option(payload((next % 2 == 1).then_some(some), choices)),
-        Type::Result { ok, err } => Value::Result(if next % 2 == 0 {
+        Type::Result { ok, err } => Value::Result(if next.is_multiple_of(2) {
             Ok(payload(ok.as_deref(), choices))
         } else {
             Err(payload(err.as_deref(), choices))
