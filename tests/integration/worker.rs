@@ -45,6 +45,7 @@ fn call(guest: &[u8], function: &str, parameters: &[Type], result: Type) -> Call
         task: "task".into(),
         group: None,
         count: 1,
+        allowed: None,
     }
 }
 
@@ -75,7 +76,7 @@ impl Client {
         let types = call.signature.parameters.iter().map(|(_, ty)| ty);
         let arguments = encode(arguments, types).unwrap();
         self.outbox.to_worker(ToWorker::Call { number: index, call: Arc::new(call.clone()) }).unwrap();
-        let attempts = vec![Start { id: id(index), call: index, arguments }];
+        let attempts = vec![Start { id: id(index), call: index, iteration: 1, arguments }];
         self.outbox.to_worker(ToWorker::Start { attempts }).unwrap();
     }
 
@@ -224,7 +225,7 @@ fn p1_what_makes_no_sense_ends_the_worker() {
     now(async {
         let mut client = Client::start(&place, "echo", &[]).await;
         let arguments = encode(&[], []).unwrap();
-        let attempts = vec![Start { id: id(0), call: 9, arguments }];
+        let attempts = vec![Start { id: id(0), call: 9, iteration: 1, arguments }];
         client.outbox.to_worker(ToWorker::Start { attempts }).unwrap();
         assert_eq!(client.worker.wait().await.unwrap().code(), Some(1));
     });

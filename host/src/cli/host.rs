@@ -115,7 +115,7 @@ pub(super) fn allowed(workflow: &Workflow) -> Result<(), Exit> {
     let asked = workflow.nodes.iter().flat_map(|node| {
         let fallback = match &node.kind {
             Kind::Group(group) => group.policy.fallback.map(|fallback| (&node.name, fallback)),
-            Kind::Task(_) | Kind::Best(_) => None,
+            Kind::Task(_) | Kind::Started(_) | Kind::Best(_) => None,
         };
         node.tasks().map(|task| (&task.name, task.policy.executor)).chain(fallback)
     });

@@ -77,6 +77,8 @@ pub struct Start {
     pub id: AttemptId,
     /// The number of its call.
     pub call: u32,
+    /// Which run of its task this branch is at, from 1.
+    pub iteration: u32,
     /// The arguments, by the types of the call's parameters.
     pub arguments: Payload,
 }

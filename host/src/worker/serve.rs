@@ -186,14 +186,14 @@ impl Server {
     fn start(&mut self, attempts: Vec<Start>) -> Result<(), ServeError> {
         let mut batch = Vec::with_capacity(attempts.len());
         let mut refused = Vec::new();
-        for Start { id, call: number, arguments } in attempts {
+        for Start { id, call: number, iteration, arguments } in attempts {
             let known = self.calls.get(&number).ok_or(ServeError::NoCall(number))?;
             match &known.call {
                 Ok(call) => {
                     let types = call.signature.parameters.iter().map(|(_, ty)| ty);
                     let arguments = decode(&arguments.into_bytes(), types)?;
                     self.types.insert(id, Arc::clone(&known.value));
-                    batch.push(Attempt { id, call: Arc::clone(call), arguments });
+                    batch.push(Attempt { id, call: Arc::clone(call), iteration, arguments });
                 }
                 Err(reason) => {
                     let ended = Ended::Rejected { reason: reason.to_string() };

@@ -75,7 +75,7 @@ impl State {
                 .to_worker(ToWorker::Call { number, call })
                 .map_err(|error: WireError| error.to_string())?;
         }
-        Ok(Start { id: attempt.id, call: number, arguments })
+        Ok(Start { id: attempt.id, call: number, iteration: attempt.iteration, arguments })
     }
 
     fn send(&mut self, id: WorkerId, attempts: Vec<Start>) {

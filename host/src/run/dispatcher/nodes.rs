@@ -190,7 +190,7 @@ impl Dispatcher {
     }
 
     /// Whether the executors of a node are open. If not, it is looked at again when one more is.
-    fn reach(&mut self, id: NodeId, node: &Node) -> bool {
+    pub(super) fn reach(&mut self, id: NodeId, node: &Node) -> bool {
         let mut kinds: Vec<Executor> = node.tasks().map(|task| self.executor_of(id, task)).collect();
         kinds.sort_unstable();
         kinds.dedup();
@@ -209,7 +209,7 @@ impl Dispatcher {
             Reached::Not(unreachable) => {
                 let fallback = match &node.kind {
                     Kind::Group(group) => group.policy.fallback,
-                    Kind::Task(_) | Kind::Best(_) => None,
+                    Kind::Task(_) | Kind::Started(_) | Kind::Best(_) => None,
                 };
                 match fallback.filter(|fallback| kinds != [*fallback]) {
                     Some(fallback) => {
@@ -229,13 +229,21 @@ impl Dispatcher {
 
     /// An executor is open, or cannot be reached: the nodes that wait for it go on.
     pub(super) fn executor_opened(&mut self, executor: Executor, opened: Opened) {
+        let workflow = Arc::clone(&self.workflow);
         for id in self.placement.opened(executor, opened) {
+            let Some(node) = workflow.nodes.get(id.index()) else { continue };
             // An interrupted run closes what still waits.
             let closed = self.branches.get(id.index()).is_none_or(|branches| branches.closed);
-            if let Some((count, left_out)) = self.unreached.remove(&id)
-                && !closed
-            {
-                self.opened(id, count, left_out);
+            match (self.unreached.remove(&id), &node.kind) {
+                _ if closed => {}
+                // More of it may have been started meanwhile.
+                (Some(_), Kind::Started(_)) => self.open(id),
+                (Some((count, left_out)), _) => self.opened(id, count, left_out),
+                (None, _) => {
+                    if self.reach(id, node) {
+                        self.decide(Input::Tick);
+                    }
+                }
             }
         }
     }

@@ -96,7 +96,7 @@ fn p1_a_list_that_claims_more_than_there_is_is_refused() {
 #[test]
 fn p1_metrics_that_no_guest_could_report_are_refused() {
     let usage = |amount: f64, name: &str| {
-        let head = (Duration::ZERO, 0_u64, None::<u64>, vec![(name, amount)]);
+        let head = (Duration::ZERO, 0_u64, None::<u64>, vec![(name, amount)], None::<()>);
         let mut bytes = Vec::new();
         codec::encode(&head, &mut bytes).unwrap();
         codec::decode::<Usage>(&bytes)

@@ -14,8 +14,9 @@ use super::*;
 use crate::digest::Digest;
 use crate::id::{AttemptId, BranchId, NodeId, RunId};
 use crate::model::{
-    Call, Case, Cause, ChannelAnswer, ChannelAsk, ChannelError, Directory, Entry, Field, Host, Level, Limits,
-    Metrics, Named, Origin, Scheme, Signature, Stream, Type, Usage, Value, Warning,
+    self, Allowed, Call, Case, Cause, ChannelAnswer, ChannelAsk, ChannelError, Directory, Entry, Field, Host,
+    Level, Limits, Metrics, Named, Origin, Parameter, Requests, Scheme, Signature, Startable, Stream, Then,
+    Type, Usage, Value, Warning,
 };
 
 fn id(index: u32, number: u32) -> AttemptId {
@@ -53,13 +54,25 @@ fn call() -> Arc<Call> {
         task: "task".into(),
         group: None,
         count: 1,
+        allowed: Some(Arc::new(Allowed {
+            start: vec![Startable {
+                task: "next".into(),
+                parameters: vec![Parameter { name: "p".into(), ty: Type::U8, known: true }],
+            }],
+            itself: Vec::new(),
+            iterations: 3,
+            end: true,
+            leave: false,
+        })),
     })
 }
 
 fn usage() -> Usage {
     let mut metrics = Metrics::default();
     metrics.add("tokens", 2.5).unwrap();
-    Usage { wall: Duration::from_micros(1_234), peak_memory: 65_536, fuel: Some(9), metrics }
+    let next = vec![model::Start { task: "next".into(), arguments: "{}".into() }];
+    let requests = Some(Box::new(Requests { next, then: Then::Iterates("{\"a\":1}".into()) }));
+    Usage { wall: Duration::from_micros(1_234), peak_memory: 65_536, fuel: Some(9), metrics, requests }
 }
 
 /// One of each message to a worker, with its name.
@@ -68,7 +81,10 @@ fn to_worker() -> Vec<(&'static str, ToWorker)> {
     vec![
         ("call", ToWorker::Call { number: 4, call: call() }),
         ("forget", ToWorker::Forget { calls: vec![4, 300] }),
-        ("start", ToWorker::Start { attempts: vec![Start { id: id(0, 1), call: 4, arguments }] }),
+        (
+            "start",
+            ToWorker::Start { attempts: vec![Start { id: id(0, 1), call: 4, iteration: 1, arguments }] },
+        ),
         ("cancel", ToWorker::Cancel { ids: vec![id(0, 1), id(251, 2)], cause: Cause::Sibling }),
         ("drain", ToWorker::Drain),
         ("answer value", ToWorker::Answer { number: 0, answer: Ok(ChannelAnswer::Value(Some("v".into()))) }),
