@@ -411,7 +411,7 @@ impl Reporter for Sender {
 }
 
 /// What components are compiled with.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Compiling {
     pub(crate) program: Option<PathBuf>,
     pub(crate) timeout: Option<Duration>,
@@ -419,6 +419,28 @@ pub(crate) struct Compiling {
 
 /// Where the workflow's attempts run. What an executor needs is set up when a task first needs it.
 pub(crate) fn executors(workflow: &Workflow, compiling: Compiling) -> Executors {
+    let (here, children) = (needs(workflow, compiling.clone()), needs(workflow, compiling));
+    Executors::default()
+        .with(Executor::InProcess, move || {
+            let executor = here().and_then(InProcess::new).map_err(|error| error.to_string())?;
+            Ok(Arc::new(executor))
+        })
+        .with(Executor::Process, move || {
+            let executor = children().and_then(Process::new).map_err(|error| error.to_string())?;
+            Ok(Arc::new(executor))
+        })
+}
+
+/// Where single attempts of the workflow run in this process, wherever they ran before.
+fn at_home(workflow: &Workflow, compiling: Compiling) -> Result<InProcess, RuntimeError> {
+    needs(workflow, compiling)().and_then(InProcess::new)
+}
+
+/// Makes what an executor needs that runs the workflow's attempts on this machine.
+fn needs(
+    workflow: &Workflow,
+    compiling: Compiling,
+) -> impl FnOnce() -> Result<InProcessSettings, RuntimeError> + Send + Sync + 'static {
     let defaults = crate::runtime::Settings::default();
     let settings = crate::runtime::Settings {
         program: compiling.program,
@@ -427,22 +449,9 @@ pub(crate) fn executors(workflow: &Workflow, compiling: Compiling) -> Executors 
         ..defaults
     };
     let components = workflow.components.iter();
-    let components: Vec<_> = components.map(|component| (component.digest, component.path.clone())).collect();
+    let components = components.map(|component| (component.digest, component.path.clone())).collect();
     let root = workflow.root.clone();
-    let ready = move || -> Result<InProcessSettings, RuntimeError> {
-        let runtime = Runtime::new(settings.clone())?;
-        Ok(InProcessSettings { runtime, root: root.clone(), components: components.clone() })
-    };
-    let here = ready.clone();
-    Executors::default()
-        .with(Executor::InProcess, move || {
-            let executor = here().and_then(InProcess::new).map_err(|error| error.to_string())?;
-            Ok(Arc::new(executor))
-        })
-        .with(Executor::Process, move || {
-            let executor = ready().and_then(Process::new).map_err(|error| error.to_string())?;
-            Ok(Arc::new(executor))
-        })
+    move || Ok(InProcessSettings { runtime: Runtime::new(settings)?, root, components })
 }
 
 /// The cache, for a workflow with tasks that use it: in `folder`, or else in the user's cache folder.

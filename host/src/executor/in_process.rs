@@ -59,6 +59,8 @@ pub struct ServingSettings {
     pub folders: Folders,
     /// Who hands components over.
     pub supply: Arc<dyn Supply>,
+    /// Whether components come as bytes, and are compiled here.
+    pub compiles: bool,
     /// Whether attempts execute one at a time, in the order in which they were submitted.
     pub in_order: bool,
 }
@@ -91,6 +93,7 @@ struct Shared {
     runtime: Arc<Runtime>,
     folders: Folders,
     supply: Arc<dyn Supply>,
+    compiles: bool,
     handle: Handle,
     queue: Mutex<Queue>,
     /// One for each lane: something was put in the queue for it, or its attempt is cancelled.
@@ -112,7 +115,8 @@ impl InProcess {
         let InProcessSettings { runtime, root, components } = settings;
         let components = components.into_iter().map(|(digest, path)| (digest, Source::File(path)));
         let supply = Arc::new(Listed(components.collect()));
-        Self::serving(ServingSettings { runtime, folders: Folders::Below(root), supply, in_order: false })
+        let folders = Folders::Below(root);
+        Self::serving(ServingSettings { runtime, folders, supply, compiles: true, in_order: false })
     }
 
     /// As [`InProcess::new`], for a worker. One that executes in order has a single thread.
@@ -120,7 +124,7 @@ impl InProcess {
     /// # Errors
     /// As [`InProcess::new`].
     pub fn serving(settings: ServingSettings) -> Result<Self, RuntimeError> {
-        let ServingSettings { runtime, folders, supply, in_order } = settings;
+        let ServingSettings { runtime, folders, supply, compiles, in_order } = settings;
         let cores = if in_order { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) };
         let threads = Builder::new_multi_thread()
             .worker_threads(cores)
@@ -135,6 +139,7 @@ impl InProcess {
             runtime,
             folders,
             supply,
+            compiles,
             handle: threads.handle().clone(),
             queue: Mutex::new(Queue::new(slots.saturating_add(kept), cores, kept)),
             lanes: std::iter::repeat_with(Arc::default).take(slots.saturating_add(kept)).collect(),
@@ -189,7 +194,10 @@ impl Executor for InProcess {
                 let reason = "it is in use by another run; make an executor for each run".to_owned();
                 return Err(Unreachable { executor: "in-process", reason });
             }
-            if let Err(error) = shared.runtime.open_cache().await {
+            // Who is handed code compiles none.
+            if shared.compiles
+                && let Err(error) = shared.runtime.open_cache().await
+            {
                 return Err(Unreachable { executor: "in-process", reason: error.to_string() });
             }
             for (me, wake) in shared.lanes.iter().enumerate() {

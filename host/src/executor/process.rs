@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use tokio::sync::OnceCell;
 
 use super::descriptors;
 use super::pool::{Launch, LaunchError, Life, Link, Pool, Side};
-use super::{BoxFuture, Capacity, Executor, InProcessSettings, Port, Unreachable};
+use super::{BoxFuture, Capacity, Executor, InProcessSettings, Port, Report, Unreachable};
 use crate::digest::Digest;
 use crate::id::AttemptId;
 use crate::model::{Attempt, Cause, Directory};
@@ -39,7 +39,10 @@ const PATIENCE: Duration = Duration::from_millis(250);
 const LAST_WORDS: usize = 1000;
 
 /// Executes attempts in children of this process.
-pub struct Process(Pool);
+pub struct Process {
+    pool: Pool,
+    code: Arc<Code>,
+}
 
 impl Process {
     /// Children are started when there is something for them. `settings` are those of an in-process
@@ -51,30 +54,44 @@ impl Process {
         let InProcessSettings { runtime, root, components } = settings;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let components = components.into_iter().map(|(digest, path)| (digest, Source::File(path)));
-        let code = Arc::new(Code { runtime, components: components.collect(), known: Mutex::default() });
-        Ok(Self(Pool::new(Children { code, root, most: MOST.max(cores * 4) })?))
+        let code = Code {
+            runtime,
+            components: components.collect(),
+            known: Mutex::default(),
+            port: OnceLock::new(),
+        };
+        let code = Arc::new(code);
+        let children = Children { code: Arc::clone(&code), root, most: MOST.max(cores * 4) };
+        Ok(Self { pool: Pool::new(children)?, code })
     }
 }
 
 impl Executor for Process {
     fn open(&self, port: Port) -> BoxFuture<'_, Result<Capacity, Unreachable>> {
-        self.0.open(port)
+        Box::pin(async move {
+            if let Err(error) = self.code.runtime.open_cache().await {
+                return Err(Unreachable { executor: "process", reason: error.to_string() });
+            }
+            // A second time is refused by the pool.
+            let _ = self.code.port.set(port.clone());
+            self.pool.open(port).await
+        })
     }
 
     fn submit(&self, batch: Vec<Attempt>) {
-        self.0.submit(batch);
+        self.pool.submit(batch);
     }
 
     fn cancel(&self, ids: &[AttemptId], cause: Cause) {
-        self.0.cancel(ids, cause);
+        self.pool.cancel(ids, cause);
     }
 
     fn announce_cancel(&self) {
-        self.0.announce_cancel();
+        self.pool.announce_cancel();
     }
 
     fn drain(&self) -> BoxFuture<'_, ()> {
-        self.0.drain()
+        self.pool.drain()
     }
 }
 
@@ -86,6 +103,8 @@ struct Code {
     runtime: Arc<Runtime>,
     components: HashMap<Digest, Source>,
     known: Mutex<HashMap<(Digest, Arc<str>), Once>>,
+    /// Where warnings go.
+    port: OnceLock<Port>,
 }
 
 impl Code {
@@ -97,8 +116,27 @@ impl Code {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(known.entry((component, Arc::clone(&settings))).or_default())
         };
-        let make = || async { self.runtime.code(component, &settings, source).await.map(Arc::new) };
+        let make = || async {
+            let mut code = std::pin::pin!(self.runtime.code(component, &settings, source));
+            let code = loop {
+                tokio::select! {
+                    code = &mut code => break code,
+                    // While it is being compiled, people want to know what they wait for.
+                    () = self.runtime.warned() => self.tell_warnings(),
+                }
+            };
+            self.tell_warnings();
+            code.map(Arc::new)
+        };
         cell.get_or_try_init(make).await.cloned().map_err(|error| error.to_string())
+    }
+
+    fn tell_warnings(&self) {
+        if let Some(port) = self.port.get() {
+            let warnings = self.runtime.take_warnings().into_iter();
+            port.report(warnings.map(|(kind, message)| Report::Warning { kind, message }));
+            port.flush();
+        }
     }
 }
 

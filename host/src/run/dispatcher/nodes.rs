@@ -16,7 +16,8 @@ use crate::digest::Digest;
 use crate::id::{BranchId, NodeId};
 use crate::journal::{Again, Record};
 use crate::model::{
-    Best, Counts, Ending, Executor, Expr, Fact, Form, Group, Items, Kind, Node, Runs, Status, Task, Value, Warning,
+    Best, Counts, Ending, Executor, Expr, Fact, Form, Group, Items, Kind, Node, Runs, Status, Task, Value,
+    Warning,
 };
 use crate::schedule::{Input, Recorded};
 
