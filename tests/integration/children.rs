@@ -308,6 +308,8 @@ fn c4_children_inherit_neither_environment_nor_descriptors() {
     shell.args(inner.get_args()).current_dir(place.path()).stdin(Stdio::null());
     shell.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let mut running = Running::start(&mut shell);
+    // Both of them, so that both children have begun to work.
+    running.until("attempt-started");
     running.until("attempt-started");
     let run = running.child.id();
     let open = |id: u32| -> Vec<String> {
