@@ -15,13 +15,13 @@ pub(crate) use replay::root_of;
 pub use replay::{Reach, Replay, ReplayError};
 
 use crate::cache::{Cache, CacheError};
-use crate::executor::{InProcess, InProcessSettings};
+use crate::executor::{InProcess, InProcessSettings, Process};
 use crate::folder::FolderError;
 use crate::journal::Start;
 use crate::manifest::{self, Loaded, Problems, Trust};
-use crate::model::{Event, Node, Workflow};
+use crate::model::{Event, Executor, Node, Workflow};
 use crate::report::{Interest, Reporter};
-use crate::run::{Caching, Ended, ResumeOptions, RunError, Settings, Stop, Stopper};
+use crate::run::{Caching, Ended, Executors, ResumeOptions, RunError, Settings, Stop, Stopper};
 use crate::runtime::{ENGINE, Runtime, RuntimeError};
 
 /// Why a workflow did not run to its end. What becomes of its tasks is no error; see
@@ -345,7 +345,7 @@ impl Run {
         let workflow = loaded.workflow;
         let compiling = Compiling { program: self.program, ..Compiling::default() };
         let settings = Settings {
-            executor: Arc::new(executor(&workflow, compiling)?),
+            executors: executors(&workflow, compiling),
             reporters: self.reporters,
             environment: Arc::new(environment),
             caching: match self.cache {
@@ -411,26 +411,47 @@ impl Reporter for Sender {
 }
 
 /// What components are compiled with.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Compiling {
     pub(crate) program: Option<PathBuf>,
     pub(crate) timeout: Option<Duration>,
 }
 
-/// Where the workflow's attempts run.
-pub(crate) fn executor(workflow: &Workflow, compiling: Compiling) -> Result<InProcess, RuntimeError> {
+/// Where the workflow's attempts run. What an executor needs is set up when a task first needs it.
+pub(crate) fn executors(workflow: &Workflow, compiling: Compiling) -> Executors {
+    let (here, children) = (needs(workflow, compiling.clone()), needs(workflow, compiling));
+    Executors::default()
+        .with(Executor::InProcess, move || {
+            let executor = here().and_then(InProcess::new).map_err(|error| error.to_string())?;
+            Ok(Arc::new(executor))
+        })
+        .with(Executor::Process, move || {
+            let executor = children().and_then(Process::new).map_err(|error| error.to_string())?;
+            Ok(Arc::new(executor))
+        })
+}
+
+/// Where single attempts of the workflow run in this process, wherever they ran before.
+fn at_home(workflow: &Workflow, compiling: Compiling) -> Result<InProcess, RuntimeError> {
+    needs(workflow, compiling)().and_then(InProcess::new)
+}
+
+/// Makes what an executor needs that runs the workflow's attempts on this machine.
+fn needs(
+    workflow: &Workflow,
+    compiling: Compiling,
+) -> impl FnOnce() -> Result<InProcessSettings, RuntimeError> + Send + Sync + 'static {
     let defaults = crate::runtime::Settings::default();
+    let settings = crate::runtime::Settings {
+        program: compiling.program,
+        others: others(workflow),
+        compile_timeout: compiling.timeout.unwrap_or(defaults.compile_timeout),
+        ..defaults
+    };
     let components = workflow.components.iter();
-    InProcess::new(InProcessSettings {
-        runtime: Runtime::new(crate::runtime::Settings {
-            program: compiling.program,
-            others: others(workflow),
-            compile_timeout: compiling.timeout.unwrap_or(defaults.compile_timeout),
-            ..defaults
-        })?,
-        root: workflow.root.clone(),
-        components: components.map(|component| (component.digest, component.path.clone())).collect(),
-    })
+    let components = components.map(|component| (component.digest, component.path.clone())).collect();
+    let root = workflow.root.clone();
+    move || Ok(InProcessSettings { runtime: Runtime::new(settings)?, root, components })
 }
 
 /// The cache, for a workflow with tasks that use it: in `folder`, or else in the user's cache folder.

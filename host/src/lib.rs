@@ -10,6 +10,7 @@
 pub mod cache;
 pub mod channel;
 pub mod cli;
+mod compact;
 pub mod digest;
 pub mod embed;
 pub mod executor;
@@ -24,3 +25,5 @@ pub mod run;
 pub mod runtime;
 pub mod schedule;
 pub mod store;
+pub mod wire;
+pub mod worker;

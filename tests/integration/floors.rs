@@ -4,12 +4,12 @@ use std::path::Path;
 
 /// From the ground up. Rooms of one floor do not import each other.
 const FLOORS: &[&[&str]] = &[
-    &["digest", "id"],
+    &["compact", "digest", "id"],
     &["folder", "model"],
-    &["cache", "channel", "interface", "journal", "report", "schedule", "store"],
+    &["cache", "channel", "interface", "journal", "report", "schedule", "store", "wire"],
     &["manifest", "runtime"],
     &["executor"],
-    &["run"],
+    &["run", "worker"],
     &["embed"],
     &["cli"],
 ];

@@ -174,7 +174,8 @@ impl Place {
     }
 
     /// The command, not yet started: in this folder, without flowhost's variables, and with the
-    /// compiled code of all tests in one cache.
+    /// compiled code of all tests in one cache. The variable `TESTS_EXECUTOR` moves all that does not
+    /// say otherwise to another executor.
     #[must_use]
     pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(program());
@@ -182,6 +183,9 @@ impl Place {
             if name.as_encoded_bytes().starts_with(b"FLOWHOST_") {
                 command.env_remove(name);
             }
+        }
+        if let Some(executor) = std::env::var_os("TESTS_EXECUTOR") {
+            command.env("FLOWHOST_EXECUTOR", executor);
         }
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
         command.env("XDG_CACHE_HOME", cache()).env("RUST_BACKTRACE", "0").env_remove("NO_COLOR");

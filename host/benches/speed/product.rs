@@ -111,7 +111,7 @@ impl Product {
             components: components.map(|component| (component.digest, component.path.clone())).collect(),
         });
         let settings = Settings {
-            executor: Arc::new(executor.unwrap()),
+            executors: executor.unwrap().into(),
             reporters: Vec::new(),
             environment: Arc::new(|_| None),
             caching: self.caching.clone(),

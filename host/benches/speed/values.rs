@@ -61,8 +61,11 @@ impl Ready {
             count: 1,
             allowed: None,
         };
-        let prepared =
-            threads.block_on(runtime.prepare(Arc::new(call), &Source::Bytes(wasm.into()), "/".as_ref()));
+        let prepared = threads.block_on(runtime.prepare(
+            Arc::new(call),
+            &Source::Bytes(wasm.into()),
+            std::path::Path::new("/"),
+        ));
         Self { prepared: Arc::new(prepared.unwrap()), threads, runtime }
     }
 

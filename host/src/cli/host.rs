@@ -10,7 +10,7 @@ use super::signals::Signals;
 use crate::cache::CacheError;
 use crate::embed::{self, environment};
 use crate::manifest::duration;
-use crate::model::{Node, Status, Workflow};
+use crate::model::{Kind, Status, Workflow};
 use crate::run::{Caching, Ended, Journaling, JournalingError, ResumeError, RunError, Settings, Stopper};
 use crate::runtime::RuntimeError;
 
@@ -34,7 +34,7 @@ pub(super) enum HostError {
 pub(super) struct Compiling {
     /// The most time that one component may take to compile
     #[arg(long, value_name = "DURATION", default_value = "2m", env = "FLOWHOST_COMPILE_TIMEOUT", value_parser = duration)]
-    compile_timeout: Duration,
+    pub(super) compile_timeout: Duration,
 }
 
 /// Runs a workflow in this process to its end.
@@ -47,13 +47,13 @@ pub(super) fn run(
 ) -> Result<(Ended, Exit), HostError> {
     let compiling =
         embed::Compiling { program: std::env::current_exe().ok(), timeout: Some(compiling.compile_timeout) };
-    let executor = embed::executor(&workflow, compiling)?;
+    let executors = embed::executors(&workflow, compiling);
     let threads = tokio::runtime::Builder::new_current_thread().enable_all().build();
     threads.map_err(HostError::Threads)?.block_on(async {
         let (stopper, stops) = Stopper::new();
         let signals = Signals::listen(stopper).map_err(HostError::Signals)?;
         let settings = Settings {
-            executor: Arc::new(executor),
+            executors,
             reporters: style.reporters(),
             environment: Arc::new(environment),
             caching,
@@ -112,12 +112,18 @@ pub(super) fn failed(failure: &HostError) -> Exit {
 pub(super) fn allowed(workflow: &Workflow) -> Result<(), Exit> {
     let Ok(allowed) = std::env::var("FLOWHOST_ALLOW_EXECUTORS") else { return Ok(()) };
     let allowed: Vec<&str> = allowed.split(',').map(str::trim).collect();
-    for task in workflow.nodes.iter().flat_map(Node::tasks) {
-        let executor = task.policy.executor.name();
+    let asked = workflow.nodes.iter().flat_map(|node| {
+        let fallback = match &node.kind {
+            Kind::Group(group) => group.policy.fallback.map(|fallback| (&node.name, fallback)),
+            Kind::Task(_) | Kind::Started(_) | Kind::Best(_) => None,
+        };
+        node.tasks().map(|task| (&task.name, task.policy.executor)).chain(fallback)
+    });
+    for (name, executor) in asked {
+        let executor = executor.name();
         if !allowed.contains(&executor) {
             say(&format!(
-                "error: task `{}` runs on executor `{executor}`, which FLOWHOST_ALLOW_EXECUTORS does not name",
-                task.name
+                "error: `{name}` may run on executor `{executor}`, which FLOWHOST_ALLOW_EXECUTORS does not name"
             ));
             return Err(Exit::Usage);
         }

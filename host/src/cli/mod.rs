@@ -21,6 +21,7 @@ mod run;
 mod runs;
 mod schema;
 mod signals;
+mod worker;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -66,13 +67,18 @@ enum Command {
     Cache(cache::Cache),
     /// Print the JSON Schema of workflow files, for editors that complete and check TOML
     Schema(schema::Schema),
+    /// Execute attempts for another flowhost, and grant them no more than this machine's owner allows
+    Worker(worker::Worker),
     /// Compile a component on standard input, for the process that started this one
     #[command(hide = true)]
-    CompileComponent(CompileComponent),
+    CompileComponent(Arguments),
+    /// Execute attempts for the process that started this one
+    #[command(hide = true)]
+    ExecuteAttempts(Arguments),
 }
 
 #[derive(clap::Args, Debug)]
-struct CompileComponent {
+struct Arguments {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }
@@ -105,7 +111,9 @@ pub fn main() -> ExitCode {
         Command::Prune(prune) => prune.execute().into(),
         Command::Cache(cache) => cache.execute().into(),
         Command::Schema(schema) => schema.execute().into(),
+        Command::Worker(worker) => worker.execute().into(),
         Command::CompileComponent(compile) => crate::runtime::compile_child(&compile.arguments),
+        Command::ExecuteAttempts(child) => crate::worker::child(&child.arguments),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Compiling, environment, executor};
+use super::{Compiling, at_home, environment};
 use crate::digest::Digest;
 use crate::folder::FolderError;
 use crate::journal::{JournalError, Run, Start, State, Story};
@@ -144,7 +144,7 @@ impl<'r> Replay<'r> {
             story: self.story,
             node: self.node,
             store: &store,
-            executor: Arc::new(executor(workflow, compiling)?),
+            executor: Arc::new(at_home(workflow, compiling)?),
             environment: &environment,
         };
         Ok(run::replay(replaying).await?)

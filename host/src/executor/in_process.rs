@@ -22,7 +22,7 @@ use super::{BoxFuture, Capacity, Executor, Port, Report, Unreachable};
 use crate::digest::Digest;
 use crate::id::AttemptId;
 use crate::model::{Attempt, Call, Cause};
-use crate::runtime::{Prepared, Runtime, RuntimeError, Source};
+use crate::runtime::{Folders, Prepared, Runtime, RuntimeError, Source};
 
 /// Attempts handed over beforehand: enough to bridge the time until the dispatcher brings more, with
 /// several of the port's batches in hand.
@@ -51,6 +51,36 @@ pub struct InProcessSettings {
     pub components: Vec<(Digest, PathBuf)>,
 }
 
+/// What an in-process executor needs that works for another process.
+pub struct ServingSettings {
+    /// What runs the guests.
+    pub runtime: Arc<Runtime>,
+    /// Where granted directories are.
+    pub folders: Folders,
+    /// Who hands components over.
+    pub supply: Arc<dyn Supply>,
+    /// Whether components come as bytes, and are compiled here.
+    pub compiles: bool,
+    /// Whether attempts execute one at a time, in the order in which they were submitted.
+    pub in_order: bool,
+}
+
+/// Hands components over.
+pub trait Supply: Send + Sync {
+    /// A component, or why it is not to be had.
+    fn component(&self, digest: Digest) -> BoxFuture<'_, Result<Source, Arc<str>>>;
+}
+
+/// Components that are known from the start.
+struct Listed(HashMap<Digest, Source>);
+
+impl Supply for Listed {
+    fn component(&self, digest: Digest) -> BoxFuture<'_, Result<Source, Arc<str>>> {
+        let unknown = || Arc::from(format!("the executor was not given the component {digest}"));
+        Box::pin(std::future::ready(self.0.get(&digest).cloned().ok_or_else(unknown)))
+    }
+}
+
 /// Executes attempts in this process.
 pub struct InProcess {
     shared: Arc<Shared>,
@@ -61,8 +91,9 @@ pub struct InProcess {
 /// What the executor and its lanes share.
 struct Shared {
     runtime: Arc<Runtime>,
-    root: PathBuf,
-    components: HashMap<Digest, Source>,
+    folders: Folders,
+    supply: Arc<dyn Supply>,
+    compiles: bool,
     handle: Handle,
     queue: Mutex<Queue>,
     /// One for each lane: something was put in the queue for it, or its attempt is cancelled.
@@ -82,7 +113,19 @@ impl InProcess {
     /// Fails when the system starts no threads.
     pub fn new(settings: InProcessSettings) -> Result<Self, RuntimeError> {
         let InProcessSettings { runtime, root, components } = settings;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let components = components.into_iter().map(|(digest, path)| (digest, Source::File(path)));
+        let supply = Arc::new(Listed(components.collect()));
+        let folders = Folders::Below(root);
+        Self::serving(ServingSettings { runtime, folders, supply, compiles: true, in_order: false })
+    }
+
+    /// As [`InProcess::new`], for a worker. One that executes in order has a single thread.
+    ///
+    /// # Errors
+    /// As [`InProcess::new`].
+    pub fn serving(settings: ServingSettings) -> Result<Self, RuntimeError> {
+        let ServingSettings { runtime, folders, supply, compiles, in_order } = settings;
+        let cores = if in_order { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) };
         let threads = Builder::new_multi_thread()
             .worker_threads(cores)
             .thread_name("flowhost-guest")
@@ -90,13 +133,13 @@ impl InProcess {
             .global_queue_interval(INTERVAL)
             .enable_all()
             .build()?;
-        let slots = runtime.slots();
-        let kept = slots.div_ceil(KEPT);
-        let components = components.into_iter().map(|(digest, path)| (digest, Source::File(path)));
+        let slots = if in_order { 1 } else { runtime.slots() };
+        let kept = if in_order { 0 } else { slots.div_ceil(KEPT) };
         let shared = Shared {
             runtime,
-            root,
-            components: components.collect(),
+            folders,
+            supply,
+            compiles,
             handle: threads.handle().clone(),
             queue: Mutex::new(Queue::new(slots.saturating_add(kept), cores, kept)),
             lanes: std::iter::repeat_with(Arc::default).take(slots.saturating_add(kept)).collect(),
@@ -151,7 +194,10 @@ impl Executor for InProcess {
                 let reason = "it is in use by another run; make an executor for each run".to_owned();
                 return Err(Unreachable { executor: "in-process", reason });
             }
-            if let Err(error) = shared.runtime.open_cache().await {
+            // Who is handed code compiles none.
+            if shared.compiles
+                && let Err(error) = shared.runtime.open_cache().await
+            {
                 return Err(Unreachable { executor: "in-process", reason: error.to_string() });
             }
             for (me, wake) in shared.lanes.iter().enumerate() {
@@ -263,10 +309,8 @@ impl Shared {
     }
 
     async fn prepare_now(self: Arc<Self>, call: Arc<Call>) -> Result<Arc<Prepared>, Arc<str>> {
-        let Some(source) = self.components.get(&call.component) else {
-            return Err(format!("the executor was not given the component {}", call.component).into());
-        };
-        let prepared = self.runtime.prepare(call, source, &self.root).await;
+        let source = self.supply.component(call.component).await?;
+        let prepared = self.runtime.prepare(call, &source, self.folders.clone()).await;
         prepared.map(Arc::new).map_err(|error| error.to_string().into())
     }
 }

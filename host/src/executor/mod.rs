@@ -1,16 +1,22 @@
 //! Where attempts execute. An executor knows attempts and reports on them; workflows, groups and
 //! retries are none of its business.
 
+mod descriptors;
 mod in_process;
+mod pool;
 mod port;
+mod process;
 mod writes;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use in_process::{InProcess, InProcessSettings};
+pub use in_process::{InProcess, InProcessSettings, ServingSettings, Supply};
 pub use port::{Port, Reports};
+pub use process::{CHILD_SUBCOMMAND, Process};
+
+pub(crate) use descriptors::receive;
 
 use crate::id::AttemptId;
 use crate::model::{Attempt, Cause, ChannelWrite, Level, Outcome, Stream, Usage, Warning};

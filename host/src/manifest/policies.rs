@@ -13,7 +13,7 @@ use super::span::{At, Span};
 use super::suggest;
 use super::tree::{Data, Entry, Tree};
 use super::units;
-use crate::model::{self, Breaker, GroupPolicy, Items, MAX_BRANCHES, RateLimit};
+use crate::model::{self, Breaker, Executor, GroupPolicy, Items, MAX_BRANCHES, RateLimit};
 
 /// The keys that govern a group as a whole.
 pub(super) struct Policies<'t> {
@@ -24,6 +24,7 @@ pub(super) struct Policies<'t> {
     timeout: Option<Duration>,
     breaker: Option<Breaker>,
     rate_limit: Option<RateLimit>,
+    fallback: Option<Executor>,
 }
 
 enum Require<'t> {
@@ -50,6 +51,7 @@ impl<'t> Policies<'t> {
             timeout: fields.tree("timeout").and_then(|tree| settings::timeout(tree, findings)).flatten(),
             breaker: fields.get("breaker").and_then(|entry| breaker(entry, fields, findings)),
             rate_limit: fields.tree("rate-limit").and_then(|tree| rate_limit(tree, findings)),
+            fallback: fields.string("fallback").and_then(|name| fallback(name, findings)),
         }
     }
 
@@ -67,8 +69,8 @@ impl<'t> Policies<'t> {
                 model::Require::Critical(positions.collect::<BTreeSet<_>>().into_iter().collect())
             }
         };
-        let Self { timeout, breaker, rate_limit, .. } = *self;
-        Some(GroupPolicy { require, timeout, breaker, rate_limit })
+        let Self { timeout, breaker, rate_limit, fallback, .. } = *self;
+        Some(GroupPolicy { require, timeout, breaker, rate_limit, fallback })
     }
 
     /// Reports what makes no sense together with what the group runs. `items` are those of a for-each
@@ -212,6 +214,18 @@ fn require<'t>(tree: &'t Tree, findings: &'t Findings) -> Option<Require<'t>> {
             None
         }
     }
+}
+
+fn fallback(name: At<&str>, findings: &Findings) -> Option<Executor> {
+    if name.value == Executor::InProcess.name() {
+        return Some(Executor::InProcess);
+    }
+    findings.at_with_help(
+        name.span,
+        format!("a group cannot fall back to `{}`", name.value),
+        "`fallback` takes \"in-process\", which can always be reached",
+    );
+    None
 }
 
 fn breaker(entry: &Entry, fields: &Fields<'_>, findings: &Findings) -> Option<Breaker> {

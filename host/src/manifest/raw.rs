@@ -129,8 +129,9 @@ pub(super) const GROUP: Keys = Keys {
         "cache",
         "after",
         "when",
+        "fallback",
     ],
-    later: &["fallback"],
+    later: &[],
 };
 pub(super) const OUTPUT: Keys = Keys { known: &["value", "file"], later: &[] };
 

@@ -161,7 +161,7 @@ fn policies() -> Vec<(&'static str, Value)> {
         ("log", size("Captured lines. What is beyond is cut, with a mark.", "1MiB")),
     ]);
     vec![
-        ("executor", word(&["auto", "in-process"], "Where attempts run.")),
+        ("executor", word(&["auto", "in-process", "process"], "Where attempts run.")),
         ("retry", described(retry, "Whether and when another attempt is made.")),
         ("limits", described(limits, "What one attempt may use.")),
         ("grants", grants()),
@@ -255,7 +255,7 @@ fn group() -> Vec<(&'static str, Value)> {
 }
 
 /// What governs a group as a whole.
-fn governing() -> [(&'static str, Value); 4] {
+fn governing() -> [(&'static str, Value); 5] {
     let count = || json!({ "type": "integer", "minimum": 1 });
     let names = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 });
     let least = object(&[("at-least", described(count(), "So many branches."))]);
@@ -285,6 +285,10 @@ fn governing() -> [(&'static str, Value); 4] {
                 required(breaker, &["failures", "cooldown"]),
                 "Holds attempts back while they fail one after the other.",
             ),
+        ),
+        (
+            "fallback",
+            json!({ "const": "in-process", "description": "Where it runs if its executor cannot be reached." }),
         ),
     ]
 }

@@ -246,7 +246,7 @@ pub(super) fn executor(name: &str) -> Result<Option<Executor>, UnknownExecutor> 
     let names = || std::iter::once("auto").chain(Executor::ALL.iter().map(|executor| executor.name()));
     let known = suggest::list(names()).unwrap_or_default();
     Err(match name {
-        "process" | "redis" | "ssh" => UnknownExecutor {
+        "redis" | "ssh" => UnknownExecutor {
             message: format!("executor `{name}` is not supported by this version of flowhost"),
             help: format!("this version has {known}"),
         },

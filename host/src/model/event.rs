@@ -330,6 +330,8 @@ pub enum Warning {
     Compiling,
     /// No file matches the pattern of a group's items, so that it has no branches.
     NoFiles,
+    /// A group's executor cannot be reached, and it runs elsewhere.
+    Fallback,
 }
 
 impl Warning {
@@ -347,6 +349,7 @@ impl Warning {
             Self::RunsAgain => "runs-again",
             Self::Compiling => "compiling",
             Self::NoFiles => "no-files",
+            Self::Fallback => "fallback",
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::Executor;
+
 /// What governs a group as a whole. The default asks that every branch succeeds, and bounds nothing.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct GroupPolicy {
@@ -14,6 +16,8 @@ pub struct GroupPolicy {
     pub breaker: Option<Breaker>,
     /// How fast attempts follow one another.
     pub rate_limit: Option<RateLimit>,
+    /// Where the group runs if its executor cannot be reached; none ends the run then.
+    pub fallback: Option<Executor>,
 }
 
 /// Which branches have to succeed for the group to succeed. Members that are left out count for

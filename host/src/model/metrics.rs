@@ -18,7 +18,29 @@ const NAMES_OF_ALL: usize = 256;
 
 /// Figures by name, in the order of the names. Every amount is finite.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(try_from = "Vec<(Arc<str>, f64)>")]
 pub struct Metrics(Vec<(Arc<str>, f64)>);
+
+/// What was read may come from anybody: it is held to what a sum may be.
+impl TryFrom<Vec<(Arc<str>, f64)>> for Metrics {
+    type Error = MetricError;
+
+    fn try_from(read: Vec<(Arc<str>, f64)>) -> Result<Self, MetricError> {
+        if read.len() > NAMES_OF_ALL {
+            return Err(MetricError::TooManyNames);
+        }
+        if !read.iter().all(|(_, amount)| amount.is_finite()) {
+            return Err(MetricError::NotFinite);
+        }
+        let ascending = read.iter().zip(read.iter().skip(1)).all(|((one, _), (next, _))| one < next);
+        // Secrets in names were replaced by what no guest could write.
+        let harmless = |name: &str| !name.chars().any(char::is_control);
+        if !ascending || !read.iter().all(|(name, _)| harmless(name)) {
+            return Err(MetricError::InvalidName);
+        }
+        Ok(Self(read))
+    }
+}
 
 /// Why a figure is not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

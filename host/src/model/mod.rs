@@ -15,6 +15,7 @@ mod origin;
 mod outcome;
 mod policy;
 mod task;
+mod type_bytes;
 mod types;
 mod value;
 mod workflow;

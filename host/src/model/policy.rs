@@ -24,23 +24,26 @@ pub struct Policy {
 }
 
 /// Where attempts run.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Executor {
     /// Instances in this process.
     #[default]
     InProcess,
+    /// Children of this process.
+    Process,
 }
 
 impl Executor {
     /// Every executor, as workflow files name them.
-    pub const ALL: [Self; 1] = [Self::InProcess];
+    pub const ALL: [Self; 2] = [Self::InProcess, Self::Process];
 
     /// The name in workflow files and events.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::InProcess => "in-process",
+            Self::Process => "process",
         }
     }
 }

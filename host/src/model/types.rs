@@ -4,11 +4,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 /// A WIT value type. Equality is structural, as in the component model: the name of a record,
 /// variant, enum or flags type is kept for messages and does not take part.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Type {
     /// `bool`
     Bool,
@@ -61,7 +59,7 @@ pub enum Type {
 }
 
 /// A type with members, and the name that its author gave it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Named<M> {
     /// The name in WIT; none for a type that flowhost makes, as for a group's record of results.
     pub name: Option<Arc<str>>,
@@ -78,7 +76,7 @@ impl<M: PartialEq> PartialEq for Named<M> {
 impl<M: Eq> Eq for Named<M> {}
 
 /// A record's field.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Field {
     /// The field's kebab-case name.
     pub name: Arc<str>,
@@ -87,7 +85,7 @@ pub struct Field {
 }
 
 /// A variant's case.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Case {
     /// The case's kebab-case name.
     pub name: Arc<str>,

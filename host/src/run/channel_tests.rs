@@ -109,7 +109,7 @@ fn workflow(branches: i64) -> Workflow {
 async fn told(interest: Interest) -> Vec<Event> {
     let events = Arc::new(Mutex::new(Vec::new()));
     let settings = Settings {
-        executor: Arc::new(Adds::default()),
+        executors: Adds::default().into(),
         reporters: vec![Box::new(Keep(Arc::clone(&events), interest))],
         environment: Arc::new(|_| None),
         caching: None,

@@ -16,7 +16,8 @@ use super::branches::Branches;
 use super::cached::{Caching, Keeper, Looked};
 use super::evaluate::{EvaluateError, Scope};
 use super::items::ItemsError;
-use super::recorder::{RecordError, Recorder};
+use super::placement::{Opened, Placement};
+use super::recorder::Recorder;
 use super::resume::Resumed;
 use super::root::Root;
 use super::secrets::Secrets;
@@ -25,11 +26,11 @@ use super::split::BranchItems;
 use super::{Ended, Outputs, RunError, Settings, Stop, Stops, journaling, new_id, reasons};
 use crate::cache::Key;
 use crate::channel::Memory;
-use crate::executor::{Executor, Port, Report, Reports};
+use crate::executor::{Port, Report, Reports, Unreachable};
 use crate::id::{AttemptId, BranchId, NodeId, RunId};
 use crate::journal::{FileRead, LogLine, Record, RunEnd};
 use crate::model::{
-    Attempt, Cause, Counts, Ending, Fact, Kind, Node, Place, RunStarted, Status, Totals, Value, Warning,
+    Cause, Counts, Ending, Executor, Fact, Kind, Node, Place, RunStarted, Status, Totals, Value, Warning,
     Workflow,
 };
 use crate::report::Interest;
@@ -43,6 +44,7 @@ enum Aside {
     Items(NodeId, Result<(BranchItems, u32), ItemsError>),
     Arguments(AttemptId, Result<Vec<Value>, EvaluateError>, Vec<FileRead>),
     Looked(AttemptId, Vec<Value>, Looked),
+    Opened(Executor, Opened),
 }
 
 /// What ended a wait.
@@ -84,7 +86,13 @@ const LINES: usize = 20;
 pub(super) struct Dispatcher {
     workflow: Arc<Workflow>,
     run: RunId,
-    executor: Arc<dyn Executor>,
+    placement: Placement,
+    /// Nodes that wait for their executors, with their branches and those that are left out.
+    unreached: HashMap<NodeId, (u32, Vec<u32>)>,
+    /// Nodes that run elsewhere than where the file says.
+    elsewhere: HashMap<NodeId, Executor>,
+    /// An executor that cannot be reached, and nothing may run in its place.
+    unreachable: Option<Unreachable>,
     caching: Option<(Caching, Keeper)>,
     scheduler: Scheduler,
     announcer: Announcer,
@@ -104,7 +112,6 @@ pub(super) struct Dispatcher {
     /// Whether a node went on elsewhere, so that what waits for it does not run.
     left: Vec<bool>,
     flights: HashMap<AttemptId, Flight, rustc_hash::FxBuildHasher>,
-    submitting: Vec<Attempt>,
     began: Instant,
     /// When this turn of the loop began. Asking the clock for each branch costs a tenth of all that
     /// the dispatcher does.
@@ -128,7 +135,7 @@ pub(super) struct Dispatcher {
 
 impl Dispatcher {
     pub(super) async fn new(workflow: Arc<Workflow>, settings: Settings) -> Result<Self, RunError> {
-        let Settings { executor, reporters, environment, caching, stops, journal } = settings;
+        let Settings { executors, reporters, environment, caching, stops, journal } = settings;
         let root = Root::open(&workflow.root, &workflow.folder)
             .map_err(|source| RunError::Root { path: workflow.root.clone(), source })?;
         let secrets = Secrets::read(&workflow, &*environment)?;
@@ -161,9 +168,8 @@ impl Dispatcher {
             Some(channel) => channel.telling(sink),
             None => Memory::shared(sink),
         });
-        let capacity = executor.open(port).await?;
-        let scheduler =
-            Scheduler::new(Plan::from(&*workflow), workflow.seed, capacity.slots + capacity.ahead);
+        // Nothing is submitted before its executor is open.
+        let scheduler = Scheduler::new(Plan::from(&*workflow), workflow.seed, 0);
         let mut branches: Vec<Branches> = std::iter::repeat_with(Branches::default).take(nodes).collect();
         for (node, arguments) in std::mem::take(&mut resumed.starts) {
             if let Some(branches) = branches.get_mut(node.index()) {
@@ -174,7 +180,10 @@ impl Dispatcher {
         let began = Instant::now();
         Ok(Self {
             run,
-            executor,
+            placement: Placement::new(executors, port),
+            unreached: HashMap::new(),
+            elsewhere: HashMap::new(),
+            unreachable: None,
             caching,
             scheduler,
             announcer,
@@ -190,7 +199,6 @@ impl Dispatcher {
             wanted,
             left: vec![false; nodes],
             flights: HashMap::default(),
-            submitting: Vec::new(),
             began,
             now: began,
             actions: VecDeque::new(),
@@ -214,15 +222,16 @@ impl Dispatcher {
         let mut reports = Vec::new();
         let (status, counts) = loop {
             self.perform();
-            if !self.submitting.is_empty() {
-                self.executor.submit(std::mem::take(&mut self.submitting));
-            }
+            self.placement.submit();
             self.settle();
             while !self.recorder.has_room() && !self.recorder.has_failed() {
                 self.recorder.progress().await;
             }
             if let Some(failure) = self.recorder.failure() {
-                return self.give_up(failure).await;
+                return self.give_up(RunError::Journal(failure)).await;
+            }
+            if let Some(unreachable) = self.unreachable.take() {
+                return self.give_up(unreachable.into()).await;
             }
             if let Some(over) = self.over {
                 break over;
@@ -251,7 +260,7 @@ impl Dispatcher {
                 self.perform();
             }
         };
-        self.executor.drain().await;
+        self.placement.drain().await;
         self.end(status, counts)
     }
 
@@ -261,15 +270,21 @@ impl Dispatcher {
         self.announcer.flush(self.recorder.pushed(), self.recorder.written());
     }
 
-    /// The journal failed: nothing more is to happen that it would not know of.
-    async fn give_up(mut self, failure: RecordError) -> Result<Ended, RunError> {
+    /// The journal failed, and nothing more is to happen that it would not know of; or there is nowhere to
+    /// go on.
+    async fn give_up(mut self, failure: RunError) -> Result<Ended, RunError> {
         let flying: Vec<AttemptId> = self.flights.keys().copied().collect();
-        self.executor.announce_cancel();
-        self.executor.cancel(&flying, Cause::Interrupted);
-        self.executor.drain().await;
+        self.placement.announce_cancel();
+        self.placement.cancel(&flying, Cause::Interrupted);
+        self.placement.drain().await;
+        // What the journal has it keeps, and what it has was told.
+        let kept = self.recorder.finish();
+        if kept.is_ok() {
+            self.settle();
+        }
         self.announcer.forget_held();
         self.announcer.finish();
-        Err(RunError::Journal(failure))
+        Err(failure)
     }
 
     fn announce_start(&mut self) {
@@ -327,7 +342,7 @@ impl Dispatcher {
     fn stop(&mut self, stop: Stop) {
         let (input, message) = match stop {
             Stop::Starting => {
-                self.executor.announce_cancel();
+                self.placement.announce_cancel();
                 (Input::Interrupt, "stopping: running attempts may finish; a second Ctrl-C stops them now")
             }
             Stop::Now => (Input::Abort, "stopping now"),
@@ -354,6 +369,7 @@ impl Dispatcher {
                 }
             }
             Aside::Looked(id, arguments, looked) => self.looked(id, arguments, looked),
+            Aside::Opened(executor, opened) => self.executor_opened(executor, opened),
         }
     }
 
@@ -454,14 +470,14 @@ impl Dispatcher {
             group: node.group().map(Arc::clone),
             task: Some(Arc::clone(&task.name)),
             attempt: Some(id.number),
-            executor: Some(task.policy.executor.name()),
+            executor: Some(self.executor_of(id.branch.node, task).name()),
         })
     }
 
     fn node_place(&self, id: NodeId) -> Option<Place> {
         let node = self.workflow.nodes.get(id.index())?;
         let name = Some(Arc::clone(&node.name));
-        let executor = node.tasks().next().map(|task| task.policy.executor.name());
+        let executor = node.tasks().next().map(|task| self.executor_of(id, task).name());
         Some(match node.group() {
             None => Place { task: name, executor, ..Place::default() },
             Some(_) => Place { group: name, executor, ..Place::default() },

@@ -13,6 +13,7 @@ mod items;
 mod join;
 mod journaling;
 mod outputs;
+mod placement;
 mod reasons;
 mod recorder;
 mod replay;
@@ -29,12 +30,13 @@ use tokio::sync::mpsc;
 pub use cached::Caching;
 pub use journaling::{Journaling, JournalingError, Resume};
 pub use outputs::Outputs;
+pub use placement::Executors;
 pub use recorder::RecordError;
 pub use replay::{ReplayError, Replayed, Replaying, Verdict, replay};
 pub use resume::{ResumeError, ResumeOptions};
 pub use root::RootError;
 
-use crate::executor::{Executor, Unreachable};
+use crate::executor::Unreachable;
 use crate::id::RunId;
 use crate::model::{Counts, Status, Workflow};
 use crate::report::Reporter;
@@ -42,7 +44,7 @@ use crate::report::Reporter;
 /// What a run needs besides its workflow.
 pub struct Settings {
     /// Where attempts run.
-    pub executor: Arc<dyn Executor>,
+    pub executors: Executors,
     /// Who is told of events, in this order.
     pub reporters: Vec<Box<dyn Reporter>>,
     /// flowhost's environment, from which secrets are read when the run begins.

@@ -91,15 +91,26 @@ impl CodeCache {
     }
 }
 
-/// Code whose origin and bytes were checked.
+/// Code whose origin and bytes were checked, here or by whoever handed it over.
 pub(super) struct Entry(File);
 
 impl Entry {
+    /// Code that the process which started this one took from its own cache.
+    pub(super) fn handed(file: File) -> Self {
+        Self(file)
+    }
+
+    /// The open file, which is read-only.
+    pub(super) fn into_file(self) -> File {
+        self.0
+    }
+
     /// Loads it for `engine`, which is the one that it was found for or its twin.
     #[expect(unsafe_code, reason = "wasmtime loads compiled code only so")]
     pub(super) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
         // SAFETY: the bytes are what our own compiler wrote: the folder and the file belong to this
-        // user, nobody else can write to them, and the digest at their end is that of the code.
+        // user, nobody else can write to them, and the digest at their end is that of the code. Handed
+        // over, the process that started this one has seen to that, which could as well run anything.
         unsafe { Component::deserialize_file(engine, by_descriptor(&self.0)) }
     }
 }

@@ -143,7 +143,7 @@ impl Compiler {
     }
 
     /// The program to start: the setting, the variable, or what is on the path.
-    fn program(&self) -> Result<PathBuf, CompileError> {
+    pub(super) fn program(&self) -> Result<PathBuf, CompileError> {
         if let Some(program) = &self.program {
             return Ok(program.clone());
         }

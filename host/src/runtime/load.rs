@@ -2,19 +2,23 @@
 //! and linked once for each flavour. Knows nothing of exports and calls.
 
 use std::collections::HashMap;
-use std::io;
+use std::fs::File;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::{fmt, io};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, OnceCell, Semaphore};
+use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
 
-use super::code_cache::{CacheError, CodeCache, Place};
+use super::code_cache::{CacheError, CodeCache, Entry, Place};
 use super::compile::{CompileError, Compiler};
-use super::engine::{Engines, Flavour};
+use super::engine::{self, Engines, Flavour};
 use super::epoch::Ticker;
 use super::sandbox::State;
+use super::space::Space;
 use super::{host, lock};
 use crate::digest::Digest;
 use crate::interface;
@@ -58,6 +62,12 @@ pub enum LoadError {
     /// It imports what the host does not provide.
     #[error("the component cannot be linked: {0}")]
     Link(String),
+    /// Who compiles for this process does not hand the code over.
+    #[error("{0}")]
+    NoCode(String),
+    /// Settings that no engine of ours has.
+    #[error("there is no engine `{0}`: the worker is another flowhost than this one")]
+    Settings(String),
     /// wasmtime cannot be set up on this machine.
     #[error("cannot set up wasmtime: {0}")]
     Engine(String),
@@ -66,13 +76,26 @@ pub enum LoadError {
     Shutdown,
 }
 
-/// Where a component's bytes are.
+/// Where a component is.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// In a file.
+    /// Its bytes are in a file.
     File(PathBuf),
-    /// Here.
+    /// Its bytes are here.
     Bytes(Bytes),
+    /// Its code comes from whoever started this process and compiles for it.
+    Code(Arc<dyn CodeSource>),
+}
+
+/// Hands over compiled code. It is run as it comes: whoever is asked must be as trusted as this process.
+pub trait CodeSource: fmt::Debug + Send + Sync {
+    /// The code of a component, compiled for `settings`, which [`Runtime::code`](super::Runtime::code)
+    /// of the other process understands. Fails with the reason.
+    fn code(
+        &self,
+        component: Digest,
+        settings: &str,
+    ) -> Pin<Box<dyn Future<Output = Result<File, String>> + Send + '_>>;
 }
 
 impl Source {
@@ -80,7 +103,7 @@ impl Source {
     fn name(&self) -> Option<String> {
         match self {
             Self::File(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
-            Self::Bytes(_) => None,
+            Self::Bytes(_) | Self::Code(_) => None,
         }
     }
 }
@@ -127,6 +150,11 @@ impl Components {
         }
     }
 
+    /// The program that compiles.
+    pub(super) fn program(&self) -> Result<PathBuf, CompileError> {
+        self.compiler.program()
+    }
+
     /// What people should know of, since the last time this was asked.
     pub(super) fn take_warnings(&self) -> Vec<(Warning, Arc<str>)> {
         std::mem::take(&mut *lock(&self.warnings))
@@ -165,22 +193,76 @@ impl Components {
         flavour: Flavour,
         source: &Source,
     ) -> Result<InstancePre<State>, LoadError> {
-        let (this, from) = (Arc::clone(self), source.clone());
+        let this = Arc::clone(self);
+        if let Source::Code(source) = source {
+            let host = aside(move || this.host(flavour)).await?;
+            let file = source.code(digest, &settings(flavour, host.engines.space)).await;
+            let entry = Entry::handed(file.map_err(LoadError::NoCode)?);
+            let this = Arc::clone(self);
+            return aside(move || this.link(&host, digest, &entry)?.ok_or(LoadError::Unusable)).await;
+        }
+        let from = source.clone();
         let (host, wasm) = aside(move || Ok((this.host(flavour)?, read(&from, digest)?))).await?;
-        let cache = self.open_cache().await?;
+        self.open_cache().await?;
         if let Some(loaded) = self.link_cached(&host, digest).await? {
             return Ok(loaded);
         }
+        let engine = &host.engines.on_demand;
+        self.compile(&wasm, digest, source, (flavour, host.engines.space), engine).await?;
+        self.link_cached(&host, digest).await?.ok_or(LoadError::Unusable)
+    }
+
+    /// The code of a component, compiled if need be, for another process of ours whose engines have these
+    /// settings.
+    pub(super) async fn code(
+        &self,
+        digest: Digest,
+        wanted: &str,
+        source: &Source,
+    ) -> Result<File, LoadError> {
+        let of = |flavour: Flavour| Space::ALL.map(|space| (flavour, space));
+        let mut known = Flavour::ALL.into_iter().flat_map(of);
+        let unknown = || LoadError::Settings(wanted.to_owned());
+        let (flavour, space) =
+            known.find(|(flavour, space)| settings(*flavour, *space) == wanted).ok_or_else(unknown)?;
+        let from = source.clone();
+        let (engine, wasm) = aside(move || {
+            let engine =
+                engine::on_demand(flavour, space).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
+            Ok((engine, read(&from, digest)?))
+        })
+        .await?;
+        let cache = self.open_cache().await?;
+        if let Some(entry) = cache.find(&digest, &engine) {
+            return Ok(entry.into_file());
+        }
+        self.compile(&wasm, digest, source, (flavour, space), &engine).await?;
+        cache.find(&digest, &engine).map(Entry::into_file).ok_or(LoadError::Unusable)
+    }
+
+    /// Compiles a component into the code cache. `engine` is one of the settings that it is compiled for.
+    async fn compile(
+        &self,
+        wasm: &[u8],
+        digest: Digest,
+        source: &Source,
+        (flavour, space): (Flavour, Space),
+        engine: &Engine,
+    ) -> Result<(), LoadError> {
+        let cache = self.open_cache().await?;
         let _turn = self.compiling.acquire().await.map_err(|_| LoadError::Shutdown)?;
+        // Who had the turn before may have compiled the same for another process.
+        if cache.find(&digest, engine).is_some() {
+            return Ok(());
+        }
         let name = source.name().unwrap_or_else(|| digest.to_string());
         let message = format!("component `{name}` is being compiled; the code is kept for later runs");
         self.warn(Warning::Compiling, message);
         let draft = cache.draft()?;
         let writer = draft.writer().map_err(CompileError::Io)?;
-        self.compiler.compile(&wasm, flavour, host.engines.space, writer).await?;
+        self.compiler.compile(wasm, flavour, space, writer).await?;
         // A moment of disk work, once for each component: not worth a thread.
-        cache.keep(draft, &digest, &host.engines.on_demand)?;
-        self.link_cached(&host, digest).await?.ok_or(LoadError::Unusable)
+        Ok(cache.keep(draft, &digest, engine)?)
     }
 
     /// The component from the code cache, linked; none where there is no code that loads.
@@ -191,23 +273,35 @@ impl Components {
     ) -> Result<Option<InstancePre<State>>, LoadError> {
         let (this, host) = (Arc::clone(self), Arc::clone(host));
         aside(move || {
-            let engines = &host.engines;
+            let engine = &host.engines.on_demand;
             let Some(cache) = this.cache.get() else { return Ok(None) };
-            let Some(entry) = cache.find(&digest, &engines.on_demand) else { return Ok(None) };
-            let Ok(twin) = entry.load(&engines.on_demand) else {
-                cache.remove(&digest, &engines.on_demand);
-                return Ok(None);
-            };
-            if let (Some(engine), Some(linker)) = (&engines.pooled, &host.pooled) {
-                // The twin loads, so the code is sound: what fails now is the pool.
-                match entry.load(engine) {
-                    Ok(component) => return link(linker, &component).map(Some),
-                    Err(error) => this.warn_of_pool(digest, &error),
-                }
+            let Some(entry) = cache.find(&digest, engine) else { return Ok(None) };
+            let linked = this.link(&host, digest, &entry)?;
+            if linked.is_none() {
+                cache.remove(&digest, engine);
             }
-            link(&host.on_demand, &twin).map(Some)
+            Ok(linked)
         })
         .await
+    }
+
+    /// The component of `entry`, linked; none where its code does not load.
+    fn link(
+        &self,
+        host: &Host,
+        digest: Digest,
+        entry: &Entry,
+    ) -> Result<Option<InstancePre<State>>, LoadError> {
+        let engines = &host.engines;
+        let Ok(twin) = entry.load(&engines.on_demand) else { return Ok(None) };
+        if let (Some(engine), Some(linker)) = (&engines.pooled, &host.pooled) {
+            // The twin loads, so the code is sound: what fails now is the pool.
+            match entry.load(engine) {
+                Ok(component) => return link(linker, &component).map(Some),
+                Err(error) => self.warn_of_pool(digest, &error),
+            }
+        }
+        link(&host.on_demand, &twin).map(Some)
     }
 
     fn warn_of_pool(&self, digest: Digest, error: &wasmtime::Error) {
@@ -245,6 +339,8 @@ fn read(source: &Source, digest: Digest) -> Result<Bytes, LoadError> {
         Source::File(path) => interface::read_file(path)
             .map(Bytes::from)
             .map_err(|source| LoadError::Read { path: path.clone(), source })?,
+        // Its bytes are elsewhere; the code was made of the right ones.
+        Source::Code(_) => return Err(LoadError::NoComponent("only its code is to be had here")),
     };
     let found = Digest::of(&wasm);
     if found != digest {
@@ -259,6 +355,11 @@ fn read(source: &Source, digest: Digest) -> Result<Bytes, LoadError> {
         )),
         _ => Err(LoadError::NoComponent("its first bytes are not those of one")),
     }
+}
+
+/// What code is compiled for, in words that another process of ours understands.
+fn settings(flavour: Flavour, space: Space) -> String {
+    format!("{} {}", flavour.name(), space.name())
 }
 
 fn link(linker: &Linker<State>, component: &Component) -> Result<InstancePre<State>, LoadError> {

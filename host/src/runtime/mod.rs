@@ -22,8 +22,9 @@ mod trap;
 mod typed;
 mod values;
 
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,8 +33,8 @@ pub use code_cache::CacheError;
 use code_cache::{CodeCache, Place};
 pub use compile::{COMPILE_SUBCOMMAND, CompileError, compile_child};
 pub use engine::ENGINE;
-pub use load::{LoadError, Source};
-pub use prepare::{PrepareError, Prepared};
+pub use load::{CodeSource, LoadError, Source};
+pub use prepare::{Folders, NamedFolder, PrepareError, Prepared};
 
 use compile::Compiler;
 use engine::{Flavour, Slots};
@@ -41,6 +42,7 @@ use epoch::Ticker;
 use load::Components;
 
 use crate::channel::Channel;
+use crate::digest::Digest;
 use crate::folder::Size;
 use crate::id::AttemptId;
 use crate::model::{Attempt, Call, Level, Outcome, Stream, Usage, Value, Warning};
@@ -152,6 +154,14 @@ impl Runtime {
         self.slots
     }
 
+    /// The flowhost program that children are.
+    ///
+    /// # Errors
+    /// Fails when there is none.
+    pub fn program(&self) -> Result<PathBuf, CompileError> {
+        self.components.program()
+    }
+
     /// What people should know of, since the last time this was asked.
     pub fn take_warnings(&self) -> Vec<(Warning, Arc<str>)> {
         self.components.take_warnings()
@@ -170,8 +180,17 @@ impl Runtime {
         self.components.open_cache().await.map(drop)
     }
 
+    /// The code of `component` for another process of ours, compiled if need be, as a read-only file.
+    /// `settings` is what that process asked its [`CodeSource`] for. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// Fails when the component cannot be read or compiled.
+    pub async fn code(&self, component: Digest, settings: &str, source: &Source) -> Result<File, LoadError> {
+        self.components.code(component, settings, source).await
+    }
+
     /// Gets ready what all attempts of `call` share: loads the component, compiled if need be, and
-    /// opens the granted directories below `root`. Needs a tokio runtime.
+    /// opens the granted directories in `folders`. Needs a tokio runtime.
     ///
     /// # Errors
     /// Fails when the component does not load, does not export what is called, or when a directory
@@ -180,11 +199,11 @@ impl Runtime {
         &self,
         call: Arc<Call>,
         source: &Source,
-        root: &Path,
+        folders: impl Into<Folders>,
     ) -> Result<Prepared, PrepareError> {
         let component = self.components.get(call.component, Flavour::of(&call), source).await?;
-        let root = root.to_owned();
-        match tokio::task::spawn_blocking(move || Prepared::new(call, component, &root)).await {
+        let folders = folders.into();
+        match tokio::task::spawn_blocking(move || Prepared::new(call, component, &folders)).await {
             Ok(prepared) => prepared,
             Err(_) => Err(LoadError::Shutdown.into()),
         }

@@ -27,6 +27,47 @@ pub(super) const DYNAMIC_LIMIT: u64 = 1 << 30;
 /// to be told so.
 const HANDED: u64 = 4 * MIB;
 
+/// Where the directories are that calls name.
+#[derive(Clone, Debug)]
+pub enum Folders {
+    /// All of them below this folder.
+    Below(PathBuf),
+    /// Each in the folder of the longest name that it begins with.
+    Named(Arc<[NamedFolder]>),
+}
+
+/// A folder and the name that calls have for it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NamedFolder {
+    /// The name, a relative path.
+    pub name: PathBuf,
+    /// Where it is.
+    pub folder: PathBuf,
+}
+
+impl Folders {
+    /// The folder that a directory must not lead out of, and where below it the directory is.
+    fn find<'a>(&'a self, directory: &'a Path) -> Option<(&'a Path, &'a Path)> {
+        match self {
+            Self::Below(root) => Some((root, directory)),
+            Self::Named(folders) => {
+                let inside = folders.iter().filter_map(|named| {
+                    let below = directory.strip_prefix(&named.name).ok()?;
+                    Some((named, below))
+                });
+                let (named, below) = inside.max_by_key(|(named, _)| named.name.components().count())?;
+                Some((&named.folder, below))
+            }
+        }
+    }
+}
+
+impl<P: AsRef<Path> + ?Sized> From<&P> for Folders {
+    fn from(root: &P) -> Self {
+        Self::Below(root.as_ref().to_owned())
+    }
+}
+
 /// Why a call cannot be made. Its attempts are rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
@@ -90,7 +131,7 @@ impl Prepared {
     pub(super) fn new(
         call: Arc<Call>,
         component: InstancePre<State>,
-        root: &Path,
+        folders: &Folders,
     ) -> Result<Self, PrepareError> {
         let export = export(&component, &call)?;
         let way = match &call.entry {
@@ -105,7 +146,7 @@ impl Prepared {
         };
         Ok(Self {
             flavour: Flavour::of(&call),
-            filesystem: directories(&call, root)?,
+            filesystem: directories(&call, folders)?,
             hostcall_fuel: usize::try_from(fuel).unwrap_or(usize::MAX),
             component,
             export,
@@ -185,24 +226,26 @@ fn fits(signature: &Signature, function: &types::ComponentFunc) -> Result<(), St
     if same { Ok(()) } else { Err(format!("it does not return {}", signature.result)) }
 }
 
-/// The granted directories, opened below `root`. A link that leads out of it is refused.
-fn directories(call: &Call, root: &Path) -> Result<WasiFilesystemCtx, PrepareError> {
+/// The granted directories, opened. A link that leads out of the folder that they lie in is refused.
+fn directories(call: &Call, folders: &Folders) -> Result<WasiFilesystemCtx, PrepareError> {
     let mut builder = WasiCtx::builder();
-    if !call.directories.is_empty() {
-        let failed = |directory: &Path| {
-            let directory = directory.to_owned();
-            let root = root.to_owned();
+    for granted in &call.directories {
+        let failed = |root: &Path| {
+            let (directory, root) = (granted.path.clone(), root.to_owned());
             move |source| PrepareError::Directory { directory, root, source }
         };
+        let (root, below) = folders.find(&granted.path).ok_or_else(|| {
+            failed(Path::new("the worker's folders"))(io::Error::other("none of them has that name"))
+        })?;
         let opened = cap_std::fs::Dir::open_ambient_dir(root, cap_std::ambient_authority());
-        let opened = opened.map_err(failed(Path::new(".")))?;
-        for granted in &call.directories {
-            let directory = opened.open_dir(&granted.path).map_err(failed(&granted.path))?;
-            let permissions = if granted.write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
-            builder
-                .preopened_dir(by_descriptor(&directory), &*granted.guest, permissions)
-                .map_err(|error| failed(&granted.path)(io::Error::other(error)))?;
-        }
+        let opened = opened.map_err(failed(root))?;
+        // A folder below itself is itself, under any name that is not empty.
+        let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
+        let directory = opened.open_dir(below).map_err(failed(root))?;
+        let permissions = if granted.write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+        builder
+            .preopened_dir(by_descriptor(&directory), &*granted.guest, permissions)
+            .map_err(|error| failed(root)(io::Error::other(error)))?;
     }
     Ok(builder.build().filesystem().clone())
 }

@@ -68,6 +68,8 @@ pub(super) struct Moment {
 #[derive(Debug)]
 pub(super) struct Node {
     id: NodeId,
+    /// Whose capacity it shares.
+    pub(super) lane: usize,
     concurrency: u32,
     on_failure: OnFailure,
     first_success: bool,
@@ -128,6 +130,7 @@ impl Node {
     pub(super) fn new(id: NodeId, plan: NodePlan, missing: u32) -> Self {
         Self {
             id,
+            lane: plan.lane,
             concurrency: plan.concurrency.map_or(u32::MAX, |bound| bound.max(1)),
             on_failure: plan.on_failure,
             first_success: plan.first_success,

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use crate::id::NodeId;
-use crate::model::{Form, Group, GroupPolicy, Kind, Merge, OnFailure, Require, Retry, Runs, Task, Workflow};
+use crate::model::{
+    Executor, Form, Group, GroupPolicy, Kind, Merge, Node, OnFailure, Require, Retry, Runs, Task, Workflow,
+};
 
 /// What the scheduler needs to know of a workflow.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -39,6 +41,8 @@ pub struct NodePlan {
     /// For each branch the policy at its position, and the last one for all beyond. So one serves
     /// all branches of a for-each. Without any, nothing is retried.
     pub retry: Vec<Retry>,
+    /// Nodes of one number share a capacity.
+    pub lane: usize,
     /// The branches that are groups, in the order of their positions.
     pub groups: Vec<Nested>,
 }
@@ -62,24 +66,33 @@ pub struct Nested {
 
 impl From<&Workflow> for Plan {
     fn from(workflow: &Workflow) -> Self {
+        let executors = |node: &Node| node.tasks().map(|task| task.policy.executor).collect::<BTreeSet<_>>();
+        let mut lanes: Vec<BTreeSet<Executor>> = Vec::new();
         let nodes = workflow.nodes.iter().map(|node| {
+            let executors = executors(node);
+            let lane = lanes.iter().position(|lane| *lane == executors).unwrap_or_else(|| {
+                lanes.push(executors);
+                lanes.len() - 1
+            });
             let retry_of = |task: &Task| task.policy.retry.clone();
             let after = node.after.clone();
             let may_start = node.tasks().flat_map(|task| &task.flow.may_start).copied().collect();
             match &node.kind {
                 Kind::Task(task) => {
-                    NodePlan { after, may_start, retry: vec![retry_of(task)], ..NodePlan::default() }
+                    NodePlan { after, lane, may_start, retry: vec![retry_of(task)], ..NodePlan::default() }
                 }
                 Kind::Started(task) => NodePlan {
                     after,
+                    lane,
                     may_start,
                     started: true,
                     retry: vec![retry_of(task)],
                     ..NodePlan::default()
                 },
-                Kind::Best(_) => NodePlan { after, ..NodePlan::default() },
+                Kind::Best(_) => NodePlan { after, lane, ..NodePlan::default() },
                 Kind::Group(group) => NodePlan {
                     after,
+                    lane,
                     may_start,
                     started: false,
                     concurrency: group.concurrency,

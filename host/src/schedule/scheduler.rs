@@ -22,10 +22,10 @@ use crate::model::{Cause, Counts, Status};
 pub struct Scheduler {
     nodes: Vec<Node>,
     seed: u64,
-    capacity: usize,
+    /// What shares a capacity each.
+    lanes: Vec<Lane>,
+    /// In all lanes.
     running: usize,
-    /// Nodes that may have something to submit, in turn.
-    round: VecDeque<NodeId>,
     /// Nodes of which a group may begin, or of which one has ended.
     turns: VecDeque<NodeId>,
     /// Branches that wait for their time, the earliest first.
@@ -50,6 +50,22 @@ pub struct Scheduler {
     stale: u64,
 }
 
+/// Nodes whose attempts share a capacity.
+#[derive(Debug)]
+struct Lane {
+    capacity: usize,
+    running: usize,
+    /// Nodes that may have something to submit, in turn.
+    round: VecDeque<NodeId>,
+}
+
+impl Lane {
+    /// Whether one of its nodes may submit something now.
+    fn has_turn(&self) -> bool {
+        self.running < self.capacity && !self.round.is_empty()
+    }
+}
+
 /// What comes to a node with time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Alarm {
@@ -61,11 +77,13 @@ enum Alarm {
 
 impl Scheduler {
     /// A scheduler for one run of `plan`. `seed` draws the jitter of retries; at most `capacity`
-    /// attempts are submitted at once.
+    /// attempts are submitted at once in each lane.
     #[must_use]
     pub fn new(plan: Plan, seed: u64, capacity: usize) -> Self {
         let total = plan.nodes.len();
         let mut dependants = vec![Vec::new(); total];
+        let lanes = plan.nodes.iter().map(|node| node.lane + 1).max().unwrap_or(1);
+        let lane = || Lane { capacity, running: 0, round: VecDeque::new() };
         let mut nodes = Vec::with_capacity(total);
         let members = members(&plan);
         for (id, mut plan) in (0_u32..).map(NodeId).zip(plan.nodes) {
@@ -101,9 +119,8 @@ impl Scheduler {
             unclosed: total,
             nodes,
             seed,
-            capacity,
+            lanes: std::iter::repeat_with(lane).take(lanes).collect(),
             running: 0,
-            round: VecDeque::new(),
             turns: VecDeque::new(),
             backoff: BinaryHeap::new(),
             alarms: BTreeSet::new(),
@@ -117,10 +134,22 @@ impl Scheduler {
         }
     }
 
-    /// Sets how many attempts may be submitted at once. It takes effect with the next input; what
-    /// runs beyond it goes on. With 0 nothing is submitted.
+    /// Sets how many attempts may be submitted at once in each lane. It takes effect with the next
+    /// input; what runs beyond it goes on. With 0 nothing is submitted.
     pub fn set_capacity(&mut self, in_flight: usize) {
-        self.capacity = in_flight;
+        self.lanes.iter_mut().for_each(|lane| lane.capacity = in_flight);
+    }
+
+    /// As [`Scheduler::set_capacity`], in the lane of a node alone.
+    pub fn set_capacity_for(&mut self, node: NodeId, in_flight: usize) {
+        if let Some(lane) = self.lane(node) {
+            lane.capacity = in_flight;
+        }
+    }
+
+    fn lane(&mut self, node: NodeId) -> Option<&mut Lane> {
+        let lane = self.nodes.get(node.index())?.lane;
+        self.lanes.get_mut(lane)
     }
 
     /// Takes an input at `now`, the time since the run's start, and appends what is to be done.
@@ -358,6 +387,9 @@ impl Scheduler {
         };
         self.running -= 1;
         let node = id.branch.node;
+        if let Some(lane) = self.lane(node) {
+            lane.running -= 1;
+        }
         match effect {
             Effect::None | Effect::Ready => {}
             Effect::Wait(delay) => {
@@ -422,9 +454,12 @@ impl Scheduler {
     /// back if that is a matter of time.
     fn enqueue(&mut self, id: NodeId, now: Duration) {
         let Some(node) = self.nodes.get_mut(id.index()) else { return };
-        if !node.queued && node.can_submit(now) {
+        if !node.queued
+            && node.can_submit(now)
+            && let Some(lane) = self.lanes.get_mut(node.lane)
+        {
             node.queued = true;
-            self.round.push_back(id);
+            lane.round.push_back(id);
         }
         if self.stopping {
             return;
@@ -439,18 +474,25 @@ impl Scheduler {
     /// Submits what may be submitted, one branch of each node in turn.
     fn submit(&mut self, now: Duration, actions: &mut Vec<Action>) {
         self.begin_groups(now, actions);
-        while self.running < self.capacity
-            && let Some(id) = self.round.pop_front()
-        {
-            let Some(node) = self.nodes.get_mut(id.index()) else { continue };
-            node.queued = false;
-            if let Some(id) = node.submit(now) {
-                self.running += 1;
-                actions.push(Action::Submit { id });
-            }
-            self.enqueue(id, now);
+        // What is submitted in one lane may let groups begin whose nodes stand in another.
+        while let Some(at) = self.lanes.iter().position(Lane::has_turn) {
+            self.submit_one(at, now, actions);
             self.begin_groups(now, actions);
         }
+    }
+
+    /// Submits a branch of the node in a lane whose turn it is, if it has any.
+    fn submit_one(&mut self, at: usize, now: Duration, actions: &mut Vec<Action>) {
+        let Some(lane) = self.lanes.get_mut(at) else { return };
+        let Some(id) = lane.round.pop_front() else { return };
+        let Some(node) = self.nodes.get_mut(id.index()) else { return };
+        node.queued = false;
+        if let Some(id) = node.submit(now) {
+            lane.running += 1;
+            self.running += 1;
+            actions.push(Action::Submit { id });
+        }
+        self.enqueue(id, now);
     }
 
     /// Begins the groups in others whose turn has come.
@@ -469,8 +511,8 @@ impl Scheduler {
     /// Submits nothing more from here on.
     fn stop(&mut self, actions: &mut Vec<Action>) {
         self.stopping = true;
-        self.round.clear();
         self.turns.clear();
+        self.lanes.iter_mut().for_each(|lane| lane.round.clear());
         self.backoff = BinaryHeap::new();
         // Nodes still have to end in time.
         self.alarms.retain(|(_, _, alarm)| *alarm == Alarm::Deadline);

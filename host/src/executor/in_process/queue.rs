@@ -149,6 +149,8 @@ impl Queue {
         loop {
             // Where others were let in beside lanes that are back now, more are awake than there are threads.
             let crowded = self.awake > self.threads && !self.is_unfair();
+            // A single lane keeps the order: what comes after a call that is not ready waits with it.
+            let crowded = crowded || (self.lanes.len() == 1 && self.parked > 0);
             let Some(attempt) = (if crowded { None } else { self.take() }) else {
                 self.awake = self.awake.saturating_sub(1);
                 self.resting.push(lane);
@@ -414,7 +416,8 @@ impl Queue {
         let threads = self.threads.saturating_sub(self.awake);
         let count = self.ready.len().min(threads).min(self.resting.len());
         // They would find nothing to take, wake each other again, and let no timer have a thread.
-        let count = if count > 0 && self.is_held_back() { 0 } else { count };
+        let held_back = self.is_held_back() || (self.lanes.len() == 1 && self.parked > 0);
+        let count = if count > 0 && held_back { 0 } else { count };
         self.awake += count;
         let mut wake = self.resting.split_off(self.resting.len() - count);
         wake.iter().for_each(|lane| self.turns.come(*lane));

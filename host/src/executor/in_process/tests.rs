@@ -335,7 +335,8 @@ async fn lanes_cost_less_than_the_attempts() {
     let running = Running::new(16, Interest::default(), &[(&wasm, &call)]).await;
     let runtime = Arc::clone(&running.executor.shared.runtime);
     let source = Source::Bytes(wasm.clone().into());
-    let prepared = runtime.prepare(Arc::clone(&call), &source, &running.executor.shared.root).await.unwrap();
+    let prepared =
+        runtime.prepare(Arc::clone(&call), &source, running.executor.shared.folders.clone()).await.unwrap();
     running.submit(&call, 0..1, &[payload()]);
     running.ends(1).await;
 

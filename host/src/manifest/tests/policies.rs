@@ -51,6 +51,7 @@ fn every_policy_is_read() {
         timeout: Some(Duration::from_millis(1_500)),
         breaker: Some(Breaker { failures: 5, cooldown: Duration::from_secs(30) }),
         rate_limit: Some(RateLimit { attempts: 100, per: Duration::from_secs(60) }),
+        fallback: None,
     };
     assert_eq!(policy, expected);
     let (policy, ..) = read("tasks = [\"a\"]\nrequire = \"all\"\ntimeout = \"none\"\nmerge = \"collect\"");

@@ -142,7 +142,7 @@ impl Dispatcher {
     /// Keeps an outcome for later runs.
     pub(super) fn keep(&self, id: AttemptId, key: Key, value: Value, usage: Usage) {
         if let (Some((_, keeper)), Some(call), Some(task)) = (&self.caching, self.call(id), self.task(id)) {
-            let executor = task.policy.executor.name();
+            let executor = self.executor_of(id.branch.node, task).name();
             keeper.keep(cached::Outcome { key, call, value, usage, executor });
         }
     }
@@ -236,9 +236,10 @@ impl Dispatcher {
     }
 
     pub(super) fn hand_over(&mut self, id: AttemptId, arguments: Vec<Value>) {
-        if let Some(call) = self.call(id) {
+        if let (Some(call), Some(task)) = (self.call(id), self.task(id)) {
+            let executor = self.executor_of(id.branch.node, task);
             let iteration = self.iteration(id);
-            self.submitting.push(Attempt { id, call, iteration, arguments });
+            self.placement.place(executor, Attempt { id, call, iteration, arguments });
         }
     }
 
@@ -255,11 +256,10 @@ impl Dispatcher {
         match self.flights.get_mut(&id) {
             Some(Flight { preparing: Some(cancelled), .. }) => *cancelled = true,
             Some(_) => {
-                if let Some(at) = self.submitting.iter().position(|attempt| attempt.id == id) {
-                    self.submitting.remove(at);
+                if self.placement.take_back(id) {
                     self.returned(id);
                 } else {
-                    self.executor.cancel(&[id], cause);
+                    self.placement.cancel(&[id], cause);
                 }
             }
             None => {}

@@ -137,6 +137,11 @@ impl Dispatcher {
         if let Some(branches) = self.branches.get_mut(node.index()) {
             branches.start(arguments, keep);
         }
+        let workflow = Arc::clone(&self.workflow);
+        if let Some(started) = workflow.nodes.get(node.index()) {
+            // Until its executor is open nothing of it is submitted.
+            self.reach(node, started);
+        }
     }
 
     /// What waits for the node is not to run.

@@ -70,7 +70,13 @@ fn policies() -> impl Strategy<Value = GroupPolicy> {
     let rate = (1_u32..400).prop_map(|attempts| RateLimit { attempts, per: ms(1_000) });
     let breaker = proptest::option::weighted(0.3, breaker);
     (requires(), timeout, breaker, proptest::option::weighted(0.3, rate)).prop_map(
-        |(require, timeout, breaker, rate_limit)| GroupPolicy { require, timeout, breaker, rate_limit },
+        |(require, timeout, breaker, rate_limit)| GroupPolicy {
+            require,
+            timeout,
+            breaker,
+            rate_limit,
+            fallback: None,
+        },
     )
 }
 

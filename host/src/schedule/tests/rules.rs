@@ -378,3 +378,15 @@ fn a_long_chain_is_no_deep_recursion() {
     let actions = script.tell(Input::Refused { node: NodeId(0) });
     assert_eq!(actions.len(), length as usize + 1);
 }
+
+#[test]
+fn nodes_of_one_lane_share_a_capacity_and_others_do_not() {
+    let lane = |lane| NodePlan { lane, ..node() };
+    let mut script = Script::new(plan([lane(0), lane(1), lane(1)]), 2);
+    script.tell(Input::Begin);
+    assert_eq!(script.opened(0, 10), [submit(0, 0, 1), submit(0, 1, 1)]);
+    assert_eq!(script.opened(1, 10), [submit(1, 0, 1), submit(1, 1, 1)]);
+    assert_eq!(script.opened(2, 10), []);
+    script.scheduler.set_capacity_for(NodeId(2), 5);
+    assert_eq!(script.tell(Input::Tick), [submit(1, 2, 1), submit(2, 0, 1), submit(1, 3, 1)]);
+}

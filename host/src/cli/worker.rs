@@ -1,0 +1,89 @@
+//! `flowhost worker`: executes attempts for another flowhost, held to a ceiling.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::exit::Exit;
+use super::output::{error, say};
+use crate::manifest::{duration, size};
+use crate::runtime::{Runtime, Settings};
+use crate::wire::WireError;
+use crate::worker::{Allow, Ceiling, Limits, ServeError, serve, standard};
+
+/// What bounds every worker on this machine.
+const MACHINE: &str = "/etc/flowhost/worker.toml";
+
+#[derive(clap::Args, Debug)]
+pub(super) struct Worker {
+    /// Take attempts from standard input and answer on standard output, in the protocol of docs/protocol.md
+    #[arg(long, required = true, env = "FLOWHOST_STDIO", value_parser = clap::builder::FalseyValueParser::new())]
+    stdio: bool,
+    /// What tasks may be granted: read=NAME=DIR, write=NAME=DIR, env=NAME, net=ADDRESS:PORT or http=ORIGIN.
+    /// Repeatable
+    #[arg(long, value_name = "KIND=VALUE", env = "FLOWHOST_ALLOW", value_delimiter = ',')]
+    allow: Vec<Allow>,
+    /// The most memory that an attempt may use
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", env = "FLOWHOST_MAX_MEMORY", value_parser = size)]
+    max_memory: u64,
+    /// The most time that an attempt may take
+    #[arg(long, value_name = "DURATION", default_value = "24h", env = "FLOWHOST_MAX_TIMEOUT", value_parser = duration)]
+    max_timeout: Duration,
+    #[command(flatten)]
+    compiling: super::host::Compiling,
+}
+
+impl Worker {
+    pub(super) fn execute(self) -> Exit {
+        if !self.stdio {
+            say("error: --stdio is how a worker is reached");
+            return Exit::Usage;
+        }
+        // What the machine's owner or the user wrote down comes before what whoever starts the worker says.
+        let ceiling = match Ceiling::read(files()) {
+            Ok(ceiling) => ceiling.unwrap_or_else(|| Ceiling {
+                allow: self.allow.clone(),
+                limits: Limits { memory: self.max_memory, timeout: self.max_timeout },
+            }),
+            Err(failure) => {
+                error(&failure);
+                return Exit::Usage;
+            }
+        };
+        match self.work(ceiling) {
+            Ok(()) => Exit::Succeeded,
+            Err(failure) => {
+                error(&failure);
+                match failure {
+                    ServeError::Wire(WireError::Refused(_)) => Exit::Unreachable,
+                    ServeError::Wire(_)
+                    | ServeError::NoCall(_)
+                    | ServeError::Arguments(_)
+                    | ServeError::Runtime(_)
+                    | ServeError::Executor(_) => Exit::Internal,
+                }
+            }
+        }
+    }
+
+    fn work(&self, ceiling: Ceiling) -> Result<(), ServeError> {
+        let io = |error| ServeError::Wire(WireError::Io(error));
+        let runtime = Runtime::new(Settings {
+            program: std::env::current_exe().ok(),
+            compile_timeout: self.compiling.compile_timeout,
+            ..Settings::default()
+        })?;
+        let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
+        threads.block_on(async {
+            let (stdin, stdout) = standard().map_err(io)?;
+            serve(stdin, stdout, runtime, crate::worker::Worker::Bounded(ceiling)).await
+        })
+    }
+}
+
+/// Where a ceiling may be written down, the first that exists counts.
+fn files() -> Vec<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let own = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")));
+    let own = own.map(|folder| folder.join("flowhost/worker.toml"));
+    std::iter::once(Path::new(MACHINE).to_owned()).chain(own).collect()
+}

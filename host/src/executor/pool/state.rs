@@ -1,0 +1,386 @@
+//! What the pool knows and decides: which attempts wait, which worker has which, and what is to be told.
+//! Who is given what is in `hands`.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::calls::Calls;
+use super::launch::Launch;
+use super::worker::{Gone, News, Pending, WorkerId};
+use super::{Order, Outstanding, Workers};
+use crate::executor::{Capacity, Port, Report, Unreachable};
+use crate::id::AttemptId;
+use crate::model::{Attempt, Cause, Ending, Outcome, Usage, Warning};
+use crate::runtime::ENGINE;
+use crate::wire::{FromWorker, Hello, Said, ToWorker, Wants};
+
+/// Attempts that a worker has at most beside the one that it executes.
+pub(super) const AHEAD: usize = 64;
+
+/// Where so many workers end before they could execute anything, one after the other, none ever will.
+const FAILURES: u32 = 10;
+
+/// So many are tried before the executor is said to be out of reach.
+const TRIED: u32 = 3;
+
+/// How long an attempt that was cancelled may take to end, and one whose timeout passed beyond that.
+const GRACE: Duration = Duration::from_millis(500);
+
+pub(super) struct State {
+    pub(super) launch: Arc<dyn Launch>,
+    pub(super) ours: Arc<Hello>,
+    pub(super) port: Option<Port>,
+    opening: Option<oneshot::Sender<Result<Capacity, Unreachable>>>,
+    outstanding: Arc<Outstanding>,
+    pub(super) calls: Calls,
+    /// What waits, by profile.
+    pub(super) ready: Vec<VecDeque<Attempt>>,
+    pub(super) workers: Workers,
+    pub(super) next: WorkerId,
+    pub(super) news: Option<mpsc::UnboundedSender<(WorkerId, News)>>,
+    pub(super) cores: usize,
+    /// Workers that ended before they could execute anything, one after the other.
+    failures: u32,
+    /// Why no worker will ever be ready.
+    hopeless: Option<String>,
+    /// The run was asked to stop.
+    stopping: bool,
+    /// Warnings that were told.
+    warned: HashSet<(Warning, String)>,
+    /// What is to be told.
+    reports: Vec<Report>,
+    /// How many of these are ends.
+    ended: usize,
+}
+
+impl State {
+    pub(super) fn new(launch: Arc<dyn Launch>, outstanding: Arc<Outstanding>) -> Self {
+        Self {
+            launch,
+            ours: Arc::new(Hello::of(ENGINE)),
+            port: None,
+            opening: None,
+            outstanding,
+            calls: Calls::default(),
+            ready: Vec::new(),
+            workers: Workers::default(),
+            next: 0,
+            news: None,
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            failures: 0,
+            hopeless: None,
+            stopping: false,
+            warned: HashSet::new(),
+            reports: Vec::new(),
+            ended: 0,
+        }
+    }
+
+    /// Whether anything waits or executes.
+    pub(super) fn is_watched(&self) -> bool {
+        self.ready.iter().any(|ready| !ready.is_empty())
+            || self.workers.values().any(|worker| !worker.pending.is_empty())
+    }
+
+    pub(super) fn order(&mut self, order: Order) {
+        match order {
+            Order::Open(port, answer) => self.open(port, answer),
+            Order::Submit(batch) => batch.into_iter().for_each(|attempt| self.submit(attempt)),
+            Order::Cancel(ids, cause) => self.cancel(&ids, cause),
+            Order::Stop => {
+                self.stopping = true;
+                self.hand_back_ready();
+                for (outbox, _) in self.workers.values().filter_map(|worker| worker.up.as_ref()) {
+                    // It is small.
+                    let _ = outbox.to_worker(ToWorker::Drain);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, port: Port, answer: oneshot::Sender<Result<Capacity, Unreachable>>) {
+        let name = self.launch.name();
+        if self.port.is_some() {
+            let reason = "it is in use by another run; make an executor for each run".to_owned();
+            // Who asked may be gone.
+            let _ = answer.send(Err(Unreachable { executor: name, reason }));
+            return;
+        }
+        let interest = port.interest();
+        let wants = Wants { starts: interest.starts, logs: interest.logs, progress: interest.progress };
+        self.ours = Arc::new(Hello { wants: Some(wants), ..Hello::of(ENGINE) });
+        self.port = Some(port);
+        self.opening = Some(answer);
+        // The first shows whether any can be had.
+        let profile = self.calls.profile(&[]);
+        self.start_worker(profile);
+    }
+
+    fn submit(&mut self, attempt: Attempt) {
+        let (profile, forgotten) = self.calls.meet(&attempt.call);
+        if !forgotten.is_empty() {
+            for worker in self.workers.values_mut() {
+                let known = forgotten.iter().copied().filter(|number| worker.calls.remove(number));
+                let calls: Vec<u32> = known.collect();
+                if let (Some((outbox, _)), false) = (&worker.up, calls.is_empty()) {
+                    // It is small.
+                    let _ = outbox.to_worker(ToWorker::Forget { calls });
+                }
+            }
+        }
+        self.waits(profile).push_back(attempt);
+    }
+
+    /// What waits for workers of a profile.
+    pub(super) fn waits(&mut self, profile: usize) -> &mut VecDeque<Attempt> {
+        if self.ready.len() <= profile {
+            self.ready.resize_with(profile + 1, VecDeque::new);
+        }
+        let last = self.ready.len() - 1;
+        #[expect(clippy::indexing_slicing, reason = "there are more than `profile`, as was just seen to")]
+        &mut self.ready[profile.min(last)]
+    }
+
+    fn cancel(&mut self, ids: &[AttemptId], cause: Cause) {
+        let ids: rustc_hash::FxHashSet<AttemptId> = ids.iter().copied().collect();
+        let mut returned = Vec::new();
+        for ready in &mut self.ready {
+            ready.retain(|attempt| {
+                let meant = ids.contains(&attempt.id);
+                if meant {
+                    returned.push(attempt.id);
+                }
+                !meant
+            });
+        }
+        returned.into_iter().for_each(|id| self.hand_back(id));
+        let now = Instant::now();
+        for worker in self.workers.values_mut() {
+            let mut meant = Vec::new();
+            for pending in worker.pending.iter_mut().filter(|pending| ids.contains(&pending.attempt.id)) {
+                pending.cancelled.get_or_insert((cause, now));
+                meant.push(pending.attempt.id);
+            }
+            if let (Some((outbox, _)), false) = (&worker.up, meant.is_empty()) {
+                // It is small.
+                let _ = outbox.to_worker(ToWorker::Cancel { ids: meant, cause });
+            }
+        }
+    }
+
+    pub(super) fn news(&mut self, id: WorkerId, news: News) {
+        match news {
+            News::Up(outbox, side) => {
+                if self.stopping {
+                    // It is small.
+                    let _ = outbox.to_worker(ToWorker::Drain);
+                }
+                if let Some(worker) = self.workers.get_mut(&id) {
+                    worker.up = Some((outbox, side));
+                }
+                if let Some(opening) = self.opening.take() {
+                    let capacity = Capacity { slots: self.launch.most(), ahead: AHEAD * self.cores };
+                    // Who asked may be gone.
+                    let _ = opening.send(Ok(capacity));
+                }
+            }
+            News::Said(FromWorker::Said(said)) => said.into_iter().for_each(|said| self.said(id, said)),
+            News::Said(FromWorker::NeedComponent { component }) => self.supply(id, component, None),
+            News::Said(FromWorker::NeedCode { component, settings }) => {
+                self.supply(id, component, Some(settings));
+            }
+            News::Said(FromWorker::Ask { number, from, ask }) => {
+                if let (Some(worker), Some(port)) = (self.workers.get_mut(&id), self.port.clone())
+                    && let Some((outbox, _)) = worker.up.clone()
+                {
+                    worker.answering.spawn(async move {
+                        let answer = port.channel().ask(from, ask).await;
+                        // Its size is bounded.
+                        let _ = outbox.to_worker(ToWorker::Answer { number, answer });
+                    });
+                    // Those that were given are of no more interest.
+                    while worker.answering.try_join_next().is_some() {}
+                }
+            }
+            News::Supplied => {
+                if let Some(worker) = self.workers.get_mut(&id) {
+                    worker.awaits = worker.awaits.saturating_sub(1);
+                    worker.since = Instant::now();
+                }
+            }
+            News::Ended(gone) => self.lost(id, gone),
+        }
+    }
+
+    fn said(&mut self, worker: WorkerId, said: Said) {
+        let has = |this: &Self, id: AttemptId| {
+            let worker = this.workers.get(&worker);
+            worker.is_some_and(|worker| worker.pending.iter().any(|pending| pending.attempt.id == id))
+        };
+        match said {
+            Said::Started { id } if has(self, id) => self.reports.push(Report::Started { id }),
+            Said::Log { id, level, stream, message, cut } if has(self, id) => {
+                let message = message.into_text().into();
+                self.reports.push(Report::Log { id, level, stream, message, cut });
+            }
+            Said::Progress { id, done, total, message } if has(self, id) => {
+                let message = message.map(|message| message.into_text().into());
+                self.reports.push(Report::Progress { id, done, total, message });
+            }
+            // Of an attempt that it does not have.
+            Said::Started { .. } | Said::Log { .. } | Said::Progress { .. } => {}
+            Said::Returned { id } => {
+                if self.take(worker, id).is_some() {
+                    self.hand_back(id);
+                }
+            }
+            Said::Finished { id, ended, usage } => {
+                let Some(pending) = self.take(worker, id) else { return };
+                self.failures = 0;
+                let Some(known) = self.calls.get_mut(&pending.attempt.call) else { return };
+                known.took(usage.wall);
+                let outcome = ended.into_outcome(&known.value).unwrap_or_else(|error| {
+                    if let Some(worker) = self.workers.get(&worker) {
+                        worker.stop.notify_one();
+                    }
+                    Outcome::Lost { reason: format!("the worker's answer makes no sense: {error}") }
+                });
+                let ending = outcome.ending();
+                self.finish(id, outcome, usage);
+                // What its guest left behind is nobody's any more, and gone for sure.
+                if matches!(ending, Ending::TimedOut | Ending::Cancelled)
+                    && let Some(worker) = self.workers.get_mut(&worker)
+                {
+                    worker.retire();
+                }
+            }
+            // What one says of its machine, all of them say.
+            Said::Warning { kind, message } => {
+                if self.warned.insert((kind, message.clone())) {
+                    self.reports.push(Report::Warning { kind, message: message.into() });
+                }
+            }
+        }
+    }
+
+    /// Takes an attempt out of a worker's hands.
+    pub(super) fn take(&mut self, worker: WorkerId, id: AttemptId) -> Option<Pending> {
+        let worker = self.workers.get_mut(&worker)?;
+        let at = worker.pending.iter().position(|pending| pending.attempt.id == id)?;
+        let pending = worker.pending.remove(at)?;
+        worker.load = worker.load.saturating_sub(pending.expected);
+        if at == 0 {
+            worker.since = Instant::now();
+        }
+        if worker.retires {
+            worker.retire();
+        }
+        Some(pending)
+    }
+
+    fn lost(&mut self, id: WorkerId, gone: Gone) {
+        let Some(worker) = self.workers.remove(&id) else { return };
+        let reason = match gone {
+            Gone::Lost(reason) => reason,
+            Gone::Refused(refusal) => self.hopeless.insert(refusal.to_string()).clone(),
+            Gone::Unstarted(error) => self.hopeless.insert(error.to_string()).clone(),
+        };
+        // Not even the first of its attempts executed.
+        let idle = worker.up.is_none() || worker.awaits > 0;
+        if idle {
+            self.failures += 1;
+            if self.failures >= FAILURES {
+                self.hopeless.get_or_insert_with(|| reason.clone());
+            }
+            match self.opening.take() {
+                Some(opening) if self.hopeless.is_none() && self.failures < TRIED => {
+                    self.opening = Some(opening);
+                    self.start_worker(worker.profile);
+                }
+                Some(opening) => {
+                    let executor = self.launch.name();
+                    // Who asked may be gone.
+                    let _ = opening.send(Err(Unreachable { executor, reason: reason.clone() }));
+                }
+                None => {}
+            }
+        }
+        let mut pending = worker.pending.into_iter();
+        if let Some(first) = if idle { None } else { pending.next() } {
+            let outcome = match (first.cancelled, worker.overdue, first.attempt.call.limits.timeout) {
+                (Some((cause, _)), _, _) => Outcome::Cancelled { cause },
+                (None, true, Some(after)) => Outcome::TimedOut { after },
+                (None, _, _) => {
+                    if let Some(known) = self.calls.get_mut(&first.attempt.call) {
+                        known.alone = true;
+                    }
+                    Outcome::Lost { reason }
+                }
+            };
+            self.finish(first.attempt.id, outcome, Usage::default());
+        }
+        for Pending { attempt, cancelled, .. } in pending.rev() {
+            if cancelled.is_some() || self.stopping {
+                self.hand_back(attempt.id);
+            } else {
+                self.waits(worker.profile).push_front(attempt);
+            }
+        }
+    }
+
+    /// Looks at what takes long.
+    pub(super) fn look(&mut self) {
+        let now = Instant::now();
+        for worker in self.workers.values_mut().filter(|worker| worker.awaits == 0) {
+            let Some(first) = worker.pending.front() else { continue };
+            let executes = now.saturating_duration_since(worker.since);
+            let late = |timeout: Duration| executes > timeout + timeout / 10 + GRACE;
+            let overdue = first.attempt.call.limits.timeout.is_some_and(late);
+            let stubborn = first.cancelled.is_some_and(|(_, at)| now.saturating_duration_since(at) > GRACE);
+            if (overdue || stubborn) && !worker.overdue {
+                worker.overdue = true;
+                worker.stop.notify_one();
+            }
+        }
+        self.grow_beside_sleepers(now);
+    }
+
+    /// Does what follows from all that happened.
+    pub(super) fn settle(&mut self) {
+        if let Some(reason) = self.hopeless.clone() {
+            if self.workers.is_empty() {
+                for attempt in std::mem::take(&mut self.ready).into_iter().flatten() {
+                    let reason = format!("no worker starts: {reason}");
+                    self.finish(attempt.id, Outcome::Lost { reason }, Usage::default());
+                }
+            }
+        } else if self.port.is_some() && self.opening.is_none() {
+            self.hand_out();
+            self.grow();
+        }
+        if let (Some(port), false) = (&self.port, self.reports.is_empty()) {
+            port.report(self.reports.drain(..));
+            port.flush();
+            self.outstanding.ended(std::mem::take(&mut self.ended));
+        }
+    }
+
+    fn hand_back_ready(&mut self) {
+        for attempt in std::mem::take(&mut self.ready).into_iter().flatten() {
+            self.hand_back(attempt.id);
+        }
+    }
+
+    fn hand_back(&mut self, id: AttemptId) {
+        self.reports.push(Report::Returned { id });
+        self.ended += 1;
+    }
+
+    pub(super) fn finish(&mut self, id: AttemptId, outcome: Outcome, usage: Usage) {
+        self.reports.push(Report::Finished { id, outcome, usage });
+        self.ended += 1;
+    }
+}

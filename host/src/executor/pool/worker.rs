@@ -1,0 +1,180 @@
+//! One worker of a pool: what it has in hand, and the task that attends it from its start to its end.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+
+use super::launch::{Launch, LaunchError, Link, Side};
+use crate::model::{Attempt, Cause, Directory};
+use crate::wire::{FromWorker, Hello, Outbox, Receiver, Refusal, WireError, answer, pump};
+
+/// How long a worker may take to end once it is asked to.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Workers by their number.
+pub(super) type WorkerId = u64;
+
+/// What becomes of a worker.
+pub(super) enum News {
+    /// It is ready.
+    Up(Arc<Outbox>, Arc<dyn Side>),
+    /// It said something.
+    Said(FromWorker),
+    /// Code was handed to it, or refused.
+    Supplied,
+    /// It ended.
+    Ended(Gone),
+}
+
+/// How a worker ended.
+pub(super) enum Gone {
+    /// It speaks another protocol. No other will do better.
+    Refused(Box<Refusal>),
+    /// It was not even started. Another will not be either.
+    Unstarted(LaunchError),
+    /// Otherwise, in words.
+    Lost(String),
+}
+
+/// An attempt that a worker has.
+pub(super) struct Pending {
+    pub(super) attempt: Attempt,
+    /// How long it is expected to take.
+    pub(super) expected: Duration,
+    /// Nothing is handed over behind it.
+    pub(super) alone: bool,
+    /// Whether it is to end, why, and since when.
+    pub(super) cancelled: Option<(Cause, Instant)>,
+}
+
+/// A worker as the pool sees it.
+pub(super) struct Worker {
+    pub(super) profile: usize,
+    /// None until it is ready.
+    pub(super) up: Option<(Arc<Outbox>, Arc<dyn Side>)>,
+    /// What it has, in the order in which it executes them.
+    pub(super) pending: VecDeque<Pending>,
+    /// The sum of what these are expected to take.
+    pub(super) load: Duration,
+    /// Numbers of the calls that it knows.
+    pub(super) calls: HashSet<u32>,
+    /// Since when it executes the first of them, at most.
+    pub(super) since: Instant,
+    /// Components that it waits for: no attempt executes meanwhile.
+    pub(super) awaits: usize,
+    /// It is given nothing more, and ends when it has nothing left.
+    pub(super) retires: bool,
+    /// The first of its attempts took longer than its timeout, and it did not say so.
+    pub(super) overdue: bool,
+    /// Ends it.
+    pub(super) stop: Arc<Notify>,
+    /// Whether it waited for something at the last look.
+    pub(super) waited: bool,
+    /// Answers that are on their way to it. Dropped with it.
+    pub(super) answering: JoinSet<()>,
+}
+
+impl Worker {
+    pub(super) fn new(profile: usize, stop: Arc<Notify>) -> Self {
+        Self {
+            profile,
+            up: None,
+            pending: VecDeque::new(),
+            load: Duration::ZERO,
+            calls: HashSet::new(),
+            since: Instant::now(),
+            awaits: 0,
+            retires: false,
+            overdue: false,
+            stop,
+            waited: false,
+            answering: JoinSet::new(),
+        }
+    }
+
+    /// It is given nothing more. Without anything left it ends.
+    pub(super) fn retire(&mut self) {
+        self.retires = true;
+        if let (Some((outbox, _)), true) = (&self.up, self.pending.is_empty()) {
+            outbox.finish();
+        }
+    }
+}
+
+/// Starts a worker and passes on what it says until it ends.
+pub(super) async fn attend(
+    id: WorkerId,
+    launch: Arc<dyn Launch>,
+    directories: Vec<Directory>,
+    ours: Arc<Hello>,
+    stop: Arc<Notify>,
+    news: mpsc::UnboundedSender<(WorkerId, News)>,
+) {
+    // Nobody hears it any more: the pool is gone.
+    let tell = |what| drop(news.send((id, what)));
+    let Link { from, mut to, side, life } = match launch.launch(&directories).await {
+        Ok(link) => link,
+        Err(error) => return tell(News::Ended(Gone::Unstarted(error))),
+    };
+    let met = tokio::select! {
+        met = answer(from, &mut to, &ours) => met,
+        () = stop.notified() => Err(WireError::Cut),
+    };
+    let mut receiver = match met {
+        Ok((receiver, _)) => receiver,
+        Err(WireError::Refused(refusal)) => {
+            life.end(true).await;
+            return tell(News::Ended(Gone::Refused(refusal)));
+        }
+        Err(error) => {
+            let how = life.end(true).await;
+            return tell(News::Ended(Gone::Lost(format!("{error}; {how}"))));
+        }
+    };
+    let outbox = Arc::new(Outbox::default());
+    tell(News::Up(Arc::clone(&outbox), side));
+    let failure = tokio::select! {
+        failure = hear(&mut receiver, |message| tell(News::Said(message))) => failure,
+        failure = send(to, &outbox) => failure,
+        () = stop.notified() => None,
+    };
+    drop(receiver);
+    let how = life.end(true).await;
+    let reason = match failure {
+        // What the system says of its end says more than that the connection ended with it.
+        None | Some(WireError::Cut | WireError::Io(_)) => how,
+        Some(failure) => format!("{failure}; {how}"),
+    };
+    tell(News::Ended(Gone::Lost(reason)));
+}
+
+async fn hear<R: tokio::io::AsyncRead + Unpin>(
+    receiver: &mut Receiver<R>,
+    tell: impl Fn(FromWorker),
+) -> Option<WireError> {
+    loop {
+        match receiver.of_worker().await {
+            Ok(Some(message)) => tell(message),
+            Ok(None) => return None,
+            Err(error) => return Some(error),
+        }
+    }
+}
+
+/// Sends until the worker is to end, and waits a while for that.
+async fn send(to: impl tokio::io::AsyncWrite + Unpin, outbox: &Outbox) -> Option<WireError> {
+    match pump(to, outbox).await {
+        Ok(()) => {
+            tokio::time::sleep(PATIENCE).await;
+            None
+        }
+        // It may have ended: what it said last is still to be read, and says more.
+        Err(error) => {
+            tokio::time::sleep(PATIENCE).await;
+            Some(error)
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Workers that are children of this process and its own program: they get their code from here, and end
+//! with it. Knows nothing of what they are given to do.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tokio::sync::OnceCell;
+
+use super::descriptors;
+use super::pool::{Launch, LaunchError, Life, Link, Pool, Side};
+use super::{BoxFuture, Capacity, Executor, InProcessSettings, Port, Report, Unreachable};
+use crate::digest::Digest;
+use crate::id::AttemptId;
+use crate::model::{Attempt, Cause, Directory};
+use crate::report::harmless;
+use crate::runtime::{Runtime, RuntimeError, Source};
+
+/// The hidden subcommand by which a flowhost program executes attempts for its parent.
+pub const CHILD_SUBCOMMAND: &str = "execute-attempts";
+
+/// Children at most, where there are not many cores.
+const MOST: usize = 64;
+
+/// How long a child may take to end by itself, before it is asked, and after that before it is forced.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Bytes of a child's last words.
+const LAST_WORDS: usize = 1000;
+
+/// Executes attempts in children of this process.
+pub struct Process {
+    pool: Pool,
+    code: Arc<Code>,
+}
+
+impl Process {
+    /// Children are started when there is something for them. `settings` are those of an in-process
+    /// executor: its runtime says which program the children are, and compiles for them.
+    ///
+    /// # Errors
+    /// Fails when the system starts no thread.
+    pub fn new(settings: InProcessSettings) -> Result<Self, RuntimeError> {
+        let InProcessSettings { runtime, root, components } = settings;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let components = components.into_iter().map(|(digest, path)| (digest, Source::File(path)));
+        let code = Code {
+            runtime,
+            components: components.collect(),
+            known: Mutex::default(),
+            port: OnceLock::new(),
+        };
+        let code = Arc::new(code);
+        let children = Children { code: Arc::clone(&code), root, most: MOST.max(cores * 4) };
+        Ok(Self { pool: Pool::new(children)?, code })
+    }
+}
+
+impl Executor for Process {
+    fn open(&self, port: Port) -> BoxFuture<'_, Result<Capacity, Unreachable>> {
+        Box::pin(async move {
+            if let Err(error) = self.code.runtime.open_cache().await {
+                return Err(Unreachable { executor: "process", reason: error.to_string() });
+            }
+            // A second time is refused by the pool.
+            let _ = self.code.port.set(port.clone());
+            self.pool.open(port).await
+        })
+    }
+
+    fn submit(&self, batch: Vec<Attempt>) {
+        self.pool.submit(batch);
+    }
+
+    fn cancel(&self, ids: &[AttemptId], cause: Cause) {
+        self.pool.cancel(ids, cause);
+    }
+
+    fn announce_cancel(&self) {
+        self.pool.announce_cancel();
+    }
+
+    fn drain(&self) -> BoxFuture<'_, ()> {
+        self.pool.drain()
+    }
+}
+
+/// A file that is made once.
+type Once = Arc<OnceCell<Arc<File>>>;
+
+/// Compiled code, for all children.
+struct Code {
+    runtime: Arc<Runtime>,
+    components: HashMap<Digest, Source>,
+    known: Mutex<HashMap<(Digest, Arc<str>), Once>>,
+    /// Where warnings go.
+    port: OnceLock<Port>,
+}
+
+impl Code {
+    async fn get(&self, component: Digest, settings: Arc<str>) -> Result<Arc<File>, String> {
+        let unknown = || format!("the executor was not given the component {component}");
+        let source = self.components.get(&component).ok_or_else(unknown)?;
+        let cell = {
+            // Nothing in there panics halfway.
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(known.entry((component, Arc::clone(&settings))).or_default())
+        };
+        let make = || async {
+            let mut code = std::pin::pin!(self.runtime.code(component, &settings, source));
+            let code = loop {
+                tokio::select! {
+                    code = &mut code => break code,
+                    // While it is being compiled, people want to know what they wait for.
+                    () = self.runtime.warned() => self.tell_warnings(),
+                }
+            };
+            self.tell_warnings();
+            code.map(Arc::new)
+        };
+        cell.get_or_try_init(make).await.cloned().map_err(|error| error.to_string())
+    }
+
+    fn tell_warnings(&self) {
+        if let Some(port) = self.port.get() {
+            let warnings = self.runtime.take_warnings().into_iter();
+            port.report(warnings.map(|(kind, message)| Report::Warning { kind, message }));
+            port.flush();
+        }
+    }
+}
+
+/// Starts children.
+struct Children {
+    code: Arc<Code>,
+    root: PathBuf,
+    most: usize,
+}
+
+impl Launch for Children {
+    fn name(&self) -> &'static str {
+        "process"
+    }
+
+    fn most(&self) -> usize {
+        self.most
+    }
+
+    fn launch(&self, _: &[Directory]) -> BoxFuture<'_, Result<Link, LaunchError>> {
+        Box::pin(std::future::ready(self.start()))
+    }
+
+    fn component(&self, _: Digest) -> BoxFuture<'_, Result<Bytes, String>> {
+        Box::pin(std::future::ready(Err("children of this process are handed code".to_owned())))
+    }
+}
+
+impl Children {
+    fn start(&self) -> Result<Link, LaunchError> {
+        let program = self.code.runtime.program()?;
+        let failed = |source| LaunchError::Start { program: program.display().to_string(), source };
+        let (here, there) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
+        here.set_nonblocking(true).map_err(failed)?;
+        let here = UnixStream::from_std(here).map_err(failed)?;
+        let mut child = Command::new(&program)
+            .arg(CHILD_SUBCOMMAND)
+            .arg(std::process::id().to_string())
+            .arg(&self.root)
+            .env_clear()
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Files travel to it on the socket that its last words come by.
+            .stderr(Stdio::from(std::os::fd::OwnedFd::from(there)))
+            .spawn()
+            .map_err(failed)?;
+        let missing = || failed(io::ErrorKind::BrokenPipe.into());
+        let to = child.stdin.take().ok_or_else(missing)?;
+        let from = child.stdout.take().ok_or_else(missing)?;
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let socket = Arc::new(here);
+        let side = Beside { code: Arc::clone(&self.code), socket: Arc::clone(&socket), group };
+        let words = Arc::new(Mutex::new(VecDeque::new()));
+        let listening = tokio::spawn(listen(socket, Arc::clone(&words)));
+        let life = Living { child, group, words, listening };
+        Ok(Link { from: Box::new(from), to: Box::new(to), side: Arc::new(side), life: Box::new(life) })
+    }
+}
+
+/// Keeps the last words of a child, however much it says.
+async fn listen(socket: Arc<UnixStream>, words: Arc<Mutex<VecDeque<u8>>>) {
+    let mut buffer = [0; 1024];
+    loop {
+        match socket.try_read(&mut buffer) {
+            Ok(0) => return,
+            Ok(read) => {
+                let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+                words.extend(buffer.iter().take(read));
+                let surplus = words.len().saturating_sub(LAST_WORDS);
+                drop(words.drain(..surplus));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if socket.readable().await.is_err() {
+                    return;
+                }
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+struct Beside {
+    code: Arc<Code>,
+    socket: Arc<UnixStream>,
+    group: Option<Pid>,
+}
+
+impl Side for Beside {
+    fn code(&self, component: Digest, settings: Arc<str>) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            let file = self.code.get(component, Arc::clone(&settings)).await?;
+            let label = format!("{component} {settings}");
+            loop {
+                self.socket.writable().await.map_err(|error| error.to_string())?;
+                let sent = self.socket.try_io(Interest::WRITABLE, || {
+                    match descriptors::send(&*self.socket, &file, &label)? {
+                        true => Ok(()),
+                        false => Err(io::ErrorKind::WouldBlock.into()),
+                    }
+                });
+                match sent {
+                    Ok(()) => return Ok(()),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(format!("cannot hand code to the child: {error}")),
+                }
+            }
+        })
+    }
+
+    fn waits(&self) -> bool {
+        let Some(group) = self.group else { return false };
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", group.as_raw_nonzero())) else {
+            return false;
+        };
+        // The name, in parentheses, may hold anything. The state follows it.
+        let sleeps = |stat: String| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'));
+        threads.flatten().all(|thread| std::fs::read_to_string(thread.path().join("stat")).is_ok_and(sleeps))
+    }
+}
+
+/// A child, which ends when this is dropped.
+struct Living {
+    child: Child,
+    group: Option<Pid>,
+    words: Arc<Mutex<VecDeque<u8>>>,
+    listening: tokio::task::JoinHandle<()>,
+}
+
+impl Living {
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            // It may be gone already.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+}
+
+impl Drop for Living {
+    fn drop(&mut self) {
+        // Not waited for: then the number may be another's.
+        if self.child.id().is_some() {
+            self.signal(Signal::KILL);
+        }
+    }
+}
+
+impl Life for Living {
+    fn end(mut self: Box<Self>, now: bool) -> BoxFuture<'static, String> {
+        Box::pin(async move {
+            let mut status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+            for signal in [Signal::TERM, Signal::KILL].into_iter().filter(|_| now) {
+                if status.is_ok() {
+                    break;
+                }
+                self.signal(signal);
+                status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+            }
+            let status = match status {
+                Ok(status) => status,
+                Err(_) => self.child.wait().await,
+            };
+            // What it said last may still be on its way.
+            let _ = tokio::time::timeout(PATIENCE, &mut self.listening).await;
+            self.listening.abort();
+            let words: Vec<u8> = {
+                let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+                words.iter().copied().collect()
+            };
+            let text = String::from_utf8_lossy(&words);
+            let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+            let said = match lines.is_empty() {
+                true => String::new(),
+                false => format!("; it said: {}", harmless(&lines.join(" / "))),
+            };
+            match status {
+                Ok(status) => format!("the child process {}{said}", ended(status)),
+                Err(error) => format!("the child process is gone: {error}{said}"),
+            }
+        })
+    }
+}
+
+fn ended(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}

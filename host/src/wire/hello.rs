@@ -1,0 +1,113 @@
+//! Who stands at either end of a connection: one JSON object each, so that two that do not understand
+//! each other can still say who they are.
+
+use serde::{Deserialize, Serialize};
+
+use super::PROTOCOL;
+
+/// What one side says of itself. Keys that are not known are ignored.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Hello {
+    /// The protocol's number: equality of it alone admits.
+    pub protocol: u32,
+    /// flowhost's version.
+    pub flowhost: String,
+    /// What executes guests, with its version.
+    pub engine: String,
+    /// The target triple that the program was built for.
+    pub target: String,
+    /// Of a worker: how many attempts it executes at once, and how many may wait with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<(u32, u32)>,
+    /// Of a worker: the most that it grants; none where it has no bounds of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<CeilingSaid>,
+    /// Of a client: what it wants to be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wants: Option<Wants>,
+}
+
+/// A worker's ceiling, in words for people. The worker alone holds attempts to it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CeilingSaid {
+    /// Names of the directories that can be granted, for writing where `rw ` stands before them.
+    pub directories: Vec<String>,
+    /// Addresses that can be granted.
+    pub net: Vec<String>,
+    /// Origins that can be granted.
+    pub http: Vec<String>,
+    /// Environment variables that can be granted.
+    pub env: Vec<String>,
+    /// Bytes of memory at most.
+    pub memory: u64,
+    /// Milliseconds that an attempt may take at most.
+    pub timeout: u64,
+}
+
+/// What a client wants to be told besides how attempts ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Wants {
+    /// Starts of attempts.
+    pub starts: bool,
+    /// Every line, and not only the last ones of attempts that do not succeed.
+    pub logs: bool,
+    /// Progress.
+    pub progress: bool,
+}
+
+/// Two that do not fit each other. Trying again does not help.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "the two flowhosts do not speak the same protocol: here is {}, there is {}; install the same version on both",
+    describe(ours),
+    describe(theirs)
+)]
+pub struct Refusal {
+    /// Who we are.
+    pub ours: Hello,
+    /// Who they are.
+    pub theirs: Hello,
+}
+
+fn describe(hello: &Hello) -> String {
+    let Hello { protocol, flowhost, engine, target, .. } = hello;
+    let short = |text: &str| text.chars().filter(|letter| !letter.is_control()).take(80).collect::<String>();
+    format!("flowhost {} with {} on {} (protocol {protocol})", short(flowhost), short(engine), short(target))
+}
+
+impl Hello {
+    /// Of this program, with this engine, and nothing that only one side says.
+    #[must_use]
+    pub fn of(engine: &str) -> Self {
+        Self {
+            protocol: PROTOCOL,
+            flowhost: env!("CARGO_PKG_VERSION").to_owned(),
+            engine: engine.to_owned(),
+            target: target(),
+            capacity: None,
+            ceiling: None,
+            wants: None,
+        }
+    }
+
+    /// Whether the two can work together.
+    pub(super) fn meet(&self, theirs: &Self) -> Result<(), Box<Refusal>> {
+        if self.protocol == theirs.protocol {
+            return Ok(());
+        }
+        Err(Box::new(Refusal { ours: self.clone(), theirs: theirs.clone() }))
+    }
+}
+
+/// The target triple of this program, as far as it knows.
+fn target() -> String {
+    let environment = if cfg!(target_env = "gnu") {
+        "-gnu"
+    } else if cfg!(target_env = "musl") {
+        "-musl"
+    } else {
+        ""
+    };
+    format!("{}-unknown-{}{environment}", std::env::consts::ARCH, std::env::consts::OS)
+}

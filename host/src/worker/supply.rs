@@ -1,0 +1,159 @@
+//! Where a worker's components come from: their bytes by the connection, once each, or their code from
+//! the process that started it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::File;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::digest::Digest;
+use crate::executor::{BoxFuture, Supply};
+use crate::runtime::{CodeSource, Source};
+use crate::wire::{FromWorker, Outbox};
+
+/// What is asked for: a component, or its code under some settings.
+type Wanted = (Digest, Option<Arc<str>>);
+
+/// What came, or why nothing does.
+type Came = Result<Arrived, Arc<str>>;
+
+#[derive(Clone)]
+enum Arrived {
+    Wasm(Bytes),
+    Code(Arc<File>),
+}
+
+/// Asks the client, once for each.
+pub(super) struct Asked {
+    outbox: Arc<Outbox>,
+    /// Whether code is handed over, and not components.
+    code: bool,
+    known: Mutex<HashMap<Wanted, watch::Sender<Option<Came>>>>,
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked").field("code", &self.code).finish_non_exhaustive()
+    }
+}
+
+impl Asked {
+    pub(super) fn new(outbox: Arc<Outbox>, code: bool) -> Self {
+        Self { outbox, code, known: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Wanted, watch::Sender<Option<Came>>>> {
+        // Nothing in there panics halfway.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn get(&self, component: Digest, settings: Option<Arc<str>>) -> Came {
+        let wanted = (component, settings.clone());
+        let (mut came, first) = {
+            let mut known = self.known();
+            match known.get(&wanted) {
+                Some(sender) => (sender.subscribe(), false),
+                None => {
+                    let (sender, receiver) = watch::channel(None);
+                    known.insert(wanted.clone(), sender);
+                    (receiver, true)
+                }
+            }
+        };
+        if first {
+            let message = match settings {
+                None => FromWorker::NeedComponent { component },
+                Some(settings) => FromWorker::NeedCode { component, settings },
+            };
+            if let Err(error) = self.outbox.to_client(message) {
+                self.arrived(wanted, Err(error.to_string().into()));
+            }
+        }
+        let gone = || Err(Arc::from("the connection ended before the component came"));
+        match came.wait_for(Option::is_some).await {
+            Ok(came) => came.clone().unwrap_or_else(gone),
+            Err(_) => gone(),
+        }
+    }
+
+    fn arrived(&self, wanted: Wanted, came: Came) {
+        let mut known = self.known();
+        match came {
+            Ok(_) => {
+                if let Some(sender) = known.get(&wanted) {
+                    sender.send_replace(Some(came));
+                }
+            }
+            // Who asks the next time asks anew.
+            Err(_) => {
+                if let Some(sender) = known.remove(&wanted) {
+                    sender.send_replace(Some(came));
+                }
+            }
+        }
+    }
+
+    /// A component came by the connection.
+    pub(super) fn component(&self, component: Digest, wasm: Bytes) {
+        let found = Digest::of(&wasm);
+        let came = if found == component {
+            Ok(Arrived::Wasm(wasm))
+        } else {
+            Err(format!("the component that came is {found} and not {component}").into())
+        };
+        self.arrived((component, None), came);
+    }
+
+    /// Code came beside the connection, labelled by [`label`].
+    pub(super) fn code(&self, label: &str, file: File) {
+        if let Some((component, settings)) = label.split_once(' ')
+            && let Ok(component) = component.parse()
+        {
+            self.arrived((component, Some(settings.into())), Ok(Arrived::Code(Arc::new(file))));
+        }
+    }
+
+    /// What was asked for does not come.
+    pub(super) fn refused(&self, component: Digest, settings: Option<Arc<str>>, reason: String) {
+        self.arrived((component, settings), Err(reason.into()));
+    }
+}
+
+/// A supply as the executor takes it.
+pub(super) struct ByAsking(pub(super) Arc<Asked>);
+
+impl Supply for ByAsking {
+    fn component(&self, digest: Digest) -> BoxFuture<'_, Result<Source, Arc<str>>> {
+        Box::pin(async move {
+            if self.0.code {
+                return Ok(Source::Code(self.0.clone()));
+            }
+            match self.0.get(digest, None).await? {
+                Arrived::Wasm(wasm) => Ok(Source::Bytes(wasm)),
+                Arrived::Code(_) => Err("code came where a component was asked for".into()),
+            }
+        })
+    }
+}
+
+impl CodeSource for Asked {
+    fn code(
+        &self,
+        component: Digest,
+        settings: &str,
+    ) -> Pin<Box<dyn Future<Output = Result<File, String>> + Send + '_>> {
+        let settings = Arc::from(settings);
+        Box::pin(async move {
+            match self.get(component, Some(settings)).await {
+                Ok(Arrived::Code(file)) => file.try_clone().map_err(|error| error.to_string()),
+                Ok(Arrived::Wasm(_)) => Err("a component came where code was asked for".to_owned()),
+                Err(reason) => Err(reason.to_string()),
+            }
+        })
+    }
+}

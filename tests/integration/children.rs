@@ -1,0 +1,413 @@
+//! `executor = "process"`: children of the run do what it would do itself, and one that ends takes
+//! nothing with it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::support::{Ended, Place, ended, program};
+
+fn pid(id: u32) -> Pid {
+    Pid::from_raw(id.try_into().unwrap()).unwrap()
+}
+
+/// The children of a process.
+fn children(of: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{of}/task")) else { return Vec::new() };
+    let of_thread = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children")).ok();
+    let all: String = threads.flatten().filter_map(of_thread).collect();
+    all.split_whitespace().map(|id| id.parse().unwrap()).collect()
+}
+
+/// Those children that execute attempts.
+fn workers(of: u32) -> Vec<u32> {
+    let works = |id: &u32| {
+        fs::read(format!("/proc/{id}/cmdline"))
+            .is_ok_and(|line| line.split(|byte| *byte == 0).any(|argument| argument == b"execute-attempts"))
+    };
+    children(of).into_iter().filter(works).collect()
+}
+
+fn is_there(id: u32) -> bool {
+    // What ended and was not waited for is a zombie.
+    fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+/// Waits for something that has to happen soon.
+fn soon(within: Duration, what: &str, mut happened: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !happened() {
+        assert!(began.elapsed() < within, "{what} took longer than {within:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What is said of every branch's end, without what differs from run to run.
+fn ends(ended: &Ended) -> BTreeMap<String, (String, String)> {
+    let mut ends = BTreeMap::new();
+    for line in ended.stderr.lines() {
+        let event: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let text = |key: &str| event.get(key).unwrap_or(&Value::Null).to_string();
+        if text("event") == "\"attempt-ended\"" {
+            let name = format!("{}[{}]", text("task"), text("index"));
+            let before = ends.insert(name.clone(), (text("outcome"), text("error")));
+            assert!(before.is_none(), "{name} ended twice");
+        }
+    }
+    ends
+}
+
+#[test]
+fn values_and_failures_are_those_of_the_same_process() {
+    let place = Place::new();
+    place.guest("echo").guest("failing").guest("sharing").file(
+        "workflow.toml",
+        r#"
+        [components]
+        echo = "echo.wasm"
+        failing = "failing.wasm"
+        sharing = "sharing.wasm"
+        [defaults]
+        limits = { timeout = "300ms", memory = "8MiB", output = "64KiB" }
+        [tasks]
+        person = { run = "echo#echo-person", with = { value = { full-name = "Ada", age = 36, home = { x = 1, y = -2 }, nicknames = ["a", "b"] } } }
+        floats = { run = "echo#echo-f64", with = { value = nan } }
+        shapes = { run = "echo#echo-results", with = { value = [{ ok = 1 }, { err = "e" }] } }
+        fail = { run = "failing#fail", with = { message = "no" } }
+        record = { run = "failing#fail-record", with = { code = 3, message = "m" } }
+        bare = { run = "failing#fail-bare" }
+        permanent = { run = "failing#fail-permanent", with = { message = "never" } }
+        trap = { run = "failing#trap" }
+        exit = { run = "failing#exit", with = { code = 3 } }
+        stack = { run = "failing#overflow-stack" }
+        memory = { run = "failing#take-memory", with = { bytes = 100_000_000 } }
+        big = { run = "failing#big-string", with = { bytes = 100_000 } }
+        spin = { run = "failing#spin" }
+        nap = { run = "failing#sleep", with = { ms = 60_000 } }
+        place = { run = "failing#place" }
+        add = { run = "sharing#add", with = { key = "k", by = 5 } }
+        [outputs]
+        person = "${person}"
+        floats = "${floats}"
+        shapes = "${shapes}"
+        add = "${add}"
+        "#,
+    );
+    let run = |executor: &str| {
+        let ended = place.run(["--executor", executor, "--progress", "json"]);
+        assert_eq!(ended.code, 100, "{ended}");
+        ended
+    };
+    let (here, there) = (run("in-process"), run("process"));
+    assert_eq!(here.stdout, there.stdout);
+    let (mut here, mut there) = (ends(&here), ends(&there));
+    assert_eq!(here.len(), 16);
+    // Where in a loop a guest is stopped is chance.
+    for name in ["\"spin\"[null]", "\"stack\"[null]"] {
+        let (one, other) = (here.remove(name).unwrap(), there.remove(name).unwrap());
+        assert_eq!(one.0, other.0, "{name}");
+    }
+    assert_eq!(here, there);
+}
+
+#[test]
+fn large_values_travel_both_ways() {
+    let place = Place::new();
+    let bytes: Vec<u8> = (0..20_000_000_u32).map(|at| (at % 253) as u8).collect();
+    place.guest("echo").file("big.bin", &bytes).file(
+        "workflow.toml",
+        r#"
+        [components]
+        echo = "echo.wasm"
+        [tasks.one]
+        run = "echo#echo-bytes"
+        with = { value = { file = "big.bin" } }
+        [groups.all]
+        task = "one"
+        for-each = { range = [0, 5] }
+        executor = "process"
+        [tasks.two]
+        run = "echo#echo-blobs"
+        with = { value = "${all}" }
+        executor = "process"
+        limits = { output = "512MiB", memory = "1GiB" }
+        when = false
+        [outputs]
+        first = { value = "${all.3}", file = "out.bin" }
+        "#,
+    );
+    let ended = place.run(["--progress", "none"]);
+    assert_eq!(ended.code, 0, "{ended}");
+    assert!(fs::read(place.path().join("out.bin")).unwrap() == bytes, "other bytes came back");
+}
+
+/// A run that was started, with its events.
+struct Running {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
+}
+
+impl Running {
+    fn start(command: &mut std::process::Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Reads events up to the first that holds `part`.
+    fn until(&mut self, part: &str) -> String {
+        let lines = self.lines.by_ref().map(Result::unwrap);
+        let mut seen = Vec::new();
+        for line in lines {
+            if line.contains(part) {
+                return line;
+            }
+            seen.push(line);
+        }
+        panic!("the run ended without `{part}`: {seen:#?}");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn sleepers(place: &Place, branches: u32, ms: u32) {
+    place.guest("failing").file(
+        "workflow.toml",
+        format!(
+            r#"
+            [components]
+            failing = "failing.wasm"
+            [tasks.wait]
+            run = "failing#sleep"
+            with = {{ ms = {ms} }}
+            [groups.waiting]
+            task = "wait"
+            for-each = {{ range = [0, {branches}] }}
+            executor = "process"
+            "#
+        ),
+    );
+}
+
+#[test]
+fn c1_a_child_that_is_killed_costs_its_attempt_and_no_other() {
+    let place = Place::new();
+    place.guest("bench").file(
+        "workflow.toml",
+        r#"
+        [components]
+        bench = "bench.wasm"
+        [tasks.burn]
+        run = "bench#burn"
+        with = { iterations = 300_000 }
+        [groups.burns]
+        task = "burn"
+        for-each = { range = [0, 10_000] }
+        executor = "process"
+        "#,
+    );
+    let mut command = place.command(["run", "workflow.toml", "--progress", "none"]);
+    let mut running = Running::start(&mut command);
+    let run = running.child.id();
+    soon(Duration::from_secs(60), "the first child", || !workers(run).is_empty());
+    let mut killed = 0;
+    let mut seed = 7_u64;
+    while running.child.try_wait().unwrap().is_none() {
+        // Those that have begun to work: where starting takes longer than the pause, nothing ever would.
+        let threads = |id: &u32| fs::read_dir(format!("/proc/{id}/task")).map_or(0, Iterator::count);
+        let workers: Vec<_> = workers(run).into_iter().filter(|id| threads(id) > 3).collect();
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        if let Some(worker) = workers.get((seed >> 33) as usize % workers.len().max(1)) {
+            // It may have ended by itself.
+            killed += usize::from(kill_process(pid(*worker), Signal::KILL).is_ok());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let status = running.child.wait().unwrap();
+    let said: Vec<_> = running.lines.by_ref().map(Result::unwrap).collect();
+    assert_eq!(status.code(), Some(0), "{said:#?}");
+    assert!(killed > 10, "only {killed} children were killed");
+    let ends = crate::recorded::ends(&place);
+    assert_eq!(ends.len(), 10_000);
+    assert!(ends.values().all(|count| *count == 1));
+}
+
+#[test]
+fn a_lost_attempt_says_how_its_child_ended_and_runs_again() {
+    let place = Place::new();
+    sleepers(&place, 1, 2_000);
+    let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
+    let mut running = Running::start(&mut command);
+    running.until("attempt-started");
+    let workers = workers(running.child.id());
+    assert_eq!(workers.len(), 1);
+    kill_process(pid(workers[0]), Signal::KILL).unwrap();
+    let lost = running.until("attempt-ended");
+    assert!(lost.contains("\"lost\"") && lost.contains("was killed by signal 9"), "{lost}");
+    let ended = running.until("task-ended");
+    assert!(ended.contains("\"succeeded\"") && ended.contains("\"attempts\":2"), "{ended}");
+    assert_eq!(running.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn c2_no_child_outlives_a_run_that_is_killed() {
+    let place = Place::new();
+    sleepers(&place, 8, 60_000);
+    let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
+    let mut running = Running::start(&mut command);
+    running.until("attempt-started");
+    running.until("attempt-started");
+    let children = children(running.child.id());
+    assert!(children.len() >= 2, "{children:?}");
+    // One that is stopped reads no end of its input.
+    kill_process(pid(children[0]), Signal::STOP).unwrap();
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    soon(Duration::from_secs(1), "the children's end", || !children.iter().any(|id| is_there(*id)));
+}
+
+#[test]
+fn c3_a_child_that_hears_nothing_is_killed_when_its_attempt_is_cancelled() {
+    let place = Place::new();
+    sleepers(&place, 1, 60_000);
+    let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
+    let mut running = Running::start(&mut command);
+    running.until("attempt-started");
+    let workers = workers(running.child.id());
+    kill_process(pid(workers[0]), Signal::STOP).unwrap();
+    // At once, and not only when it is taken for lost.
+    let began = Instant::now();
+    kill_process(pid(running.child.id()), Signal::TERM).unwrap();
+    let status = running.child.wait().unwrap();
+    assert_eq!(status.code(), Some(143), "{status}");
+    assert!(began.elapsed() < Duration::from_secs(3), "it took {:?}", began.elapsed());
+    assert!(!is_there(workers[0]));
+}
+
+#[test]
+fn c4_children_inherit_neither_environment_nor_descriptors() {
+    let place = Place::new();
+    sleepers(&place, 2, 3_000);
+    place.file("secret.txt", "secret");
+    let mut inner = place.command(["run", "workflow.toml", "--progress", "json"]);
+    inner.env("SECRET", "s3cret");
+    let mut shell = std::process::Command::new("sh");
+    // The descriptor is left open for all that come after.
+    shell.arg("-c").arg("exec 9<secret.txt && exec \"$0\" \"$@\"").arg(inner.get_program());
+    shell.args(inner.get_args()).current_dir(place.path()).stdin(Stdio::null());
+    shell.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut running = Running::start(&mut shell);
+    // Both of them, so that both children have begun to work.
+    running.until("attempt-started");
+    running.until("attempt-started");
+    let run = running.child.id();
+    let open = |id: u32| -> Vec<String> {
+        let descriptors = fs::read_dir(format!("/proc/{id}/fd")).unwrap().flatten();
+        let link = |entry: fs::DirEntry| fs::read_link(entry.path()).ok();
+        descriptors.filter_map(link).map(|path| path.display().to_string()).collect()
+    };
+    assert!(open(run).iter().any(|path| path.ends_with("secret.txt")), "the test is no test");
+    for worker in workers(run) {
+        assert_eq!(fs::read(format!("/proc/{worker}/environ")).unwrap(), b"");
+        let open = open(worker);
+        let files = open.iter().filter(|path| {
+            // Code that was handed over, and the table by which the engine sees what a guest wrote to.
+            path.starts_with('/') && !path.contains("flowhost-test-cache") && !path.ends_with("/pagemap")
+        });
+        assert_eq!(files.collect::<Vec<_>>(), Vec::<&String>::new(), "{open:?}");
+        // In a group of its own, so that a signal to the run's does not reach it.
+        let stat = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap();
+        let group = stat.rsplit_once(") ").unwrap().1.split(' ').nth(2).unwrap().to_owned();
+        assert_eq!(group, worker.to_string());
+    }
+}
+
+#[test]
+fn a_run_whose_children_cannot_start_ends_with_102_or_falls_back() {
+    let workflow = |fallback: &str| {
+        format!(
+            r#"
+            [components]
+            failing = "failing.wasm"
+            [tasks.first]
+            run = "failing#sleep"
+            with = {{ ms = 1_500 }}
+            [tasks.second]
+            run = "failing#sleep"
+            with = {{ ms = 1 }}
+            [groups.all]
+            task = "second"
+            for-each = {{ range = [0, 3] }}
+            executor = "process"
+            after = ["first"]
+            {fallback}
+            "#
+        )
+    };
+    for (fallback, code) in [("", 102), ("fallback = \"in-process\"", 0)] {
+        let place = Place::new();
+        place.guest("failing").file("workflow.toml", workflow(fallback));
+        let own = place.path().join("flowhost");
+        fs::copy(program(), &own).unwrap();
+        let command = place.command(["run", "workflow.toml", "--progress", "json"]);
+        let mut moved = std::process::Command::new(&own);
+        moved.args(command.get_args()).current_dir(place.path()).stdin(Stdio::null());
+        moved.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut running = Running::start(&mut moved);
+        // It works still, and can start nothing any more.
+        running.until("attempt-started");
+        fs::remove_file(&own).unwrap();
+        if code == 0 {
+            let warned = running.until("\"warning\"");
+            assert!(
+                warned.contains("\"fallback\"") && warned.contains("`process` cannot be reached"),
+                "{warned}"
+            );
+        } else {
+            running.until("executor `process` cannot be reached");
+        }
+        assert_eq!(running.child.wait().unwrap().code(), Some(code));
+    }
+}
+
+#[test]
+fn tasks_and_groups_move_one_by_one() {
+    let place = Place::new();
+    sleepers(&place, 2, 1);
+    let executors = |arguments: &[&str]| {
+        let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
+        let ended = ended(command.args(arguments));
+        assert_eq!(ended.code, 0, "{ended}");
+        let events = ended.stderr.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let ends = events.filter(|event| event["event"] == "attempt-ended");
+        ends.map(|event| event["executor"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(executors(&[]), ["process", "process"]);
+    assert_eq!(executors(&["--executor", "waiting=in-process"]), ["in-process", "in-process"]);
+    let mut command = place.command(["run", "workflow.toml"]);
+    let refused = ended(command.env("FLOWHOST_ALLOW_EXECUTORS", "in-process"));
+    assert_eq!(refused.code, 2, "{refused}");
+    assert!(refused.stderr.contains("`process`, which FLOWHOST_ALLOW_EXECUTORS"), "{refused}");
+}
+
+#[test]
+fn attempts_that_wait_overlap_in_many_children() {
+    let place = Place::new();
+    sleepers(&place, 200, 100);
+    let began = Instant::now();
+    let ended = place.run(["--progress", "none", "--concurrency", "64"]);
+    assert_eq!(ended.code, 0, "{ended}");
+    // One after the other they take 20 s, on two cores without more children 10.
+    assert!(began.elapsed() < Duration::from_secs(7), "it took {:?}", began.elapsed());
+}

@@ -1,0 +1,232 @@
+//! `flowhost worker --stdio`, as anybody's client finds it.
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flowhost::digest::Digest;
+use flowhost::id::{AttemptId, BranchId, NodeId, RunId};
+use flowhost::model::{Call, Cause, Directory, Entry, Limits, MIB, Outcome, Signature, Type, Value};
+use flowhost::wire::{
+    FromWorker, Hello, Outbox, Payload, Receiver, Said, Start, ToWorker, answer, encode, pump,
+};
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::support::{Place, guest};
+
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), future).await.unwrap() })
+}
+
+fn id(index: u32) -> AttemptId {
+    AttemptId { branch: BranchId { node: NodeId(0), index }, number: 1 }
+}
+
+/// A call of a function of a guest.
+fn call(guest: &[u8], function: &str, parameters: &[Type], result: Type) -> Call {
+    let parameters = parameters.iter().map(|ty| ("p".into(), ty.clone())).collect();
+    Call {
+        component: Digest::of(guest),
+        entry: match function.rsplit_once('.') {
+            Some((interface, name)) => {
+                Entry::Function { interface: Some(interface.into()), name: name.into() }
+            }
+            None => Entry::Function { interface: None, name: function.into() },
+        },
+        signature: Arc::new(Signature { parameters, result }),
+        limits: Limits::default(),
+        directories: Vec::new(),
+        environment: Vec::new(),
+        net: [].into(),
+        http: [].into(),
+        deterministic: None,
+        run: RunId("run".into()),
+        task: "task".into(),
+        group: None,
+        count: 1,
+        allowed: None,
+    }
+}
+
+/// A client with its worker.
+struct Client {
+    worker: Child,
+    receiver: Receiver<ChildStdout>,
+    outbox: Arc<Outbox>,
+    hello: Hello,
+    wasm: Vec<u8>,
+}
+
+impl Client {
+    async fn start(place: &Place, name: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::from(place.command(["worker", "--stdio"]));
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut worker = command.spawn().unwrap();
+        let mut to = worker.stdin.take().unwrap();
+        let ours = Hello::of("any");
+        let (receiver, hello) = answer(worker.stdout.take().unwrap(), &mut to, &ours).await.unwrap();
+        let outbox = Arc::new(Outbox::default());
+        let sent = Arc::clone(&outbox);
+        tokio::spawn(async move { pump(to, &sent).await });
+        Self { worker, receiver, outbox, hello, wasm: std::fs::read(guest(name)).unwrap() }
+    }
+
+    fn start_attempt(&self, index: u32, call: &Call, arguments: &[Value]) {
+        let types = call.signature.parameters.iter().map(|(_, ty)| ty);
+        let arguments = encode(arguments, types).unwrap();
+        self.outbox.to_worker(ToWorker::Call { number: index, call: Arc::new(call.clone()) }).unwrap();
+        let attempts = vec![Start { id: id(index), call: index, iteration: 1, arguments }];
+        self.outbox.to_worker(ToWorker::Start { attempts }).unwrap();
+    }
+
+    /// The end of an attempt whose value has this type. Components that are asked for are sent.
+    async fn outcome(&mut self, index: u32, ty: &Type) -> Outcome {
+        loop {
+            match self.receiver.of_worker().await.unwrap().unwrap() {
+                FromWorker::NeedComponent { component } => {
+                    let wasm = Payload::of(vec![self.wasm.clone().into()]);
+                    self.outbox.to_worker(ToWorker::Component { component, wasm }).unwrap();
+                }
+                FromWorker::Said(said) => {
+                    for one in said {
+                        if let Said::Finished { id: ended, ended: how, .. } = one
+                            && ended == id(index)
+                        {
+                            return how.into_outcome(ty).unwrap();
+                        }
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_worker_asks_for_a_component_once_and_executes_it() {
+    let place = Place::new();
+    now(async {
+        let mut client = Client::start(&place, "echo", &[]).await;
+        assert!(client.hello.capacity.is_some_and(|(slots, _)| slots >= 16), "{:?}", client.hello);
+        let call = call(&client.wasm, "echo-u32", &[Type::U32], Type::U32);
+        for index in 0..3 {
+            client.start_attempt(index, &call, &[Value::U32(index)]);
+            assert_eq!(client.outcome(index, &Type::U32).await, Outcome::Succeeded(Value::U32(index)));
+        }
+        // Other bytes than those of the digest are refused.
+        let other = Call { component: Digest::of(b"other"), ..call };
+        client.start_attempt(3, &other, &[Value::U32(0)]);
+        let Outcome::Rejected { reason } = client.outcome(3, &Type::U32).await else { panic!("accepted") };
+        assert!(reason.contains("and not sha256:"), "{reason}");
+        client.outbox.finish();
+        assert!(client.worker.wait().await.unwrap().success());
+    });
+}
+
+#[test]
+fn w5_what_is_above_the_ceiling_is_rejected() {
+    let place = Place::new();
+    place.file("data/inside.txt", "inside").file("outside.txt", "outside");
+    std::os::unix::fs::symlink("../outside.txt", place.path().join("data/link.txt")).unwrap();
+    let bound = format!("read=shared={}", place.path().join("data").display());
+    now(async {
+        let arguments = [
+            "--allow",
+            &bound,
+            "--allow",
+            "net=10.0.0.0/8:1-100",
+            "--max-memory",
+            "64MiB",
+            "--max-timeout",
+            "2s",
+        ];
+        let mut client = Client::start(&place, "reach", &arguments).await;
+        let said = client.hello.ceiling.clone().unwrap();
+        assert_eq!(
+            (said.directories, said.memory, said.timeout),
+            (vec!["shared".to_owned()], 64 * MIB, 2_000)
+        );
+        let result = Type::Result { ok: Some(Arc::new(Type::String)), err: Some(Arc::new(Type::String)) };
+        let limits = Limits { memory: 64 * MIB, ..Limits::default() };
+        let read = Call {
+            limits: limits.clone(),
+            ..call(&client.wasm, "example:reach/reaching@0.1.0.read", &[Type::String], result)
+        };
+        let directory = |path: &str, write| Directory { path: path.into(), guest: "d".into(), write };
+        let refused = [
+            ("directory `other`", Call { directories: vec![directory("other", false)], ..read.clone() }),
+            (
+                "write to the directory `shared`",
+                Call { directories: vec![directory("shared", true)], ..read.clone() },
+            ),
+            ("`10.0.0.0/7:80`", Call { net: ["10.0.0.0/7:80".parse().unwrap()].into(), ..read.clone() }),
+            (
+                "`https://a.example",
+                Call { http: ["https://a.example".parse().unwrap()].into(), ..read.clone() },
+            ),
+            ("variable `KEY`", Call { environment: vec![("KEY".into(), "v".into())], ..read.clone() }),
+            ("memory", Call { limits: Limits { memory: 65 * MIB, ..limits.clone() }, ..read.clone() }),
+            (
+                "timeout",
+                Call {
+                    limits: Limits { timeout: Some(Duration::from_secs(3)), ..limits.clone() },
+                    ..read.clone()
+                },
+            ),
+        ];
+        for (index, (part, call)) in (0..).zip(refused) {
+            client.start_attempt(index, &call, &[Value::string("d/inside.txt")]);
+            match client.outcome(index, &Type::String).await {
+                Outcome::Rejected { reason } => {
+                    assert!(reason.contains("ceiling") && reason.contains(part), "{part}: {reason}");
+                }
+                other => panic!("{part}: {other:?}"),
+            }
+        }
+        let granted = Call { directories: vec![directory("shared", false)], ..read };
+        client.start_attempt(100, &granted, &[Value::string("d/inside.txt")]);
+        assert_eq!(client.outcome(100, &Type::String).await, Outcome::Succeeded(Value::string("inside")));
+        client.start_attempt(101, &granted, &[Value::string("d/link.txt")]);
+        assert!(matches!(client.outcome(101, &Type::String).await, Outcome::Failed { .. }));
+        // What names no timeout has the ceiling's.
+        let nap = Call {
+            limits,
+            ..call(&client.wasm, "example:reach/reaching@0.1.0.sleep", &[Type::U64], Type::U64)
+        };
+        client.start_attempt(102, &nap, &[Value::U64(60_000)]);
+        let after = Duration::from_secs(2);
+        assert_eq!(client.outcome(102, &Type::U64).await, Outcome::TimedOut { after });
+    });
+}
+
+#[test]
+fn a_worker_stops_what_is_cancelled_and_ends_with_its_client() {
+    let place = Place::new();
+    now(async {
+        let mut client = Client::start(&place, "reach", &[]).await;
+        let nap = call(&client.wasm, "example:reach/reaching@0.1.0.sleep", &[Type::U64], Type::U64);
+        client.start_attempt(0, &nap, &[Value::U64(1)]);
+        client.outcome(0, &Type::U64).await;
+        client.start_attempt(1, &nap, &[Value::U64(60_000)]);
+        client.outbox.to_worker(ToWorker::Cancel { ids: vec![id(1)], cause: Cause::Sibling }).unwrap();
+        // It may not have begun: then it is returned, and no outcome comes.
+        client.start_attempt(2, &nap, &[Value::U64(60_000)]);
+        client.outbox.finish();
+        let began = std::time::Instant::now();
+        client.worker.wait().await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(2), "it took {:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn p1_what_makes_no_sense_ends_the_worker() {
+    let place = Place::new();
+    now(async {
+        let mut client = Client::start(&place, "echo", &[]).await;
+        let arguments = encode(&[], []).unwrap();
+        let attempts = vec![Start { id: id(0), call: 9, iteration: 1, arguments }];
+        client.outbox.to_worker(ToWorker::Start { attempts }).unwrap();
+        assert_eq!(client.worker.wait().await.unwrap().code(), Some(1));
+    });
+}
