@@ -138,6 +138,8 @@ fn a_group_that_fails_is_a_branch_that_failed() {
         "{ended}"
     );
     assert_eq!(group_ended(&ended, "failing")["status"], "failed");
+    assert_eq!(group_ended(&ended, "failing")["within"], "outer");
+    assert_eq!(group_ended(&ended, "outer").get("within"), None);
     let ended = outer("require = { critical = [\"failing\"] }");
     assert_eq!(group_ended(&ended, "outer")["reason"], "`failing` had to succeed", "{ended}");
 
