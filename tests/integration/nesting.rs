@@ -512,6 +512,8 @@ fn people_see_a_group_inside_a_group_as_one_of_its_own() {
     }
     let told = place.flowhost(["logs", &crate::recorded::runs(&place)[0], "failing[1]"]);
     assert!(told.stdout.contains("1 is odd"), "{told}");
+    let told = place.flowhost(["explain", &crate::recorded::runs(&place)[0], "outer[1]"]);
+    assert!(told.stdout.contains("or it is a group, which goes by its own name"), "{told}");
 }
 
 #[test]
