@@ -138,6 +138,8 @@ fn a_group_that_fails_is_a_branch_that_failed() {
         "{ended}"
     );
     assert_eq!(group_ended(&ended, "failing")["status"], "failed");
+    assert_eq!(group_ended(&ended, "failing")["within"], "outer");
+    assert_eq!(group_ended(&ended, "outer").get("within"), None);
     let ended = outer("require = { critical = [\"failing\"] }");
     assert_eq!(group_ended(&ended, "outer")["reason"], "`failing` had to succeed", "{ended}");
 
@@ -510,6 +512,8 @@ fn people_see_a_group_inside_a_group_as_one_of_its_own() {
     }
     let told = place.flowhost(["logs", &crate::recorded::runs(&place)[0], "failing[1]"]);
     assert!(told.stdout.contains("1 is odd"), "{told}");
+    let told = place.flowhost(["explain", &crate::recorded::runs(&place)[0], "outer[1]"]);
+    assert!(told.stdout.contains("or it is a group, which goes by its own name"), "{told}");
 }
 
 #[test]

@@ -73,9 +73,11 @@ fn a_sound_file_fits_the_schema() {
     place.guest("echo").file("workflow.toml", SOUND).file("data/file", "");
     let checked = place.flowhost(["check", "workflow.toml"]);
     assert_eq!(checked.code, 0, "{checked}");
-    let examples = ["wordcount", "mandelbrot"].map(|name| repository().join("examples").join(name));
-    let examples = examples.map(|example| example.join("workflow.toml").display().to_string());
-    let fits = validate(&place, &["workflow.toml", &examples[0], &examples[1]]);
+    let examples = ["wordcount", "mandelbrot", "batch", "compare", "review"];
+    let examples = examples
+        .map(|name| repository().join(format!("examples/{name}/workflow.toml")).display().to_string());
+    let files: Vec<&str> = std::iter::once("workflow.toml").chain(examples.iter().map(|it| &**it)).collect();
+    let fits = validate(&place, &files);
     assert_eq!((fits.code, &*fits.stdout), (0, ""), "{fits}");
 }
 

@@ -47,10 +47,22 @@ fn build(done: &'static OnceLock<()>, command: &mut Command) {
 fn cargo(manifest: &Path) -> Command {
     let mut command = Command::new("cargo");
     command.args(["build", "--release", "--target", "wasm32-wasip2", "--manifest-path"]).arg(manifest);
-    for variable in ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
+    plain(&mut command);
+    command
+}
+
+/// Lets a build of a guest see nothing of what the tests themselves were built with: where, and how, such as
+/// to measure what they cover.
+pub fn plain(command: &mut Command) {
+    for variable in [
+        "CARGO_TARGET_DIR",
+        "CARGO_BUILD_TARGET_DIR",
+        "RUSTFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTC_WRAPPER",
+    ] {
         command.env_remove(variable);
     }
-    command
 }
 
 /// A component of `tests/guests`, built from source.

@@ -103,9 +103,17 @@ pub(super) fn standing(story: &Story) -> String {
         Some(Chapter::Again(_)) => "it is to run again".to_owned(),
         None => match (story.branches, story.status) {
             (_, Some(Status::Skipped)) => "skipped".to_owned(),
+            // The journal does not say which branches are groups.
+            (Some(2..), Some(Status::Failed)) => {
+                "its group failed before it could begin, or it is a group, which goes by its own name"
+                    .to_owned()
+            }
             (_, Some(Status::Failed)) => "its task or group failed before it could begin".to_owned(),
             (_, Some(Status::Cancelled)) => "cancelled before it was attempted".to_owned(),
-            (_, Some(Status::Succeeded)) => "it was not needed, or left out by its `when`".to_owned(),
+            (_, Some(Status::Succeeded)) => {
+                "it was not needed, left out by its `when`, or is a group, which goes by its own name"
+                    .to_owned()
+            }
             (Some(_), Some(Status::Pending | Status::Running) | None) => "it has not ended yet".to_owned(),
             (None, Some(Status::Pending | Status::Running) | None) => {
                 "its task or group has not begun".to_owned()

@@ -89,6 +89,8 @@ pub enum Fact {
         status: Status,
         /// Its branches by their ending.
         counts: Counts,
+        /// The group that it is in, if any: the counts of that one have it as one branch.
+        within: Option<Arc<str>>,
         /// From its start.
         elapsed: Duration,
         /// The sums over its attempts.

@@ -135,6 +135,8 @@ enum Further<'a> {
         #[serde(flatten)]
         counts: Counts,
         #[serde(skip_serializing_if = "Option::is_none")]
+        within: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         success_rate: Option<f64>,
         seconds: f64,
         #[serde(flatten)]
@@ -247,9 +249,10 @@ impl<'a> Further<'a> {
             Fact::TaskEnded { ending, attempts, error } => {
                 Self::TaskEnded { outcome: ending.name(), attempts: *attempts, error: error.as_deref() }
             }
-            Fact::GroupEnded { status, counts, elapsed, totals, reason } => Self::GroupEnded {
+            Fact::GroupEnded { status, counts, within, elapsed, totals, reason } => Self::GroupEnded {
                 status: status.name(),
                 counts: *counts,
+                within: within.as_deref(),
                 success_rate: counts.success_rate(),
                 seconds: elapsed.as_secs_f64(),
                 totals: Sums::from(&**totals),

@@ -10,6 +10,7 @@ mod plain;
 mod progress;
 mod summary;
 mod text;
+mod tolerance;
 
 #[cfg(test)]
 mod tests;

@@ -148,7 +148,7 @@ impl Narrator {
             Fact::TaskEnded { ending, attempts, error } => {
                 self.tell_end(place, *ending, *attempts, error.as_ref(), row, out);
             }
-            Fact::GroupEnded { status, counts, elapsed, totals, reason } => {
+            Fact::GroupEnded { status, counts, elapsed, totals, reason, .. } => {
                 let mut said = status.name().to_owned();
                 if *status != Status::Skipped {
                     let _infallible = write!(said, " in {}", duration(*elapsed));

@@ -1,7 +1,7 @@
 //! What stands at the end of a run: what failed, with the guest's last words, and one line that
 //! says how it all went. It keeps a bounded amount, however much fails and however much is logged.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::figures::{count, counted, duration, endings, metrics};
 use super::narrator::{label, tone_of};
 use super::paint::{Paint, Tone};
+use super::tolerance::Tolerance;
 use super::{Interest, Reporter, text};
 use crate::model::{Counts, Ending, Event, Fact, Place, Status, Totals};
 
@@ -50,9 +51,7 @@ pub struct Summary {
     failures: Vec<Failure>,
     /// Those beyond the bound, by their groups.
     causes: BTreeMap<(Option<Arc<str>>, Ending, String), u64>,
-    /// Groups that succeeded although branches of theirs did not, and how many these are.
-    tolerating: HashSet<Arc<str>>,
-    tolerated: Counts,
+    tolerance: Tolerance,
     skipped: Vec<Arc<str>>,
     skipped_more: u64,
     ended: Option<(Status, Counts, Duration, Totals)>,
@@ -73,8 +72,7 @@ impl Summary {
             tails: Tails::default(),
             failures: Vec::new(),
             causes: BTreeMap::new(),
-            tolerating: HashSet::new(),
-            tolerated: Counts::default(),
+            tolerance: Tolerance::default(),
             skipped: Vec::new(),
             skipped_more: 0,
             ended: None,
@@ -108,10 +106,10 @@ impl Summary {
                 let tail = self.tails.take(place);
                 self.task_ended(place, *ending, *attempts, error.as_deref(), tail);
             }
-            (Fact::GroupEnded { status, counts, reason, totals, .. }, Some(place)) => {
+            (Fact::GroupEnded { status, counts, within, reason, totals, .. }, Some(place)) => {
                 self.group_ended(place, *status, reason.as_deref());
-                if let (Status::Succeeded, Some(group)) = (status, &place.group) {
-                    self.tolerate(group, counts);
+                if let Some(group) = &place.group {
+                    self.tolerance.group_ended(group, *status, counts, within.as_ref());
                 }
                 self.take_figures(place, totals);
             }
@@ -145,6 +143,9 @@ impl Summary {
             Ending::Succeeded | Ending::Cancelled => return,
             Ending::Failed | Ending::Trapped | Ending::TimedOut | Ending::Rejected | Ending::Lost => {}
         }
+        if let (Some(group), None) = (&place.group, place.index) {
+            self.tolerance.join_failed(group);
+        }
         if self.failures.len() >= IN_FULL {
             self.count_cause(place, ending, error);
             return;
@@ -158,19 +159,6 @@ impl Summary {
             let _infallible = write!(told, " in attempt {attempt}");
         }
         self.push_failure(place, told, error, tail);
-    }
-
-    /// A group succeeded: what of it did not was not needed.
-    fn tolerate(&mut self, group: &Arc<str>, counts: &Counts) {
-        if counts.failed + counts.cancelled > 0 {
-            self.tolerating.insert(Arc::clone(group));
-            self.tolerated.failed += counts.failed;
-            self.tolerated.cancelled += counts.cancelled;
-        }
-    }
-
-    fn is_tolerated(&self, group: Option<&Arc<str>>) -> bool {
-        group.is_some_and(|group| self.tolerating.contains(group))
     }
 
     fn group_ended(&mut self, place: &Place, status: Status, reason: Option<&str>) {
@@ -201,7 +189,8 @@ impl Summary {
 
     /// What the run used, behind how it ended, and a line for each figure's owner.
     fn tell_totals(&self, counts: &Counts, totals: &Totals, out: &mut String) {
-        match self.tolerated.failed {
+        let not_needed = self.tolerance.counts();
+        match not_needed.failed {
             0 => {}
             tolerated if tolerated == counts.failed => out.push_str(" (tolerated)"),
             tolerated => {
@@ -209,8 +198,8 @@ impl Summary {
             }
         }
         let needed = Counts {
-            failed: counts.failed.saturating_sub(self.tolerated.failed),
-            cancelled: counts.cancelled.saturating_sub(self.tolerated.cancelled),
+            failed: counts.failed.saturating_sub(not_needed.failed),
+            cancelled: counts.cancelled.saturating_sub(not_needed.cancelled),
             ..*counts
         };
         if let Some(rate) = needed.success_rate().filter(|rate| *rate < 1.0) {
@@ -284,7 +273,7 @@ impl Summary {
     fn tell(&self) -> String {
         let mut out = String::new();
         for Failure { group, headline, told } in &self.failures {
-            match self.is_tolerated(group.as_ref()) {
+            match self.tolerance.covers(group.as_ref()) {
                 true => self.paint.push(&mut out, Tone::Caution, &format!("tolerated: {headline}")),
                 false => self.paint.push(&mut out, Tone::Bad, headline),
             }
@@ -315,7 +304,7 @@ impl Summary {
     fn tell_causes(&self, tolerated: bool, out: &mut String) {
         let mut causes: BTreeMap<(Ending, &str), u64> = BTreeMap::new();
         for ((group, ending, cause), number) in &self.causes {
-            if self.is_tolerated(group.as_ref()) == tolerated {
+            if self.tolerance.covers(group.as_ref()) == tolerated {
                 *causes.entry((*ending, cause)).or_default() += number;
             }
         }

@@ -112,8 +112,8 @@ impl Announcer {
             Fact::TaskEnded { ending, attempts, error } => {
                 Fact::TaskEnded { ending, attempts, error: maybe(error) }
             }
-            Fact::GroupEnded { status, counts, elapsed, totals, reason } => {
-                Fact::GroupEnded { status, counts, elapsed, totals, reason: maybe(reason) }
+            Fact::GroupEnded { status, counts, within, elapsed, totals, reason } => {
+                Fact::GroupEnded { status, counts, within, elapsed, totals, reason: maybe(reason) }
             }
             Fact::Log { level, stream, message, cut } => {
                 Fact::Log { level, stream, message: text(message), cut }

@@ -96,7 +96,11 @@ fn short(group: &Group, counts: &Counts) -> Option<String> {
             };
             let member = |index: &u32| members.get(*index as usize).map(|member| &*member.name);
             let names: Vec<&str> = critical.iter().filter_map(member).collect();
-            Some(format!("`{}` had to succeed", names.join("` and `")))
+            let names = names.join("`, `");
+            Some(match names.rsplit_once(", ") {
+                Some((most, last)) => format!("`{most} and {last}` had to succeed"),
+                None => format!("`{names}` had to succeed"),
+            })
         }
     }
 }

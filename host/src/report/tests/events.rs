@@ -103,21 +103,40 @@ impl Teller {
         let elapsed = Duration::from_millis(1_200);
         self.tell(
             Some(place),
-            Fact::GroupEnded { status, counts, elapsed, totals: totals(1_200), reason: None },
+            Fact::GroupEnded { status, counts, within: None, elapsed, totals: totals(1_200), reason: None },
+        )
+    }
+
+    /// A group in another.
+    pub(super) fn member_ended(
+        &mut self,
+        place: Place,
+        within: &str,
+        status: Status,
+        counts: Counts,
+    ) -> &mut Self {
+        let (within, elapsed) = (Some(Arc::from(within)), Duration::from_millis(1_200));
+        self.tell(
+            Some(place),
+            Fact::GroupEnded { status, counts, within, elapsed, totals: totals(1_200), reason: None },
         )
     }
 
     pub(super) fn group_ended_because(&mut self, place: Place, status: Status, reason: &str) -> &mut Self {
         let elapsed = Duration::ZERO;
         let (counts, reason) = (Counts::default(), Some(Arc::from(reason)));
-        self.tell(Some(place), Fact::GroupEnded { status, counts, elapsed, totals: totals(0), reason })
+        let totals = totals(0);
+        self.tell(Some(place), Fact::GroupEnded { status, counts, within: None, elapsed, totals, reason })
     }
 
     /// A group or lone task that went well, with its figures.
     pub(super) fn group_ended_with(&mut self, place: Place, figures: &[(&str, f64)]) -> &mut Self {
         let totals = Box::new(Totals { metrics: metrics(figures), ..*totals(1_200) });
         let (status, counts, elapsed) = (Status::Succeeded, counts(3, 0, 0), Duration::from_millis(1_200));
-        self.tell(Some(place), Fact::GroupEnded { status, counts, elapsed, totals, reason: None })
+        self.tell(
+            Some(place),
+            Fact::GroupEnded { status, counts, within: None, elapsed, totals, reason: None },
+        )
     }
 
     /// A run that went well, with its figures.

@@ -1,7 +1,9 @@
 //! The summary.
 
+use std::sync::Arc;
+
 use super::events::{Page, Teller, branch, counts, group, task, task_attempt};
-use crate::model::{Ending, Status};
+use crate::model::{Ending, Place, Status};
 use crate::report::{Reporter, Summary};
 
 fn shown(teller: &Teller) -> Vec<String> {
@@ -183,6 +185,38 @@ fn failures_of_a_group_that_succeeded_are_tolerated() {
         [
             "tolerated: counts[1] (task count): failed in attempt 1: odd",
             "wordcount: succeeded in 1.2 s: 1 succeeded, 1 failed (tolerated); 1.1 s in guests",
+        ]
+    );
+}
+
+#[test]
+fn failures_in_a_group_that_another_can_do_without_are_tolerated() {
+    let named = |name: &str| Place { group: Some(Arc::from(name)), ..Place::default() };
+    let shown = |outer: Status| {
+        let mut teller = Teller::default();
+        teller.run_started().ended(branch(0, 1), Ending::Failed, Some("odd"));
+        let join = Place { group: group().group, ..task_attempt("join", 1) };
+        teller.ended(join, Ending::Failed, Some("its own"));
+        teller.member_ended(group(), "outer", Status::Failed, counts(2, 1, 0));
+        teller.member_ended(named("other"), "outer", Status::Cancelled, counts(0, 0, 4));
+        teller.group_ended(named("outer"), outer, counts(1, 1, 1));
+        teller.run_ended(outer, counts(3, 2, 4));
+        self::shown(&teller)
+    };
+    assert_eq!(
+        shown(Status::Succeeded),
+        [
+            "tolerated: counts[0] (task count): failed in attempt 1: odd",
+            "tolerated: counts (join): failed in attempt 1: its own",
+            "wordcount: succeeded in 1.2 s: 3 succeeded, 2 failed, 4 cancelled (tolerated); 1.1 s in guests",
+        ]
+    );
+    assert_eq!(
+        shown(Status::Failed),
+        [
+            "counts[0] (task count): failed in attempt 1: odd",
+            "counts (join): failed in attempt 1: its own",
+            "wordcount: failed in 1.2 s: 3 succeeded, 2 failed, 4 cancelled (33.3%); 1.1 s in guests",
         ]
     );
 }

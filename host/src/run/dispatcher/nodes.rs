@@ -402,7 +402,8 @@ impl Dispatcher {
         };
         self.lose(node, status, reason.as_deref());
         let elapsed = opened.map(|opened| opened.elapsed()).unwrap_or_default();
-        let fact = Fact::GroupEnded { status, counts, elapsed, totals: Box::new(totals), reason };
+        let within = workflow.around(node).next().map(|outer| Arc::clone(&outer.name));
+        let fact = Fact::GroupEnded { status, counts, within, elapsed, totals: Box::new(totals), reason };
         let place = self.node_place(id);
         self.announcer.announce(place, fact);
     }
