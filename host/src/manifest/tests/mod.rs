@@ -3,6 +3,7 @@
 mod broken;
 mod hostile;
 mod joins;
+mod literals;
 mod nesting;
 mod policies;
 mod whole;
