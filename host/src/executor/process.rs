@@ -18,11 +18,11 @@ use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 
 use super::descriptors;
-use super::pool::{Launch, LaunchError, Life, Link, Pool, Side};
+use super::pool::{Launch, LaunchError, Life, Link, Pool, Reach, Side};
 use super::{BoxFuture, Capacity, Executor, InProcessSettings, Port, Report, Unreachable};
 use crate::digest::Digest;
 use crate::id::AttemptId;
-use crate::model::{Attempt, Cause, Directory};
+use crate::model::{Attempt, Cause};
 use crate::report::harmless;
 use crate::runtime::{Runtime, RuntimeError, Source};
 
@@ -156,8 +156,8 @@ impl Launch for Children {
         self.most
     }
 
-    fn launch(&self, _: &[Directory]) -> BoxFuture<'_, Result<Link, LaunchError>> {
-        Box::pin(std::future::ready(self.start()))
+    fn launch(&self, reach: &Reach) -> BoxFuture<'_, Result<Link, LaunchError>> {
+        Box::pin(std::future::ready(self.start(reach)))
     }
 
     fn component(&self, _: Digest) -> BoxFuture<'_, Result<Bytes, String>> {
@@ -166,7 +166,7 @@ impl Launch for Children {
 }
 
 impl Children {
-    fn start(&self) -> Result<Link, LaunchError> {
+    fn start(&self, reach: &Reach) -> Result<Link, LaunchError> {
         let program = self.code.runtime.program()?;
         let failed = |source| LaunchError::Start { program: program.display().to_string(), source };
         let (here, there) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
@@ -176,6 +176,7 @@ impl Children {
             .arg(CHILD_SUBCOMMAND)
             .arg(std::process::id().to_string())
             .arg(&self.root)
+            .arg(reach.memory.to_string())
             .env_clear()
             .current_dir("/")
             .process_group(0)

@@ -22,6 +22,9 @@ pub(super) const DYNAMIC_COST: u64 = 40;
 /// The most that the dynamic form of one call's arguments, or of its result, may take, in bytes.
 pub(super) const DYNAMIC_LIMIT: u64 = 1 << 30;
 
+/// Bytes of a process beside what its attempts need.
+const BESIDE: u64 = 64 << 20;
+
 /// What a guest may always hand to the host at once, in bytes, however little it may return: the
 /// channel's largest value, and the one that it is compared with, with room for a value that is too large
 /// to be told so.
@@ -134,16 +137,7 @@ impl Prepared {
         folders: &Folders,
     ) -> Result<Self, PrepareError> {
         let export = export(&component, &call)?;
-        let way = match &call.entry {
-            Entry::Command { .. } => Way::Command,
-            Entry::Function { .. } => typed::shape(&call.signature).map_or(Way::Dynamic, Way::Typed),
-        };
-        let fuel = match way {
-            Way::Dynamic if expands(&call.signature.result) => {
-                call.limits.output.saturating_mul(DYNAMIC_COST).clamp(HANDED, DYNAMIC_LIMIT)
-            }
-            Way::Typed(_) | Way::Command | Way::Dynamic => call.limits.output.max(HANDED),
-        };
+        let (way, fuel) = (way(&call), handed(&call));
         Ok(Self {
             flavour: Flavour::of(&call),
             filesystem: directories(&call, folders)?,
@@ -154,6 +148,32 @@ impl Prepared {
             call,
         })
     }
+}
+
+/// How values pass between `call`'s guest and the host.
+fn way(call: &Call) -> Way {
+    match &call.entry {
+        Entry::Command { .. } => Way::Command,
+        Entry::Function { .. } => typed::shape(&call.signature).map_or(Way::Dynamic, Way::Typed),
+    }
+}
+
+/// Bytes that a guest of `call` may hand to the host at once.
+fn handed(call: &Call) -> u64 {
+    match way(call) {
+        Way::Dynamic if expands(&call.signature.result) => {
+            call.limits.output.saturating_mul(DYNAMIC_COST).clamp(HANDED, DYNAMIC_LIMIT)
+        }
+        Way::Typed(_) | Way::Command | Way::Dynamic => call.limits.output.max(HANDED),
+    }
+}
+
+/// Bytes that an attempt of `call` may make its process allocate: the guest's memory, arguments that fill
+/// it, the result as the host has it and as it travels, and what the process needs for itself.
+#[must_use]
+pub fn appetite(call: &Call) -> u64 {
+    let guest = call.limits.memory.saturating_mul(2);
+    guest.saturating_add(handed(call).saturating_mul(2)).saturating_add(BESIDE)
 }
 
 /// Whether a value of type `ty` can take many times its size in wasmtime's dynamic form.
