@@ -323,7 +323,7 @@ fn c4_children_inherit_neither_environment_nor_descriptors() {
         let open = open(worker);
         let files = open.iter().filter(|path| {
             // Code that was handed over, and the table by which the engine sees what a guest wrote to.
-            path.starts_with('/') && !path.contains("flowhost-test-cache") && !path.ends_with("/pagemap")
+            path.starts_with('/') && !path.starts_with("/memfd:flowhost-code") && !path.ends_with("/pagemap")
         });
         assert_eq!(files.collect::<Vec<_>>(), Vec::<&String>::new(), "{open:?}");
         // In a group of its own, so that a signal to the run's does not reach it.
@@ -392,6 +392,42 @@ fn children_gain_no_rights_and_their_engine_sees_what_guests_wrote() {
         let mut links = open.filter_map(|entry| fs::read_link(entry.path()).ok());
         assert!(links.any(|link| link.ends_with("pagemap")), "the engine has no page map");
     }
+}
+
+#[test]
+fn g10_a_child_reaches_the_directories_that_there_were_when_it_started() {
+    let place = Place::new();
+    place.guest("reach").file("data/file", "this").file(
+        "workflow.toml",
+        r#"
+        [components]
+        reach = "reach.wasm"
+        [defaults]
+        executor = "process"
+        grants = { write = ["data"] }
+        [tasks.first]
+        run = "reach#read"
+        with = { path = "data/file" }
+        [tasks.nap]
+        run = "reach#sleep"
+        with = { ms = 1_500 }
+        after = ["first"]
+        [tasks.second]
+        run = "reach#read"
+        with = { path = "data/file" }
+        after = ["nap"]
+        "#,
+    );
+    let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
+    let mut running = Running::start(&mut command);
+    let first = running.until("attempt-ended");
+    assert!(first.contains("\"succeeded\""), "{first}");
+    running.until("attempt-started");
+    // The sandbox would open what has the name now. The kernel knows the directory itself.
+    fs::rename(place.path().join("data"), place.path().join("moved")).unwrap();
+    place.file("data/file", "that");
+    let ended = running.until("PermissionDenied");
+    assert!(ended.contains("\"second\"") && ended.contains("\"failed\""), "{ended}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! with it. Knows nothing of what they are given to do.
 
 use std::collections::{HashMap, VecDeque};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -126,9 +127,13 @@ impl Code {
                 }
             };
             self.tell_warnings();
-            code.map(Arc::new)
+            // A child cannot open files of the code cache, and must not change what others map.
+            let code = code.map_err(|error| error.to_string())?;
+            let sealed = tokio::task::spawn_blocking(move || descriptors::sealed(code)).await;
+            let sealed = sealed.unwrap_or_else(|error| Err(io::Error::other(error)));
+            sealed.map(Arc::new).map_err(|error| format!("cannot hand code over: {error}"))
         };
-        cell.get_or_try_init(make).await.cloned().map_err(|error| error.to_string())
+        cell.get_or_try_init(make).await.cloned()
     }
 
     fn tell_warnings(&self) {
@@ -172,11 +177,17 @@ impl Children {
         let (here, there) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
         here.set_nonblocking(true).map_err(failed)?;
         let here = UnixStream::from_std(here).map_err(failed)?;
+        let directories = reach.directories.iter().flat_map(|(path, write)| {
+            let access = if *write { "write" } else { "read" };
+            [OsStr::new(access), path.as_os_str()]
+        });
         let mut child = Command::new(&program)
             .arg(CHILD_SUBCOMMAND)
             .arg(std::process::id().to_string())
             .arg(&self.root)
             .arg(reach.memory.to_string())
+            .arg(if reach.network { "network" } else { "alone" })
+            .args(directories)
             .env_clear()
             .current_dir("/")
             .process_group(0)

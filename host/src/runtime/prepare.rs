@@ -63,6 +63,23 @@ impl Folders {
             }
         }
     }
+
+    /// Opens a directory. One that a link leads out of its folder is refused.
+    pub(crate) fn open(&self, directory: &Path) -> Result<cap_std::fs::Dir, PrepareError> {
+        let failed = |source| self.failed(directory, source);
+        let unknown = || failed(io::Error::other("none of them has that name"));
+        let (root, below) = self.find(directory).ok_or_else(unknown)?;
+        let opened = cap_std::fs::Dir::open_ambient_dir(root, cap_std::ambient_authority());
+        let opened = opened.map_err(failed)?;
+        // A folder below itself is itself, under any name that is not empty.
+        let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
+        opened.open_dir(below).map_err(failed)
+    }
+
+    fn failed(&self, directory: &Path, source: io::Error) -> PrepareError {
+        let root = self.find(directory).map_or(Path::new("the worker's folders"), |(root, _)| root);
+        PrepareError::Directory { directory: directory.to_owned(), root: root.to_owned(), source }
+    }
 }
 
 impl<P: AsRef<Path> + ?Sized> From<&P> for Folders {
@@ -250,22 +267,11 @@ fn fits(signature: &Signature, function: &types::ComponentFunc) -> Result<(), St
 fn directories(call: &Call, folders: &Folders) -> Result<WasiFilesystemCtx, PrepareError> {
     let mut builder = WasiCtx::builder();
     for granted in &call.directories {
-        let failed = |root: &Path| {
-            let (directory, root) = (granted.path.clone(), root.to_owned());
-            move |source| PrepareError::Directory { directory, root, source }
-        };
-        let (root, below) = folders.find(&granted.path).ok_or_else(|| {
-            failed(Path::new("the worker's folders"))(io::Error::other("none of them has that name"))
-        })?;
-        let opened = cap_std::fs::Dir::open_ambient_dir(root, cap_std::ambient_authority());
-        let opened = opened.map_err(failed(root))?;
-        // A folder below itself is itself, under any name that is not empty.
-        let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
-        let directory = opened.open_dir(below).map_err(failed(root))?;
+        let directory = folders.open(&granted.path)?;
         let permissions = if granted.write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
         builder
             .preopened_dir(by_descriptor(&directory), &*granted.guest, permissions)
-            .map_err(|error| failed(root)(io::Error::other(error)))?;
+            .map_err(|error| folders.failed(&granted.path, io::Error::other(error)))?;
     }
     Ok(builder.build().filesystem().clone())
 }

@@ -20,7 +20,8 @@ use crate::runtime::{Folders, LoadError, Runtime, RuntimeError, Settings};
 #[derive(Debug, thiserror::Error)]
 enum ChildError {
     #[error(
-        "`{CHILD_SUBCOMMAND}` is for flowhost itself and takes its parent's id, a folder and bytes of memory"
+        "`{CHILD_SUBCOMMAND}` is for flowhost itself and takes its parent's id, a folder, bytes of \
+         memory, whether it reaches the network, and directories after `read` or `write`"
     )]
     Usage,
     #[error("the process that started this one is gone")]
@@ -74,8 +75,23 @@ fn close_others() -> io::Result<()> {
 
 fn run(arguments: &[OsString]) -> Result<(), ChildError> {
     close_others()?;
-    let [parent, root, memory] = arguments else { return Err(ChildError::Usage) };
+    let [parent, root, memory, network, granted @ ..] = arguments else { return Err(ChildError::Usage) };
     let memory: u64 = memory.to_str().and_then(|text| text.parse().ok()).ok_or(ChildError::Usage)?;
+    let network = match network.to_str() {
+        Some("network") => true,
+        Some("alone") => false,
+        Some(_) | None => return Err(ChildError::Usage),
+    };
+    let (granted, odd) = granted.as_chunks::<2>();
+    if !odd.is_empty() {
+        return Err(ChildError::Usage);
+    }
+    let granted = granted.iter().map(|[access, path]| match access.to_str() {
+        Some("read") => Ok((PathBuf::from(path), false)),
+        Some("write") => Ok((PathBuf::from(path), true)),
+        Some(_) | None => Err(ChildError::Usage),
+    });
+    let directories = granted.collect::<Result<Vec<_>, _>>()?;
     let parent = parent.to_str().and_then(|text| text.parse().ok()).and_then(Pid::from_raw);
     let parent = parent.ok_or(ChildError::Usage)?;
     // First the signal, then the look: a parent that ends in between is noticed by one of them.
@@ -90,6 +106,9 @@ fn run(arguments: &[OsString]) -> Result<(), ChildError> {
     // The engines for calls that count fuel come later, and are as large.
     let engines = after.saturating_sub(before).saturating_mul(2);
     confine::bound_memory(after.saturating_add(engines).saturating_add(memory))?;
+    let folders = Folders::Below(PathBuf::from(root));
+    let reach = confine::Reach { folders: &folders, directories: &directories, network };
+    let unconfined = confine::confine(&reach);
     // From here on there are threads.
     runtime.start()?;
     let (sender, code) = mpsc::unbounded_channel();
@@ -101,7 +120,7 @@ fn run(arguments: &[OsString]) -> Result<(), ChildError> {
             }
         }
     })?;
-    let worker = Worker::Child { folders: Folders::Below(PathBuf::from(root)), code };
+    let worker = Worker::Child { folders, unconfined, code };
     let threads = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     threads.block_on(async {
         let (stdin, stdout) = standard()?;
