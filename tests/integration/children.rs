@@ -323,7 +323,7 @@ fn c4_children_inherit_neither_environment_nor_descriptors() {
         let open = open(worker);
         let files = open.iter().filter(|path| {
             // Code that was handed over, and the table by which the engine sees what a guest wrote to.
-            path.starts_with('/') && !path.contains("flowhost-test-cache") && !path.ends_with("/pagemap")
+            path.starts_with('/') && !path.starts_with("/memfd:flowhost-code") && !path.ends_with("/pagemap")
         });
         assert_eq!(files.collect::<Vec<_>>(), Vec::<&String>::new(), "{open:?}");
         // In a group of its own, so that a signal to the run's does not reach it.
@@ -331,6 +331,144 @@ fn c4_children_inherit_neither_environment_nor_descriptors() {
         let group = stat.rsplit_once(") ").unwrap().1.split(' ').nth(2).unwrap().to_owned();
         assert_eq!(group, worker.to_string());
     }
+}
+
+/// What the system says of a process under `key`.
+fn status(id: u32, key: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {key}")).trim().to_owned()
+}
+
+#[test]
+fn c2_children_are_started_by_the_thread_that_outlives_them() {
+    let place = Place::new();
+    sleepers(&place, 8, 60_000);
+    let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
+    let mut running = Running::start(&mut command);
+    running.until("attempt-started");
+    running.until("attempt-started");
+    let run = running.child.id();
+    // The signal by which they follow their parent is sent at the end of the thread that started them.
+    let threads = fs::read_dir(format!("/proc/{run}/task")).unwrap().flatten().map(|thread| thread.path());
+    let mut pools =
+        threads.filter(|at| fs::read_to_string(at.join("comm")).unwrap().trim() == "flowhost-pool");
+    let pool = pools.next().unwrap();
+    let began = fs::read_to_string(pool.join("children")).unwrap();
+    let mut began: Vec<u32> = began.split_whitespace().map(|id| id.parse().unwrap()).collect();
+    began.retain(|id| is_there(*id));
+    assert!(began.len() >= 2, "{began:?}");
+    assert!(workers(run).iter().all(|id| began.contains(id) || !is_there(*id)), "{began:?}");
+}
+
+#[test]
+fn children_gain_no_rights_and_their_engine_sees_what_guests_wrote() {
+    let place = Place::new();
+    sleepers(&place, 1, 60_000);
+    let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
+    let mut running = Running::start(&mut command);
+    running.until("attempt-started");
+    for worker in workers(running.child.id()) {
+        for thread in fs::read_dir(format!("/proc/{worker}/task")).unwrap().flatten() {
+            let thread = thread.file_name().to_str().unwrap().parse().unwrap();
+            assert_eq!(status(thread, "NoNewPrivs"), "1");
+        }
+        let limits = fs::read_to_string(format!("/proc/{worker}/limits")).unwrap();
+        let limit = |name: &str| -> (String, String) {
+            let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            let mut words = line.split_whitespace().map(str::to_owned);
+            (words.next().unwrap(), words.next().unwrap())
+        };
+        assert_eq!(limit("Max core file size"), ("0".to_owned(), "0".to_owned()));
+        let (files, most) = limit("Max open files");
+        assert_eq!(files, most);
+        assert!(files.parse::<u64>().unwrap() <= 11_000, "{files}");
+        let (data, most) = limit("Max data size");
+        assert_eq!(data, most);
+        let data: u64 = data.parse().unwrap();
+        assert!(((1 << 30)..(2_u64 << 30)).contains(&data), "{data}");
+        // Without it every attempt costs four times as much, and nothing says so.
+        let open = fs::read_dir(format!("/proc/{worker}/fd")).unwrap().flatten();
+        let mut links = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+        assert!(links.any(|link| link.ends_with("pagemap")), "the engine has no page map");
+    }
+}
+
+#[test]
+fn g10_a_child_reaches_the_directories_that_there_were_when_it_started() {
+    let place = Place::new();
+    place.guest("reach").file("data/file", "this").file(
+        "workflow.toml",
+        r#"
+        [components]
+        reach = "reach.wasm"
+        [defaults]
+        executor = "process"
+        grants = { write = ["data"] }
+        [tasks.first]
+        run = "reach#read"
+        with = { path = "data/file" }
+        [tasks.nap]
+        run = "reach#sleep"
+        with = { ms = 1_500 }
+        after = ["first"]
+        [tasks.second]
+        run = "reach#read"
+        with = { path = "data/file" }
+        after = ["nap"]
+        "#,
+    );
+    let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
+    let mut running = Running::start(&mut command);
+    let first = running.until("attempt-ended");
+    assert!(first.contains("\"succeeded\""), "{first}");
+    running.until("attempt-started");
+    // The sandbox would open what has the name now. The kernel knows the directory itself.
+    fs::rename(place.path().join("data"), place.path().join("moved")).unwrap();
+    place.file("data/file", "that");
+    let ended = running.until("PermissionDenied");
+    assert!(ended.contains("\"second\"") && ended.contains("\"failed\""), "{ended}");
+}
+
+#[test]
+fn g3_a_child_that_takes_more_memory_than_it_may_is_lost_alone() {
+    let place = Place::new();
+    place.guest("failing").file(
+        "workflow.toml",
+        r#"
+        [components]
+        failing = "failing.wasm"
+        [tasks.nap]
+        run = "failing#sleep"
+        with = { ms = 1_500 }
+        executor = "process"
+        [tasks.other]
+        run = "failing#sleep"
+        with = { ms = 3_000 }
+        executor = "process"
+        [tasks.large]
+        run = "failing#big-output"
+        with = { bytes = 60_000_000 }
+        after = ["nap"]
+        executor = "process"
+        "#,
+    );
+    let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
+    let mut running = Running::start(&mut command);
+    running.until("attempt-started");
+    running.until("attempt-started");
+    // What the limit would have to be for the process itself to exceed it: the guest's own is kept.
+    for worker in workers(running.child.id()) {
+        let allocated = status(worker, "VmData");
+        let allocated: u64 = allocated.split(' ').next().unwrap().parse().unwrap();
+        let limit = allocated * 1024 + (68 << 20);
+        let limit = rustix::process::Rlimit { current: Some(limit), maximum: Some(limit) };
+        rustix::process::prlimit(Some(pid(worker)), rustix::process::Resource::Data, limit).unwrap();
+    }
+    let lost = running.until("\"lost\"");
+    assert!(lost.contains("memory allocation of") && lost.contains("\"large\""), "{lost}");
+    let ended = running.until("\"run-ended\"");
+    assert!(ended.contains("\"succeeded\":3"), "{ended}");
 }
 
 #[test]

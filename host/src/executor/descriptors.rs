@@ -2,10 +2,11 @@
 //! socket that is the child's stderr. Knows nothing of what the files are.
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Seek, SeekFrom};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
@@ -13,6 +14,21 @@ use rustix::net::{
 
 /// Bytes of a file's label at most.
 const LABEL: usize = 512;
+
+/// A copy of `file` in memory that nobody can change, for processes that may open no file by its path.
+///
+/// # Errors
+/// Fails when it cannot be read, or there is no memory for it.
+pub(super) fn sealed(mut file: File) -> io::Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let made = memfd_create("flowhost-code", flags | MemfdFlags::NOEXEC_SEAL);
+    // Kernels before 6.3 do not know that it is no program.
+    let mut copy = File::from(made.or_else(|_| memfd_create("flowhost-code", flags))?);
+    file.seek(SeekFrom::Start(0))?;
+    io::copy(&mut file, &mut copy)?;
+    fcntl_add_seals(&copy, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    Ok(copy)
+}
 
 /// Sends a file under `label`. `false` where there is no room for it now.
 ///
@@ -66,7 +82,7 @@ pub(crate) fn receive(over: impl AsFd) -> io::Result<Option<(File, String)>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Seek, SeekFrom, Write};
+    use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
     use super::*;
@@ -89,6 +105,19 @@ mod tests {
             assert_eq!(read, text);
         }
         assert!(receive(&there).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_sealed_cannot_be_changed() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"code").unwrap();
+        let mut sealed = sealed(file).unwrap();
+        assert!(sealed.write_all(b"more").is_err());
+        assert!(sealed.set_len(1).is_err());
+        let mut read = String::new();
+        sealed.seek(SeekFrom::Start(0)).unwrap();
+        sealed.read_to_string(&mut read).unwrap();
+        assert_eq!(read, "code");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! with it. Knows nothing of what they are given to do.
 
 use std::collections::{HashMap, VecDeque};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -18,11 +19,11 @@ use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 
 use super::descriptors;
-use super::pool::{Launch, LaunchError, Life, Link, Pool, Side};
+use super::pool::{Launch, LaunchError, Life, Link, Pool, Reach, Side};
 use super::{BoxFuture, Capacity, Executor, InProcessSettings, Port, Report, Unreachable};
 use crate::digest::Digest;
 use crate::id::AttemptId;
-use crate::model::{Attempt, Cause, Directory};
+use crate::model::{Attempt, Cause};
 use crate::report::harmless;
 use crate::runtime::{Runtime, RuntimeError, Source};
 
@@ -126,9 +127,13 @@ impl Code {
                 }
             };
             self.tell_warnings();
-            code.map(Arc::new)
+            // A child cannot open files of the code cache, and must not change what others map.
+            let code = code.map_err(|error| error.to_string())?;
+            let sealed = tokio::task::spawn_blocking(move || descriptors::sealed(code)).await;
+            let sealed = sealed.unwrap_or_else(|error| Err(io::Error::other(error)));
+            sealed.map(Arc::new).map_err(|error| format!("cannot hand code over: {error}"))
         };
-        cell.get_or_try_init(make).await.cloned().map_err(|error| error.to_string())
+        cell.get_or_try_init(make).await.cloned()
     }
 
     fn tell_warnings(&self) {
@@ -156,8 +161,8 @@ impl Launch for Children {
         self.most
     }
 
-    fn launch(&self, _: &[Directory]) -> BoxFuture<'_, Result<Link, LaunchError>> {
-        Box::pin(std::future::ready(self.start()))
+    fn launch(&self, reach: &Reach) -> BoxFuture<'_, Result<Link, LaunchError>> {
+        Box::pin(std::future::ready(self.start(reach)))
     }
 
     fn component(&self, _: Digest) -> BoxFuture<'_, Result<Bytes, String>> {
@@ -166,16 +171,23 @@ impl Launch for Children {
 }
 
 impl Children {
-    fn start(&self) -> Result<Link, LaunchError> {
+    fn start(&self, reach: &Reach) -> Result<Link, LaunchError> {
         let program = self.code.runtime.program()?;
         let failed = |source| LaunchError::Start { program: program.display().to_string(), source };
         let (here, there) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
         here.set_nonblocking(true).map_err(failed)?;
         let here = UnixStream::from_std(here).map_err(failed)?;
+        let directories = reach.directories.iter().flat_map(|(path, write)| {
+            let access = if *write { "write" } else { "read" };
+            [OsStr::new(access), path.as_os_str()]
+        });
         let mut child = Command::new(&program)
             .arg(CHILD_SUBCOMMAND)
             .arg(std::process::id().to_string())
             .arg(&self.root)
+            .arg(reach.memory.to_string())
+            .arg(if reach.network { "network" } else { "alone" })
+            .args(directories)
             .env_clear()
             .current_dir("/")
             .process_group(0)

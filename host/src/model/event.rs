@@ -334,6 +334,8 @@ pub enum Warning {
     NoFiles,
     /// A group's executor cannot be reached, and it runs elsewhere.
     Fallback,
+    /// The kernel does not confine children to what was granted, or not fully.
+    Unconfined,
 }
 
 impl Warning {
@@ -352,6 +354,7 @@ impl Warning {
             Self::Compiling => "compiling",
             Self::NoFiles => "no-files",
             Self::Fallback => "fallback",
+            Self::Unconfined => "unconfined",
         }
     }
 }

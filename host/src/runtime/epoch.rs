@@ -19,8 +19,19 @@ pub(super) struct Ticker(Arc<Mutex<Vec<EngineWeak>>>);
 impl Ticker {
     /// Starts the thread.
     pub(super) fn start() -> io::Result<Self> {
-        let engines = Arc::new(Mutex::new(Vec::new()));
-        let ticker = Self(Arc::clone(&engines));
+        let ticker = Self::at_rest();
+        ticker.run()?;
+        Ok(ticker)
+    }
+
+    /// One whose thread is not started yet.
+    pub(super) fn at_rest() -> Self {
+        Self(Arc::default())
+    }
+
+    /// Starts the thread of one that was at rest.
+    pub(super) fn run(&self) -> io::Result<()> {
+        let engines = Arc::clone(&self.0);
         thread::Builder::new().name("flowhost-epoch".to_owned()).spawn(move || {
             loop {
                 thread::sleep(TICK);
@@ -33,7 +44,7 @@ impl Ticker {
                 }
             }
         })?;
-        Ok(ticker)
+        Ok(())
     }
 
     /// Moves `engine`'s epoch from now on, as long as it lives.

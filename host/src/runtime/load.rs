@@ -150,6 +150,16 @@ impl Components {
         }
     }
 
+    /// Makes the engines for ordinary calls.
+    pub(super) fn make_engine(&self) -> Result<(), LoadError> {
+        self.host(Flavour::Ordinary).map(drop)
+    }
+
+    /// Starts the clock, where that was put off.
+    pub(super) fn start_ticker(&self) -> io::Result<()> {
+        self.ticker.run()
+    }
+
     /// The program that compiles.
     pub(super) fn program(&self) -> Result<PathBuf, CompileError> {
         self.compiler.program()

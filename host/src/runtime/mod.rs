@@ -34,7 +34,7 @@ use code_cache::{CodeCache, Place};
 pub use compile::{COMPILE_SUBCOMMAND, CompileError, compile_child};
 pub use engine::ENGINE;
 pub use load::{CodeSource, LoadError, Source};
-pub use prepare::{Folders, NamedFolder, PrepareError, Prepared};
+pub use prepare::{Folders, NamedFolder, PrepareError, Prepared, appetite};
 
 use compile::Compiler;
 use engine::{Flavour, Slots};
@@ -140,12 +140,36 @@ impl Runtime {
     /// # Errors
     /// Fails when the system starts no thread.
     pub fn new(settings: Settings) -> Result<Arc<Self>, RuntimeError> {
+        Ok(Arc::new(Self::with(settings, Ticker::start()?)))
+    }
+
+    /// A runtime whose engine for ordinary calls is made, without any thread so far: what is taken from
+    /// this process now is taken from all that it will do. Nothing may execute before
+    /// [`Runtime::start`].
+    ///
+    /// # Errors
+    /// Fails when the engine cannot be made.
+    pub fn at_rest(settings: Settings) -> Result<Arc<Self>, LoadError> {
+        let runtime = Self::with(settings, Ticker::at_rest());
+        runtime.components.make_engine()?;
+        Ok(Arc::new(runtime))
+    }
+
+    /// Starts the clock of a runtime that was [`Runtime::at_rest`].
+    ///
+    /// # Errors
+    /// Fails when the system starts no thread.
+    pub fn start(&self) -> Result<(), RuntimeError> {
+        Ok(self.components.start_ticker()?)
+    }
+
+    fn with(settings: Settings, ticker: Ticker) -> Self {
         let Settings { program, cache_dir, others, compile_timeout, compile_memory, slots } = settings;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let slots = slots.unwrap_or(cores.saturating_mul(4).max(16)).max(1);
         let compiler = Compiler { program, timeout: compile_timeout, memory: compile_memory };
-        let components = Components::new(compiler, Place { cache_dir, others }, slots, Ticker::start()?);
-        Ok(Arc::new(Self { components: Arc::new(components), slots, freed: Slots::default() }))
+        let components = Components::new(compiler, Place { cache_dir, others }, slots, ticker);
+        Self { components: Arc::new(components), slots, freed: Slots::default() }
     }
 
     /// Attempts that may execute at once without waiting for each other.

@@ -22,6 +22,9 @@ pub(super) const DYNAMIC_COST: u64 = 40;
 /// The most that the dynamic form of one call's arguments, or of its result, may take, in bytes.
 pub(super) const DYNAMIC_LIMIT: u64 = 1 << 30;
 
+/// Bytes of a process beside what its attempts need.
+const BESIDE: u64 = 64 << 20;
+
 /// What a guest may always hand to the host at once, in bytes, however little it may return: the
 /// channel's largest value, and the one that it is compared with, with room for a value that is too large
 /// to be told so.
@@ -59,6 +62,23 @@ impl Folders {
                 Some((&named.folder, below))
             }
         }
+    }
+
+    /// Opens a directory. One that a link leads out of its folder is refused.
+    pub(crate) fn open(&self, directory: &Path) -> Result<cap_std::fs::Dir, PrepareError> {
+        let failed = |source| self.failed(directory, source);
+        let unknown = || failed(io::Error::other("none of them has that name"));
+        let (root, below) = self.find(directory).ok_or_else(unknown)?;
+        let opened = cap_std::fs::Dir::open_ambient_dir(root, cap_std::ambient_authority());
+        let opened = opened.map_err(failed)?;
+        // A folder below itself is itself, under any name that is not empty.
+        let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
+        opened.open_dir(below).map_err(failed)
+    }
+
+    fn failed(&self, directory: &Path, source: io::Error) -> PrepareError {
+        let root = self.find(directory).map_or(Path::new("the worker's folders"), |(root, _)| root);
+        PrepareError::Directory { directory: directory.to_owned(), root: root.to_owned(), source }
     }
 }
 
@@ -134,16 +154,7 @@ impl Prepared {
         folders: &Folders,
     ) -> Result<Self, PrepareError> {
         let export = export(&component, &call)?;
-        let way = match &call.entry {
-            Entry::Command { .. } => Way::Command,
-            Entry::Function { .. } => typed::shape(&call.signature).map_or(Way::Dynamic, Way::Typed),
-        };
-        let fuel = match way {
-            Way::Dynamic if expands(&call.signature.result) => {
-                call.limits.output.saturating_mul(DYNAMIC_COST).clamp(HANDED, DYNAMIC_LIMIT)
-            }
-            Way::Typed(_) | Way::Command | Way::Dynamic => call.limits.output.max(HANDED),
-        };
+        let (way, fuel) = (way(&call), handed(&call));
         Ok(Self {
             flavour: Flavour::of(&call),
             filesystem: directories(&call, folders)?,
@@ -154,6 +165,32 @@ impl Prepared {
             call,
         })
     }
+}
+
+/// How values pass between `call`'s guest and the host.
+fn way(call: &Call) -> Way {
+    match &call.entry {
+        Entry::Command { .. } => Way::Command,
+        Entry::Function { .. } => typed::shape(&call.signature).map_or(Way::Dynamic, Way::Typed),
+    }
+}
+
+/// Bytes that a guest of `call` may hand to the host at once.
+fn handed(call: &Call) -> u64 {
+    match way(call) {
+        Way::Dynamic if expands(&call.signature.result) => {
+            call.limits.output.saturating_mul(DYNAMIC_COST).clamp(HANDED, DYNAMIC_LIMIT)
+        }
+        Way::Typed(_) | Way::Command | Way::Dynamic => call.limits.output.max(HANDED),
+    }
+}
+
+/// Bytes that an attempt of `call` may make its process allocate: the guest's memory, arguments that fill
+/// it, the result as the host has it and as it travels, and what the process needs for itself.
+#[must_use]
+pub fn appetite(call: &Call) -> u64 {
+    let guest = call.limits.memory.saturating_mul(2);
+    guest.saturating_add(handed(call).saturating_mul(2)).saturating_add(BESIDE)
 }
 
 /// Whether a value of type `ty` can take many times its size in wasmtime's dynamic form.
@@ -230,22 +267,11 @@ fn fits(signature: &Signature, function: &types::ComponentFunc) -> Result<(), St
 fn directories(call: &Call, folders: &Folders) -> Result<WasiFilesystemCtx, PrepareError> {
     let mut builder = WasiCtx::builder();
     for granted in &call.directories {
-        let failed = |root: &Path| {
-            let (directory, root) = (granted.path.clone(), root.to_owned());
-            move |source| PrepareError::Directory { directory, root, source }
-        };
-        let (root, below) = folders.find(&granted.path).ok_or_else(|| {
-            failed(Path::new("the worker's folders"))(io::Error::other("none of them has that name"))
-        })?;
-        let opened = cap_std::fs::Dir::open_ambient_dir(root, cap_std::ambient_authority());
-        let opened = opened.map_err(failed(root))?;
-        // A folder below itself is itself, under any name that is not empty.
-        let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
-        let directory = opened.open_dir(below).map_err(failed(root))?;
+        let directory = folders.open(&granted.path)?;
         let permissions = if granted.write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
         builder
             .preopened_dir(by_descriptor(&directory), &*granted.guest, permissions)
-            .map_err(|error| failed(root)(io::Error::other(error)))?;
+            .map_err(|error| folders.failed(&granted.path, io::Error::other(error)))?;
     }
     Ok(builder.build().filesystem().clone())
 }

@@ -10,15 +10,19 @@ use std::process::ExitCode;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use tokio::sync::mpsc;
 
+use super::confine;
 use super::serve::{ServeError, Worker, serve};
 use super::standard::standard;
 use crate::executor::{CHILD_SUBCOMMAND, receive};
-use crate::runtime::{Folders, Runtime, RuntimeError, Settings};
+use crate::runtime::{Folders, LoadError, Runtime, RuntimeError, Settings};
 
 /// Why a child does not work.
 #[derive(Debug, thiserror::Error)]
 enum ChildError {
-    #[error("`{CHILD_SUBCOMMAND}` is for flowhost itself and takes its parent's id and a folder")]
+    #[error(
+        "`{CHILD_SUBCOMMAND}` is for flowhost itself and takes its parent's id, a folder, bytes of \
+         memory, whether it reaches the network, and directories after `read` or `write`"
+    )]
     Usage,
     #[error("the process that started this one is gone")]
     Orphan,
@@ -28,6 +32,8 @@ enum ChildError {
     Follow(#[from] rustix::io::Errno),
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    #[error(transparent)]
+    Engine(#[from] LoadError),
     #[error(transparent)]
     Serve(#[from] ServeError),
 }
@@ -69,7 +75,23 @@ fn close_others() -> io::Result<()> {
 
 fn run(arguments: &[OsString]) -> Result<(), ChildError> {
     close_others()?;
-    let [parent, root] = arguments else { return Err(ChildError::Usage) };
+    let [parent, root, memory, network, granted @ ..] = arguments else { return Err(ChildError::Usage) };
+    let memory: u64 = memory.to_str().and_then(|text| text.parse().ok()).ok_or(ChildError::Usage)?;
+    let network = match network.to_str() {
+        Some("network") => true,
+        Some("alone") => false,
+        Some(_) | None => return Err(ChildError::Usage),
+    };
+    let (granted, odd) = granted.as_chunks::<2>();
+    if !odd.is_empty() {
+        return Err(ChildError::Usage);
+    }
+    let granted = granted.iter().map(|[access, path]| match access.to_str() {
+        Some("read") => Ok((PathBuf::from(path), false)),
+        Some("write") => Ok((PathBuf::from(path), true)),
+        Some(_) | None => Err(ChildError::Usage),
+    });
+    let directories = granted.collect::<Result<Vec<_>, _>>()?;
     let parent = parent.to_str().and_then(|text| text.parse().ok()).and_then(Pid::from_raw);
     let parent = parent.ok_or(ChildError::Usage)?;
     // First the signal, then the look: a parent that ends in between is noticed by one of them.
@@ -77,7 +99,18 @@ fn run(arguments: &[OsString]) -> Result<(), ChildError> {
     if getppid() != Some(parent) {
         return Err(ChildError::Orphan);
     }
-    let runtime = Runtime::new(Settings { slots: Some(1), ..Settings::default() })?;
+    confine::give_up()?;
+    let before = confine::allocated()?;
+    let runtime = Runtime::at_rest(Settings { slots: Some(1), ..Settings::default() })?;
+    let after = confine::allocated()?;
+    // The engines for calls that count fuel come later, and are as large.
+    let engines = after.saturating_sub(before).saturating_mul(2);
+    confine::bound_memory(after.saturating_add(engines).saturating_add(memory))?;
+    let folders = Folders::Below(PathBuf::from(root));
+    let reach = confine::Reach { folders: &folders, directories: &directories, network };
+    let unconfined = confine::confine(&reach);
+    // From here on there are threads.
+    runtime.start()?;
     let (sender, code) = mpsc::unbounded_channel();
     std::thread::Builder::new().name("flowhost-code".to_owned()).spawn(move || {
         // It ends with the socket. A process without code says so itself.
@@ -87,7 +120,7 @@ fn run(arguments: &[OsString]) -> Result<(), ChildError> {
             }
         }
     })?;
-    let worker = Worker::Child { folders: Folders::Below(PathBuf::from(root)), code };
+    let worker = Worker::Child { folders, unconfined, code };
     let threads = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     threads.block_on(async {
         let (stdin, stdout) = standard()?;

@@ -5,6 +5,7 @@
 mod ceiling;
 mod channel;
 mod child;
+mod confine;
 mod serve;
 mod standard;
 mod supply;

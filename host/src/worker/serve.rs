@@ -14,7 +14,7 @@ use super::channel::Remote;
 use super::supply::{Asked, ByAsking};
 use crate::executor::{Executor, InProcess, Port, Report, Reports, ServingSettings, Unreachable};
 use crate::id::AttemptId;
-use crate::model::{Attempt, Call, Outcome, Type, Usage};
+use crate::model::{Attempt, Call, Outcome, Type, Usage, Warning};
 use crate::report::Interest;
 use crate::runtime::{ENGINE, Folders, Runtime, RuntimeError};
 use crate::wire::{
@@ -34,6 +34,8 @@ pub enum Worker {
     Child {
         /// Where granted directories are.
         folders: Folders,
+        /// What this process cannot keep itself from, if anything, in words.
+        unconfined: Option<String>,
         /// Code as it arrives.
         code: mpsc::UnboundedReceiver<(File, String)>,
     },
@@ -71,9 +73,9 @@ pub async fn serve(
     worker: Worker,
 ) -> Result<(), ServeError> {
     let outbox = Arc::new(Outbox::default());
-    let (folders, ceiling, mut code) = match worker {
-        Worker::Bounded(ceiling) => (ceiling.folders(), Some(ceiling), None),
-        Worker::Child { folders, code } => (folders, None, Some(code)),
+    let (folders, ceiling, mut code, unconfined) = match worker {
+        Worker::Bounded(ceiling) => (ceiling.folders(), Some(ceiling), None, None),
+        Worker::Child { folders, unconfined, code } => (folders, None, Some(code), unconfined),
     };
     let in_order = ceiling.is_none();
     let supply = Arc::new(Asked::new(Arc::clone(&outbox), in_order));
@@ -84,6 +86,10 @@ pub async fn serve(
         ..Hello::of(ENGINE)
     };
     let (mut receiver, client) = greet(from, &mut to, &hello).await?;
+    if let Some(message) = unconfined {
+        let warning = Said::Warning { kind: Warning::Unconfined, message };
+        outbox.to_client(FromWorker::Said(vec![warning]))?;
+    }
     let wants = client.wants.unwrap_or_default();
     let interest = Interest {
         starts: wants.starts,

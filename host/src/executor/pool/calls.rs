@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Call, Directory, Type};
+use super::launch::Reach;
+use crate::model::{Call, Type};
 
 /// What an attempt takes beside its guest's time.
 const BESIDE: Duration = Duration::from_micros(10);
@@ -23,7 +24,7 @@ pub(super) struct Known {
     pub(super) number: u32,
     /// Of its tasks' values.
     pub(super) value: Type,
-    /// Of the directories that its workers reach.
+    /// Of what its workers reach.
     pub(super) profile: usize,
     mean: Option<Duration>,
     /// An attempt ended its worker: from then on they are handed over one by one, so that it is known
@@ -37,7 +38,7 @@ pub(super) struct Calls {
     /// By address.
     known: HashMap<usize, Known>,
     next: u32,
-    profiles: Vec<Vec<Directory>>,
+    profiles: Vec<Reach>,
 }
 
 impl Known {
@@ -69,7 +70,7 @@ impl Calls {
             return (known.profile, Vec::new());
         }
         let forgotten = self.make_room();
-        let profile = self.profile(&call.directories);
+        let profile = self.profile(Reach::of(call));
         let number = self.next;
         self.next = self.next.wrapping_add(1);
         let value = call.signature.result.task_value();
@@ -78,25 +79,17 @@ impl Calls {
         (profile, forgotten)
     }
 
-    /// The profile of workers that reach these directories.
-    pub(super) fn profile(&mut self, directories: &[Directory]) -> usize {
-        let mut directories = directories.to_vec();
-        directories.sort_by(|a, b| (&a.path, a.write).cmp(&(&b.path, b.write)));
-        directories.dedup_by(|a, b| (&a.path, a.write) == (&b.path, b.write));
-        let same = |profile: &Vec<Directory>| {
-            let reached =
-                |all: &[Directory]| -> Vec<_> { all.iter().map(|d| (d.path.clone(), d.write)).collect() };
-            reached(profile) == reached(&directories)
-        };
-        self.profiles.iter().position(same).unwrap_or_else(|| {
-            self.profiles.push(directories);
+    /// The profile of workers of this reach.
+    pub(super) fn profile(&mut self, reach: Reach) -> usize {
+        self.profiles.iter().position(|known| *known == reach).unwrap_or_else(|| {
+            self.profiles.push(reach);
             self.profiles.len() - 1
         })
     }
 
-    /// The directories that workers of a profile reach.
-    pub(super) fn directories(&self, profile: usize) -> &[Directory] {
-        self.profiles.get(profile).map_or(&[], Vec::as_slice)
+    /// What workers of a profile reach.
+    pub(super) fn reach(&self, profile: usize) -> Reach {
+        self.profiles.get(profile).cloned().unwrap_or_default()
     }
 
     fn make_room(&mut self) -> Vec<u32> {

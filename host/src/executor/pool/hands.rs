@@ -153,9 +153,9 @@ impl State {
         self.next += 1;
         let stop = Arc::new(Notify::new());
         self.workers.insert(id, Worker::new(profile, Arc::clone(&stop)));
-        let directories = self.calls.directories(profile).to_vec();
+        let reach = self.calls.reach(profile);
         let (launch, ours) = (Arc::clone(&self.launch), Arc::clone(&self.ours));
-        drop(tokio::spawn(attend(id, launch, directories, ours, stop, news)));
+        drop(tokio::spawn(attend(id, launch, reach, ours, stop, news)));
     }
 
     /// Gets a worker the component that it lacks, or its code.

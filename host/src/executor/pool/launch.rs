@@ -1,6 +1,7 @@
 //! What differs between workers of one kind and another: how they are started and stopped, and how they
 //! come by components.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +9,43 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::digest::Digest;
 use crate::executor::BoxFuture;
-use crate::model::Directory;
+use crate::model::Call;
+use crate::runtime::appetite;
+
+/// Bytes that a worker may use at least: those of a call with the limits that there are where none are set,
+/// so that most runs need one kind of worker.
+const LEAST: u64 = 1 << 30;
+
+/// What a worker is started for and confined to. It executes calls of one reach alone, since what is taken
+/// from a process cannot be given back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::executor) struct Reach {
+    /// Directories relative to the root, in order, and whether they may be written to.
+    pub(in crate::executor) directories: Vec<(PathBuf, bool)>,
+    /// Whether its guests may use the network.
+    pub(in crate::executor) network: bool,
+    /// Bytes that an attempt may make its process allocate: a power of two, so that there are few kinds.
+    pub(in crate::executor) memory: u64,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self { directories: Vec::new(), network: false, memory: LEAST }
+    }
+}
+
+impl Reach {
+    /// What `call` needs.
+    pub(super) fn of(call: &Call) -> Self {
+        let directories = call.directories.iter();
+        let mut directories: Vec<_> =
+            directories.map(|granted| (granted.path.clone(), granted.write)).collect();
+        directories.sort();
+        directories.dedup();
+        let memory = appetite(call).checked_next_power_of_two().unwrap_or(u64::MAX).max(LEAST);
+        Self { directories, network: !call.net.is_empty() || !call.http.is_empty(), memory }
+    }
+}
 
 /// Starts workers of one kind.
 pub(in crate::executor) trait Launch: Send + Sync + 'static {
@@ -18,8 +55,8 @@ pub(in crate::executor) trait Launch: Send + Sync + 'static {
     /// How many workers there are at most.
     fn most(&self) -> usize;
 
-    /// Starts a worker that reaches these directories.
-    fn launch(&self, directories: &[Directory]) -> BoxFuture<'_, Result<Link, LaunchError>>;
+    /// Starts a worker that reaches so much.
+    fn launch(&self, reach: &Reach) -> BoxFuture<'_, Result<Link, LaunchError>>;
 
     /// The bytes of a component, or why they are not to be had.
     fn component(&self, digest: Digest) -> BoxFuture<'_, Result<Bytes, String>>;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-pub(super) use launch::{Launch, LaunchError, Life, Link, Side};
+pub(super) use launch::{Launch, LaunchError, Life, Link, Reach, Side};
 
 use self::state::State;
 use super::{BoxFuture, Capacity, Executor, Port, Unreachable};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::calls::Calls;
-use super::launch::Launch;
+use super::launch::{Launch, Reach};
 use super::worker::{Gone, News, Pending, WorkerId};
 use super::{Order, Outstanding, Workers};
 use crate::executor::{Capacity, Port, Report, Unreachable};
@@ -115,7 +115,7 @@ impl State {
         self.port = Some(port);
         self.opening = Some(answer);
         // The first shows whether any can be had.
-        let profile = self.calls.profile(&[]);
+        let profile = self.calls.profile(Reach::default());
         self.start_worker(profile);
     }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
-use super::launch::{Launch, LaunchError, Link, Side};
-use crate::model::{Attempt, Cause, Directory};
+use super::launch::{Launch, LaunchError, Link, Reach, Side};
+use crate::model::{Attempt, Cause};
 use crate::wire::{FromWorker, Hello, Outbox, Receiver, Refusal, WireError, answer, pump};
 
 /// How long a worker may take to end once it is asked to.
@@ -108,14 +108,14 @@ impl Worker {
 pub(super) async fn attend(
     id: WorkerId,
     launch: Arc<dyn Launch>,
-    directories: Vec<Directory>,
+    reach: Reach,
     ours: Arc<Hello>,
     stop: Arc<Notify>,
     news: mpsc::UnboundedSender<(WorkerId, News)>,
 ) {
     // Nobody hears it any more: the pool is gone.
     let tell = |what| drop(news.send((id, what)));
-    let Link { from, mut to, side, life } = match launch.launch(&directories).await {
+    let Link { from, mut to, side, life } = match launch.launch(&reach).await {
         Ok(link) => link,
         Err(error) => return tell(News::Ended(Gone::Unstarted(error))),
     };
