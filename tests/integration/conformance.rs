@@ -243,9 +243,9 @@ fn every_row_is_the_same_on_every_executor() {
 }
 
 #[test]
-fn a_run_that_is_killed_goes_on_to_the_same_end() {
+fn a_run_that_is_killed_goes_on_to_the_same_end_wherever() {
     let world = World::new();
-    for executor in EXECUTORS {
+    for (executor, next) in EXECUTORS.iter().flat_map(|one| EXECUTORS.map(|other| (*one, other))) {
         let place = furnished(rows::LONG, &world);
         let mut command = place.command(["run", "workflow.toml", "--executor", executor]);
         command.args(["--progress", "json"]).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -256,11 +256,15 @@ fn a_run_that_is_killed_goes_on_to_the_same_end() {
         assert_eq!(ended_first.count(), 40, "{executor}");
         kill_process(Pid::from_child(&killed), Signal::KILL).unwrap();
         killed.wait().unwrap();
-        let ended = place.run(["--executor", executor, "--progress", "none", "--resume"]);
-        assert_eq!(ended.code, 0, "{executor}: {ended}");
-        assert_eq!(ended.stdout, "{\"sum\":44850,\"tries\":[2,2,2,2,2,2]}\n", "{executor}");
-        assert!(ends(&place).values().all(|count| *count == 1), "{executor}: {:?}", ends(&place));
-        assert_eq!(attempts(&place, "numbers"), [1; 300], "{executor}");
-        assert_eq!(attempts(&place, "tries"), [2; 6], "{executor}");
+        let ended = place.run(["--executor", next, "--progress", "none", "--resume"]);
+        assert_eq!(ended.code, 0, "{executor}, then {next}: {ended}");
+        assert_eq!(ended.stdout, "{\"sum\":44850,\"tries\":[2,2,2,2,2,2]}\n", "{executor}, then {next}");
+        assert!(
+            ends(&place).values().all(|count| *count == 1),
+            "{executor}, then {next}: {:?}",
+            ends(&place)
+        );
+        assert_eq!(attempts(&place, "numbers"), [1; 300], "{executor}, then {next}");
+        assert_eq!(attempts(&place, "tries"), [2; 6], "{executor}, then {next}");
     }
 }
