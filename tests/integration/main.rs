@@ -12,6 +12,7 @@ mod call;
 mod channel;
 mod check;
 mod children;
+mod conformance;
 mod embed;
 mod examples;
 mod explain;
