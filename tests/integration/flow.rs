@@ -239,7 +239,7 @@ fn a_task_goes_on_elsewhere_and_what_waits_for_it_is_skipped() {
     let ended = run(r#"
         [tasks.draft]
         run = "steering#act"
-        with = { text = "draft", asks = ['goto publish'] }
+        with = { text = "draft", asks = ['goto publish', 'next publish {"text": "first"}'] }
         may-start = ["publish"]
         [tasks.publish]
         run = "steering#act"
@@ -251,8 +251,36 @@ fn a_task_goes_on_elsewhere_and_what_waits_for_it_is_skipped() {
         published = "${publish}"
         polished = "${polish}"
         "#);
-    assert_eq!((ended.code, ended.json()), (0, json!({ "published": ["published: draft"] })), "{ended}");
+    assert_eq!(
+        (ended.code, ended.json()),
+        (0, json!({ "published": ["first", "published: draft"] })),
+        "{ended}"
+    );
     assert!(ended.stderr.contains("`draft`, which it waits for, went on elsewhere"), "{ended}");
+    assert!(ended.stderr.contains("draft: starts publish\ndraft: goes on to publish\n"), "{ended}");
+}
+
+#[test]
+fn a_task_that_was_started_goes_on_elsewhere_too() {
+    let values = values(
+        r#"
+        [tasks.begin]
+        run = "steering#act"
+        with = { text = "begin", asks = ['next middle {"text": "middle"}'] }
+        may-start = ["middle"]
+        [tasks.middle]
+        run = "steering#act"
+        with = { asks = ['goto last'] }
+        may-start = ["last"]
+        [tasks.last]
+        run = "steering#act"
+        with = { text = "last", asks = [] }
+        [outputs]
+        middle = "${middle}"
+        last = "${last}"
+        "#,
+    );
+    assert_eq!(values, json!({ "middle": ["middle"], "last": ["last"] }));
 }
 
 #[test]

@@ -14,6 +14,7 @@
 
 mod cached;
 mod child;
+mod children;
 mod decisions;
 mod floor;
 mod groups;
@@ -30,7 +31,7 @@ use table::Table;
 type Measure = fn(&Table);
 
 /// Each with the name that filters know it by.
-const MEASURES: [(&str, Measure); 10] = [
+const MEASURES: [(&str, Measure); 11] = [
     ("no-op", groups::no_op),
     ("journal", groups::journal),
     ("features", groups::features),
@@ -41,6 +42,7 @@ const MEASURES: [(&str, Measure); 10] = [
     ("start", start::measure),
     ("decisions", decisions::measure),
     ("cached", cached::measure),
+    ("children", children::measure),
 ];
 
 fn micros(elapsed: Duration, count: u32) -> f64 {

@@ -5,11 +5,11 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use flowhost::executor::{InProcess, InProcessSettings};
+use flowhost::executor::{InProcess, InProcessSettings, Process};
 use flowhost::journal::State;
 use flowhost::manifest::{self, Options, Trust};
-use flowhost::model::{Status, Workflow};
-use flowhost::run::{Caching, Journaling, Resume, ResumeOptions, Settings, Stopper};
+use flowhost::model::{self, Status, Workflow};
+use flowhost::run::{Caching, Executors, Journaling, Resume, ResumeOptions, Settings, Stopper};
 use flowhost::runtime::{self, Runtime};
 
 /// The component that both floor and product run, built from source once.
@@ -105,13 +105,18 @@ impl Product {
     fn run_as(&self, journal: Option<Journaling>) -> Duration {
         let workflow = &self.workflow;
         let components = workflow.components.iter();
-        let executor = InProcess::new(InProcessSettings {
+        let settings = InProcessSettings {
             runtime: Arc::clone(&self.runtime),
             root: workflow.root.clone(),
             components: components.map(|component| (component.digest, component.path.clone())).collect(),
-        });
+        };
+        let children = settings.clone();
+        let failed = |error: runtime::RuntimeError| error.to_string();
+        let executors = Executors::default()
+            .with(model::Executor::InProcess, move || Ok(Arc::new(InProcess::new(settings).map_err(failed)?)))
+            .with(model::Executor::Process, move || Ok(Arc::new(Process::new(children).map_err(failed)?)));
         let settings = Settings {
-            executors: executor.unwrap().into(),
+            executors,
             reporters: Vec::new(),
             environment: Arc::new(|_| None),
             caching: self.caching.clone(),

@@ -154,6 +154,15 @@ impl Node {
         }
     }
 
+    /// Whether its branches are those of a group in the file, for which others wait together.
+    #[must_use]
+    pub fn is_grouped(&self) -> bool {
+        match self.kind {
+            Kind::Started(_) => false,
+            Kind::Task(_) | Kind::Group(_) | Kind::Best(_) => self.group().is_some(),
+        }
+    }
+
     /// The name that the journal has for it. No name that a file gives holds a `/`.
     #[must_use]
     pub fn recorded_as(&self) -> Arc<str> {

@@ -70,10 +70,9 @@ impl Branches {
     /// The node opened with these branches.
     pub(crate) fn open(&mut self, node: &Node, branches: Opening<'_>, making: &Making<'_>) {
         let Opening { count, left_out, keep } = branches;
-        let group = node.group();
         let slow = self.items.as_ref().is_some_and(BranchItems::is_slow);
         let prepared = |task: &Task| {
-            let call = Arc::new(making.call(task, group, count)?);
+            let call = Arc::new(making.call(task, node, count)?);
             Some((call, slow || task.arguments.iter().any(Expr::reads_files)))
         };
         self.calls = node.branch_tasks().map(|task| task.and_then(prepared)).collect();
@@ -223,7 +222,7 @@ pub(crate) struct Opening<'o> {
 }
 
 impl Making<'_> {
-    fn call(&self, task: &Task, group: Option<&Arc<str>>, count: u32) -> Option<Call> {
+    fn call(&self, task: &Task, node: &Node, count: u32) -> Option<Call> {
         let policy = &task.policy;
         let environment = policy.grants.environment.iter().filter_map(|(name, value)| {
             let value = match value {
@@ -244,9 +243,11 @@ impl Making<'_> {
             deterministic: policy.deterministic.then_some(self.workflow.seed),
             run: self.run.clone(),
             task: Arc::clone(&task.name),
-            group: group.map(Arc::clone),
-            count: u64::from(count),
-            allowed: (!task.flow.is_empty()).then(|| Arc::new(self.workflow.allowed(task, group.is_some()))),
+            group: node.group().filter(|_| node.is_grouped()).map(Arc::clone),
+            // How often it will have been started nobody knows.
+            count: if matches!(node.kind, Kind::Started(_)) { 1 } else { u64::from(count) },
+            allowed: (!task.flow.is_empty())
+                .then(|| Arc::new(self.workflow.allowed(task, node.is_grouped()))),
         })
     }
 }

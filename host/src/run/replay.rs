@@ -20,8 +20,8 @@ use crate::id::{AttemptId, BranchId, NodeId, RunId};
 use crate::interface::write_json;
 use crate::journal::{Attempted, Chapter, FileRead, History, Kept, LogLine, NodeHistory, Story};
 use crate::model::{
-    Attempt, Call, Ending, Expr, Form, Group, Kind, Merge, Node, Outcome, Runs, Source, Status, Type, Usage,
-    Value, Workflow,
+    Attempt, Call, Ending, Expr, Form, Group, Kind, Merge, Node, Outcome, Runs, Source, Status, Then, Type,
+    Usage, Value, Workflow,
 };
 use crate::report::Interest;
 use crate::store::{Store, StoreError};
@@ -232,7 +232,11 @@ impl Replayed {
         for line in &mut log {
             line.message = secrets.redact(Arc::clone(&line.message));
         }
-        let outcome = aborted(outcome, usage.requests.as_deref());
+        let reason = match usage.requests.as_deref().map(|requests| &requests.then) {
+            Some(Then::Aborts(reason)) => Some(&**reason),
+            Some(Then::Ends | Then::Iterates(_) | Then::GoesTo(_) | Then::Finishes) | None => None,
+        };
+        let outcome = aborted(outcome, reason);
         let ending = outcome.ending();
         let error = outcome.message().map(|message| secrets.redact(message.into()));
         let mut json = Vec::new();

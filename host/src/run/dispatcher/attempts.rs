@@ -55,10 +55,7 @@ impl Dispatcher {
             return self.decide(Input::Finished { id, ending, permanent: false, again: false, ends: None });
         };
         let (outcome, mut flow) = match (outcome, self.understand(id, usage.requests.take())) {
-            (outcome @ Outcome::Succeeded(_), Ok(flow)) => match &flow.record {
-                Asked::For(requests) => (aborted(outcome, Some(requests)), flow),
-                Asked::Nothing | Asked::Withheld => (outcome, flow),
-            },
+            (outcome @ Outcome::Succeeded(_), Ok(flow)) => (aborted(outcome, flow.aborts.as_deref()), flow),
             (Outcome::Succeeded(_), Err(message)) => {
                 (Outcome::Failed { message, permanent: true }, Flow::default())
             }

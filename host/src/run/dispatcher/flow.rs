@@ -1,6 +1,7 @@
 //! What attempts ask for, once they have succeeded: held against the workflow once more, since whoever ran
 //! them may be another machine, and carried out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::branches::Asked as Given;
@@ -8,7 +9,7 @@ use super::Dispatcher;
 use crate::id::{AttemptId, NodeId};
 use crate::interface::given;
 use crate::journal::Asked;
-use crate::model::{Fact, MAX_BRANCHES, Outcome, Requests, Start, Task, Then, Value};
+use crate::model::{Fact, MAX_BRANCHES, Node, Outcome, Requests, Start, Task, Then, Value};
 use crate::schedule::Input;
 
 /// Arguments by the position of their parameters; none for those that the file has.
@@ -21,10 +22,12 @@ pub(super) struct Flow {
     starts: Vec<(NodeId, Arguments)>,
     /// What it runs again with.
     pub(super) again: Option<Arguments>,
-    /// Whether it goes on elsewhere.
+    /// Whether it goes on elsewhere: to the last of what starts.
     leaves: bool,
     /// Whether it ends the run, and whether as succeeded.
     pub(super) ends: Option<bool>,
+    /// Why it aborts the run, if it does.
+    pub(super) aborts: Option<Arc<str>>,
     /// For the journal.
     pub(super) record: Asked,
 }
@@ -49,6 +52,11 @@ impl Dispatcher {
                     "it asked to run again after {iteration} iterations, its `max-iterations`"
                 ));
             }
+            Then::GoesTo(_)
+                if self.workflow.nodes.get(id.branch.node.index()).is_some_and(Node::is_grouped) =>
+            {
+                return Err("it went on elsewhere, which a branch of a group cannot".to_owned());
+            }
             Then::GoesTo(target) => {
                 let start = Start { task: Arc::clone(target), arguments: "{}".into() };
                 flow.starts.push(self.startable(task, &start)?);
@@ -60,7 +68,7 @@ impl Dispatcher {
             Then::Finishes => flow.ends = Some(true),
             Then::Aborts(reason) => {
                 *reason = self.scope.secrets.redact(Arc::clone(reason));
-                flow.ends = Some(false);
+                (flow.ends, flow.aborts) = (Some(false), Some(Arc::clone(reason)));
             }
         }
         self.check_room(&flow.starts)?;
@@ -91,15 +99,14 @@ impl Dispatcher {
 
     /// Whether there is room for so many more branches.
     fn check_room(&self, starts: &[(NodeId, Arguments)]) -> Result<(), String> {
-        let Some((node, _)) = starts.first() else { return Ok(()) };
+        let mut more = BTreeMap::<NodeId, u32>::new();
+        for (node, _) in starts {
+            *more.entry(*node).or_default() += 1;
+        }
         let known = |node: &NodeId| self.branches.get(node.index()).map_or(0, |branches| branches.started());
-        let full = starts.iter().map(|(node, _)| node).find(|node| {
-            known(node) as usize + starts.iter().filter(|(one, _)| one == *node).count()
-                > MAX_BRANCHES as usize
-        });
-        let Some(full) = full else { return Ok(()) };
-        let name = self.workflow.nodes.get(full.index()).or_else(|| self.workflow.nodes.get(node.index()));
-        let name = name.map_or("", |node| &*node.name);
+        let full = more.into_iter().find(|(node, more)| known(node).saturating_add(*more) > MAX_BRANCHES);
+        let Some((full, _)) = full else { return Ok(()) };
+        let name = self.workflow.nodes.get(full.index()).map_or("", |node| &*node.name);
         Err(format!("it started `{name}` once more than {MAX_BRANCHES} times"))
     }
 
@@ -111,8 +118,10 @@ impl Dispatcher {
 
     /// Carries out what has to happen before the attempt counts as ended.
     pub(super) fn begin_flow(&mut self, id: AttemptId, flow: &mut Flow) {
+        let mut left = flow.starts.len();
         for (node, arguments) in std::mem::take(&mut flow.starts) {
-            self.tell_flow(id, if flow.leaves { "goto" } else { "next" }, Some(node));
+            left -= 1;
+            self.tell_flow(id, if flow.leaves && left == 0 { "goto" } else { "next" }, Some(node));
             self.start(node, arguments);
             self.decide(Input::Start { node });
         }
@@ -161,9 +170,9 @@ impl Dispatcher {
 }
 
 /// What becomes of an attempt that succeeded and asked for the end of the run as failed: it failed.
-pub(in crate::run) fn aborted(outcome: Outcome, requests: Option<&Requests>) -> Outcome {
-    match (outcome, requests.map(|requests| &requests.then)) {
-        (Outcome::Succeeded(_), Some(Then::Aborts(reason))) => {
+pub(in crate::run) fn aborted(outcome: Outcome, reason: Option<&str>) -> Outcome {
+    match (outcome, reason) {
+        (Outcome::Succeeded(_), Some(reason)) => {
             Outcome::Failed { message: format!("aborted the run: {reason}"), permanent: true }
         }
         (outcome, _) => outcome,
