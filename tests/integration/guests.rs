@@ -195,6 +195,6 @@ fn large_guests_of_three_languages_run_beside_small_ones() {
     assert_eq!(value["size"], json!([3000, 12 << 20]));
     assert_eq!(value["answers"], json!(vec![42; 2000]));
     let events = crate::groups::events(&ended.stderr);
-    let warnings: Vec<_> = events.iter().filter(|event| event["event"] == "warning").collect();
-    assert!(warnings.is_empty(), "the pool holds them all: {warnings:?}");
+    let pool: Vec<_> = events.iter().filter(|event| event["kind"] == "pool-too-small").collect();
+    assert!(pool.is_empty(), "the pool holds them all: {pool:?}");
 }

@@ -114,7 +114,9 @@ fn names_beyond_the_bound_are_left_out_and_that_is_said_once() {
     assert_eq!(ended.code, 0, "{ended}");
     let events = events(&ended);
     assert_eq!(of(&events, "metric").len(), 640, "each is told of");
-    let warnings: Vec<_> = of(&events, "warning").iter().map(|event| event["kind"].clone()).collect();
+    let warnings = of(&events, "warning").into_iter().map(|event| event["kind"].clone());
+    // Whoever comes first has its component compiled.
+    let warnings: Vec<_> = warnings.filter(|kind| kind != "compiling").collect();
     assert_eq!(warnings, ["metrics-dropped"], "{ended}");
     assert_eq!(of(&events, "run-ended")[0]["metrics"].as_object().unwrap().len(), 256);
 }
