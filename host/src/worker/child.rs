@@ -1,5 +1,5 @@
 //! A child that executes attempts for the process that started it: what the hidden subcommand
-//! [`CHILD_SUBCOMMAND`](crate::executor::CHILD_SUBCOMMAND) does. It ends with its parent.
+//! [`CHILD_SUBCOMMAND`] does. It ends with its parent.
 
 use std::ffi::OsString;
 use std::io;

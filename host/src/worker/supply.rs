@@ -109,7 +109,7 @@ impl Asked {
         self.arrived((component, None), came);
     }
 
-    /// Code came beside the connection, labelled by [`label`].
+    /// Code came beside the connection, labelled by `label`.
     pub(super) fn code(&self, label: &str, file: File) {
         if let Some((component, settings)) = label.split_once(' ')
             && let Ok(component) = component.parse()
