@@ -192,9 +192,12 @@ impl Summary {
         let not_needed = self.tolerance.counts();
         match not_needed.failed {
             0 => {}
-            tolerated if tolerated == counts.failed => out.push_str(" (tolerated)"),
+            // What is cancelled stands between the failed and this.
+            tolerated if tolerated == counts.failed && not_needed.cancelled == counts.cancelled => {
+                out.push_str(" (tolerated)");
+            }
             tolerated => {
-                let _infallible = write!(out, " ({} of them tolerated)", count(tolerated));
+                let _infallible = write!(out, " ({} failed tolerated)", count(tolerated));
             }
         }
         let needed = Counts {
