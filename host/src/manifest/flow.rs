@@ -3,6 +3,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use petgraph::algo::kosaraju_scc;
+use petgraph::graph::DiGraph;
+
 use super::diagnostics::Findings;
 use super::fields::Fields;
 use super::raw::{self, File};
@@ -141,27 +144,21 @@ impl Starters {
     /// For each that is started the first of those that it may start and that may start it, directly or
     /// through others: they end together. Itself where there is no other.
     pub(super) fn together(&self) -> HashMap<NodeId, NodeId> {
-        let before: HashMap<NodeId, BTreeSet<NodeId>> =
-            self.0.keys().map(|node| (*node, self.reach(*node))).collect();
-        let with = |node: &NodeId| {
-            let others = before.get(node).into_iter().flatten();
-            let both = others.filter(|other| before.get(other).is_some_and(|of| of.contains(node)));
-            both.copied().min().map_or(*node, |first| first.min(*node))
-        };
-        self.0.keys().map(|node| (*node, with(node))).collect()
-    }
-
-    /// All that is started and may, directly or through others, start `node`.
-    fn reach(&self, node: NodeId) -> BTreeSet<NodeId> {
-        let mut reached = BTreeSet::new();
-        let mut open = vec![node];
-        while let Some(node) = open.pop() {
-            for starter in self.of(node).filter(|starter| self.0.contains_key(starter)) {
-                if reached.insert(starter) {
-                    open.push(starter);
+        let started = |id: &NodeId| self.0.contains_key(id);
+        let starts = self.0.iter().flat_map(|(target, starters)| {
+            starters.iter().filter(|starter| started(starter)).map(|starter| (starter.0, target.0))
+        });
+        let circles = kosaraju_scc(&DiGraph::<(), ()>::from_edges(starts));
+        let mut together: HashMap<NodeId, NodeId> = self.0.keys().map(|id| (*id, *id)).collect();
+        for circle in circles {
+            let ids = circle.iter().filter_map(|node| u32::try_from(node.index()).ok()).map(NodeId);
+            let Some(first) = ids.clone().min() else { continue };
+            for id in ids {
+                if let Some(with) = together.get_mut(&id) {
+                    *with = first;
                 }
             }
         }
-        reached
+        together
     }
 }

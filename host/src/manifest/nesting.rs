@@ -67,6 +67,19 @@ impl Nesting {
         self.outer.get(at).copied().flatten()
     }
 
+    /// Of each group the one that it is in, however deep, or itself.
+    pub(super) fn outermost(&self) -> Vec<usize> {
+        let mut outermost: Vec<usize> = (0..self.outer.len()).collect();
+        // From the outside in. Those that are in each other in a circle are reported elsewhere.
+        for at in self.order.iter().rev() {
+            let outer = self.outer(*at).and_then(|(outer, _)| outermost.get(outer).copied());
+            if let (Some(outer), Some(slot)) = (outer, outermost.get_mut(*at)) {
+                *slot = outer;
+            }
+        }
+        outermost
+    }
+
     /// In how many groups each is. Those that are in themselves, or too deep, are reported.
     fn depths(&self, groups: &[Group<'_>], findings: &Findings) -> Vec<usize> {
         let mut depths: Vec<Option<usize>> = vec![None; groups.len()];

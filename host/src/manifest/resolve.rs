@@ -249,15 +249,15 @@ impl<'f, 't> Plan<'f, 't> {
 
     /// Says of each group that is in another which branch of it that is.
     fn find_branches(&mut self) {
-        for (at, group) in self.file.groups.iter().enumerate() {
-            let outer = self.nesting.outer(at).and_then(|(outer, _)| self.file.groups.get(outer));
-            let Some((outer, Some(Form::Tasks(members)))) = outer.map(|outer| (outer, &outer.form)) else {
+        for outer in &self.file.groups {
+            let Some(Form::Tasks(members)) = &outer.form else { continue };
+            let Some(node) = self.groups.get(outer.name.value).map(|place| place.sections.branches) else {
                 continue;
             };
-            let node = self.groups.get(outer.name.value).map(|place| place.sections.branches);
-            let index = (0..).zip(members).find(|(_, member)| member.value == group.name.value);
-            if let Some(place) = self.groups.get_mut(group.name.value) {
-                place.inside = node.zip(index).map(|(node, (index, _))| BranchId { node, index });
+            for (index, member) in (0..).zip(members) {
+                if let Some(place) = self.groups.get_mut(member.value) {
+                    place.inside.get_or_insert(BranchId { node, index });
+                }
             }
         }
     }
@@ -432,32 +432,22 @@ impl<'f, 't> Plan<'f, 't> {
         graph::check(&names, &whole, scope.findings);
     }
 
-    /// The group that this one is in, however deep, or itself.
-    fn outermost<'g>(&'g self, group: &'g str) -> &'g str {
-        let mut name = group;
-        let mut at = self.file.groups.iter().position(|group| group.name.value == name);
-        // Those that are in each other in a circle are reported elsewhere.
-        for _ in 0..self.file.groups.len() {
-            at = at.and_then(|at| self.nesting.outer(at)).map(|(outer, _)| outer);
-            let Some(outer) = at.and_then(|at| self.file.groups.get(at)) else { break };
-            name = outer.name.value;
-        }
-        name
-    }
-
     /// What others start ends only after them, so it waits for them too. Those that start each other end
     /// together, and count as the first of them.
     fn add_starters(&self, needs: &mut [Needs], scope: &Scope<'_>) {
-        let at = |found: &dyn Fn(&Planned<'_, '_>) -> bool| {
-            let all = (0_u32..).map(NodeId).zip(&self.nodes);
-            all.filter(|(_, (node, _))| found(node)).map(|(id, _)| id).collect()
+        let ids = (0_u32..).map(NodeId);
+        let places: HashMap<&str, NodeId> =
+            self.nodes.iter().map(|(node, _)| node.name().value).zip(ids).collect();
+        let groups: HashMap<&str, usize> =
+            self.file.groups.iter().map(|group| group.name.value).zip(0..).collect();
+        let outermost = self.nesting.outermost();
+        let around = |group: &&str| {
+            let outer = outermost.get(*groups.get(group)?)?;
+            places.get(self.file.groups.get(*outer)?.name.value).copied()
         };
         let starters = Starters::new(&scope.names.started, |task| match scope.names.grouped.get(task) {
-            None => at(&|node| node.name().value == task),
-            Some((_, groups)) => {
-                let outermost: Vec<&str> = groups.iter().map(|group| self.outermost(group)).collect();
-                at(&|node| outermost.contains(&node.name().value))
-            }
+            None => places.get(task).copied().into_iter().collect(),
+            Some((_, groups)) => groups.iter().filter_map(around).collect(),
         });
         let together = starters.together();
         let whole = |id: NodeId| together.get(&id).copied().unwrap_or(id);

@@ -354,3 +354,19 @@ proptest! {
         prop_assert!(over.is_some() && (closed[&known.node] != Status::Succeeded || count.contains_key(&known.node)));
     }
 }
+
+/// What many tasks in a row may start is known without looking at all of them for each.
+#[test]
+fn long_rows_of_starters_neither_recurse_nor_stall() {
+    let last = 200_000;
+    let row = (0..last).map(|at| NodePlan { started: at > 0, ..may_start(&[at + 1]) });
+    let mut script = Script::new(plan(row.chain([started()])), 1);
+    let opened = script.tell(Input::Begin);
+    assert_eq!((opened.len(), opened.last()), (200_001, Some(&open(last))));
+
+    // The first waits for the last, so none of them would ever end.
+    let row = (1..last).map(|at| NodePlan { started: true, ..may_start(&[at + 1]) });
+    let first = NodePlan { may_start: [NodeId(1)].into(), ..after(&[last]) };
+    let mut script = Script::new(plan([first].into_iter().chain(row).chain([started()])), 1);
+    assert_eq!(script.tell(Input::Begin).last(), Some(&over(Status::Failed, counts(0, 0, 0))));
+}
