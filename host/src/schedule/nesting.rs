@@ -10,8 +10,8 @@ use crate::model::{Counts, Ending, Status};
 pub(super) struct Inside {
     /// In the order of their positions.
     groups: Vec<Group>,
-    /// The position of the first that waits for its turn; beyond all branches where none does.
-    upcoming: u32,
+    /// Of `groups` the first that waits for its turn; beyond all where none does. It only moves on.
+    upcoming: usize,
     under_way: usize,
     /// Those that ended.
     counts: Counts,
@@ -42,7 +42,7 @@ impl Inside {
     pub(super) fn new(mut groups: Vec<Nested>) -> Self {
         groups.sort_unstable_by_key(|group| group.index);
         let groups = groups.into_iter().map(|plan| Group { plan, stage: Stage::LeftOut, short: None });
-        Self { groups: groups.collect(), upcoming: u32::MAX, under_way: 0, counts: Counts::default() }
+        Self { groups: groups.collect(), upcoming: usize::MAX, under_way: 0, counts: Counts::default() }
     }
 
     /// All of them, in the order of their positions.
@@ -62,7 +62,7 @@ impl Inside {
 
     /// The position of the next that may begin; beyond all branches where there is none.
     pub(super) fn upcoming(&self) -> u32 {
-        self.upcoming
+        self.groups.get(self.upcoming).map_or(u32::MAX, |group| group.plan.index)
     }
 
     /// The node opened with so many branches, without those `left_out`, which is sorted.
@@ -73,6 +73,7 @@ impl Inside {
                 group.stage = Stage::Waiting;
             }
         }
+        self.upcoming = 0;
         self.look_ahead();
     }
 
@@ -92,13 +93,14 @@ impl Inside {
     }
 
     fn look_ahead(&mut self) {
-        let mut waiting = self.groups.iter().filter(|group| group.stage == Stage::Waiting);
-        self.upcoming = waiting.next().map_or(u32::MAX, |group| group.plan.index);
+        let mut rest = self.groups.iter().skip(self.upcoming);
+        let passed = rest.position(|group| group.stage == Stage::Waiting);
+        self.upcoming = passed.map_or(usize::MAX, |passed| self.upcoming + passed);
     }
 
     /// The next one begins.
     pub(super) fn begin(&mut self) -> Option<Nested> {
-        let group = self.group_mut(self.upcoming)?;
+        let group = self.groups.get_mut(self.upcoming)?;
         group.stage = Stage::UnderWay;
         let plan = group.plan;
         self.under_way += 1;
@@ -123,7 +125,7 @@ impl Inside {
             self.counts.add(Ending::Cancelled);
             dropped += 1;
         }
-        self.upcoming = u32::MAX;
+        self.upcoming = usize::MAX;
         dropped
     }
 

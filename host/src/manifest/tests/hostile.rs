@@ -43,9 +43,8 @@ fn w1_large_files_take_no_longer_than_they_have_to() {
         .map(|at| format!("[tasks.t{at}]\nrun = \"text#redy\"\nafter = [\"t{}\"]\n", at + 1))
         .collect();
     let starts = |next: &dyn Fn(usize) -> usize| -> String {
-        let task = |at: usize| {
-            format!("[tasks.t{at}]\nrun = \"text#redy\"\nmay-start = [\"t{}\"]\n", next(at))
-        };
+        let task =
+            |at: usize| format!("[tasks.t{at}]\nrun = \"text#redy\"\nmay-start = [\"t{}\"]\n", next(at));
         (0..many).map(task).collect()
     };
     let inner: String = (0..many / 2)
