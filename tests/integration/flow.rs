@@ -545,6 +545,10 @@ fn what_was_asked_is_explained_and_its_calls_are_made_again() {
     let begin = told("explain", "begin");
     assert!(begin.contains(r#"starts `split` with {"low": 0, "high": 40}"#), "{begin}");
     assert!(told("explain", "down").contains(r#"runs again with {"number": 4}"#));
+    let begin = place.flowhost(["explain", run, "begin", "--json"]).json();
+    assert_eq!(begin["attempts"][0]["asked"]["next"][0]["arguments"], r#"{"low": 0, "high": 40}"#);
+    let checked = place.flowhost(["check", "workflow.toml"]).stdout;
+    assert!(checked.contains(" lone tasks, 2 tasks that others start, 0 groups, "), "{checked}");
     assert!(told("explain", "then").contains("goes on to `last`"));
     assert!(told("explain", "split[117]").contains("succeeded"));
     let ended = place.flowhost(["explain", run, "split[118]"]);

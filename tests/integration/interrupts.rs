@@ -139,7 +139,7 @@ fn h3_a_stopped_run_says_how_it_goes_on() {
         "{listed}"
     );
 
-    let mut command = place.command(["run", "workflow.toml", "--progress", "plain"]);
+    let mut command = place.command(["run", "workflow.toml", "--progress", "plain", "--executor", "process"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line == "waiting[0]: started"));
@@ -147,6 +147,7 @@ fn h3_a_stopped_run_says_how_it_goes_on() {
     let rest: Vec<String> = lines.collect();
     assert_eq!(child.wait().unwrap().code(), Some(143));
     let run = &crate::recorded::runs(&place)[0];
-    let says = format!("run {run} was stopped: `flowhost run workflow.toml --resume` goes on with it");
+    let again = "flowhost run workflow.toml --executor process --resume";
+    let says = format!("run {run} was stopped: `{again}` goes on with it");
     assert!(rest.contains(&says), "{rest:#?}");
 }

@@ -506,6 +506,9 @@ fn people_see_a_group_inside_a_group_as_one_of_its_own() {
     let dry = place.run(["--dry-run"]);
     assert!(dry.stdout.contains("group outer: one, failing"), "{dry}");
     assert!(dry.stdout.contains("list<u64>, in group outer"), "{dry}");
+    let moved = place.run(["--dry-run", "--executor", "one=process"]);
+    let outer = moved.stdout.lines().find(|line| line.starts_with("group outer:")).unwrap();
+    assert!(outer.ends_with(", on process"), "{moved}");
     let ended = place.run(["--progress", "plain"]);
     for part in ["failing[1] (task odd): failed", "outer: failed: group `failing` did not succeed"] {
         assert!(ended.stderr.contains(part), "`{part}` is not in: {ended}");

@@ -1,6 +1,6 @@
 //! `flowhost explain`: what became of one branch, and why the cache did or did not have its outcome.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde_json::{Map, Value, json};
 
@@ -172,17 +172,27 @@ fn push_asked(asked: &Asked, text: &mut String) {
         Asked::For(requests) => requests,
     };
     let starts =
-        requests.next.iter().map(|start| format!("starts `{}` with {}", start.task, start.arguments));
+        requests.next.iter().map(|start| format!("starts `{}` with {}", start.task, brief(&start.arguments)));
     let then = match &requests.then {
         // An abort is told as the failure that it is.
         Then::Ends | Then::Aborts(_) => None,
-        Then::Iterates(arguments) => Some(format!("runs again with {arguments}")),
+        Then::Iterates(arguments) => Some(format!("runs again with {}", brief(arguments))),
         Then::GoesTo(task) => Some(format!("goes on to `{task}`")),
         Then::Finishes => Some("finishes the run".to_owned()),
     };
     for said in starts.chain(then) {
         // As above.
         let _ = writeln!(text, "    {said}");
+    }
+}
+
+/// At most the first 400 characters; `--json` has all.
+fn brief(arguments: &impl fmt::Display) -> String {
+    const SHOWN: usize = 400;
+    let text = arguments.to_string();
+    match text.char_indices().nth(SHOWN).and_then(|(end, _)| text.get(..end)) {
+        Some(beginning) => format!("{beginning}…"),
+        None => text,
     }
 }
 
@@ -203,6 +213,10 @@ fn object(ended: u64, attempted: &Attempted, last: bool) -> Value {
         "metrics": figures.collect::<Map<_, _>>(), "error": attempted.error,
         "files": files.collect::<Vec<_>>(), "log": lines(&attempted.log),
         "starts": attempted.asked.starts().collect::<Vec<_>>(),
+        "asked": match &attempted.asked {
+            Asked::For(requests) => json!(requests),
+            Asked::Nothing | Asked::Withheld => Value::Null,
+        },
     })
 }
 

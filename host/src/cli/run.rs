@@ -1,5 +1,6 @@
 //! `flowhost run`: check, then run.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::exit::Exit;
@@ -12,7 +13,7 @@ use crate::embed;
 use crate::id::RunId;
 use crate::journal::Start;
 use crate::manifest::{self, Loaded, Trust};
-use crate::model::{Form, Group, Items, Kind, Split, Workflow};
+use crate::model::{Executor, Form, Group, Items, Kind, Split, Workflow};
 use crate::run::Environment;
 
 /// What a workflow is loaded with, for `run` and `check` alike.
@@ -205,8 +206,11 @@ impl Run {
         }
         let place = self.source.state_dir.as_ref();
         let place = place.map_or_else(String::new, |place| format!(" --state-dir {}", place.display()));
-        let file = self.source.file.display();
-        say(&format!("run {run} was stopped: `flowhost run {file}{place} --resume` goes on with it"));
+        let executors = self.source.executors.iter().map(|executor| format!(" --executor {executor}"));
+        let (file, executors) = (self.source.file.display(), executors.collect::<String>());
+        say(&format!(
+            "run {run} was stopped: `flowhost run {file}{place}{executors} --resume` goes on with it"
+        ));
     }
 }
 
@@ -250,8 +254,15 @@ fn plan(workflow: &Workflow) -> String {
         let after = if after.is_empty() { String::new() } else { format!(", after {}", after.join(", ")) };
         let around = workflow.around(node).next();
         let inside = around.map_or(String::new(), |outer| format!(", in group {}", outer.name));
+        // A group's members may each have one of their own. Of the default nothing is said.
+        let executors: BTreeSet<Executor> = node.tasks().map(|task| task.policy.executor).collect();
+        let names: Vec<&str> = executors.iter().map(|executor| executor.name()).collect();
+        let on = match &executors.iter().collect::<Vec<_>>()[..] {
+            [] | [Executor::InProcess] => String::new(),
+            _ => format!(", on {}", names.join(" and ")),
+        };
         let when = if node.when.is_some() { ", if its `when` holds" } else { "" };
-        lines.push(format!("{what} -> {}{inside}{after}{when}", node.value));
+        lines.push(format!("{what} -> {}{on}{inside}{after}{when}", node.value));
     }
     for output in &workflow.outputs {
         let to = output.file.as_ref().map_or("standard output".to_owned(), |path| path.display().to_string());
