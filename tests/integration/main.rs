@@ -30,6 +30,7 @@ mod network;
 mod outputs;
 mod policies;
 mod progress;
+mod queue;
 mod recorded;
 mod replay;
 mod repository;

@@ -1,8 +1,14 @@
 //! What the integration tests share: guests built from source, and a folder of their own with the
 //! command to run in it.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on may panic"
+)]
 
+mod redis;
 mod servers;
 
 use std::ffi::OsStr;
@@ -11,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+pub use redis::Redis;
 pub use servers::Server;
 
 /// The repository.
