@@ -275,7 +275,9 @@ pub fn ended_within(command: &mut Command, limit: Duration) -> Option<Ended> {
         };
         let (stdout, stderr) = thread::scope(|scope| {
             let stdout = scope.spawn(|| text(&mut stdout));
-            (stdout.join(), text(&mut stderr))
+            // Both at once: the command waits where one of the pipes is full.
+            let stderr = text(&mut stderr);
+            (stdout.join(), stderr)
         });
         // Nobody waits for it any more.
         let _ = sender.send((stdout.unwrap(), stderr));

@@ -24,6 +24,10 @@ pub(super) const AHEAD: usize = 64;
 /// How long an attempt that was cancelled may take to end, and one whose timeout passed beyond that.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// How long a worker may take to load code that it was handed, before the attempt begins whose timeout it is
+/// held to.
+const LOADING: Duration = Duration::from_secs(2);
+
 pub(super) struct State {
     pub(super) launch: Arc<dyn Launch>,
     pub(super) ours: Arc<Hello>,
@@ -204,6 +208,7 @@ impl State {
                 if let Some(worker) = self.workers.get_mut(&id) {
                     worker.awaits = worker.awaits.saturating_sub(1);
                     worker.since = Instant::now();
+                    worker.loads = true;
                 }
             }
             News::Ended(gone) => self.lost(id, gone),
@@ -292,6 +297,7 @@ impl State {
         worker.load = worker.load.saturating_sub(pending.expected);
         if at == 0 {
             worker.since = Instant::now();
+            worker.loads = false;
         }
         if worker.retires {
             worker.retire();
@@ -351,7 +357,8 @@ impl State {
         for worker in self.workers.values_mut().filter(|worker| worker.awaits == 0) {
             let Some(first) = worker.pending.front() else { continue };
             let executes = now.saturating_duration_since(worker.since);
-            let late = |timeout: Duration| executes > timeout + timeout / 10 + GRACE;
+            let loads = if worker.loads { LOADING } else { Duration::ZERO };
+            let late = |timeout: Duration| executes > timeout + timeout / 10 + GRACE + loads;
             let overdue = first.attempt.call.limits.timeout.is_some_and(late);
             let stubborn = first.cancelled.is_some_and(|(_, at)| now.saturating_duration_since(at) > GRACE);
             if (overdue || stubborn) && !worker.overdue {

@@ -65,6 +65,8 @@ pub(super) struct Worker {
     pub(super) calls: HashSet<u32>,
     /// Since when it executes the first of them, at most.
     pub(super) since: Instant,
+    /// What it executes is the first since code was handed to it, which it loads before.
+    pub(super) loads: bool,
     /// Components that it waits for: no attempt executes meanwhile.
     pub(super) awaits: usize,
     /// It is given nothing more, and ends when it has nothing left.
@@ -90,6 +92,7 @@ impl Worker {
             load: Duration::ZERO,
             calls: HashSet::new(),
             since: Instant::now(),
+            loads: false,
             awaits: 0,
             retires: false,
             overdue: false,
