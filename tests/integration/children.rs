@@ -19,7 +19,7 @@ pub(crate) fn pid(id: u32) -> Pid {
 }
 
 /// The children of a process.
-pub(crate) fn children(of: u32) -> Vec<u32> {
+fn children(of: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{of}/task")) else { return Vec::new() };
     let of_thread = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children")).ok();
     let all: String = threads.flatten().filter_map(of_thread).collect();

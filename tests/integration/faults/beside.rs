@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use serde_json::Value;
 
-use crate::children::children;
+use crate::children::workers;
 use crate::groups::events;
 use crate::support::{Ended, Place, ended};
 
@@ -38,7 +38,7 @@ pub(crate) struct Attack {
 pub(crate) struct Peak {
     /// By the process itself.
     pub(crate) own: u64,
-    /// By the largest of its children that were there at the end. 0 where there are none.
+    /// By the largest of its children, as far as it was seen. 0 where there are none.
     pub(crate) child: u64,
 }
 
@@ -120,14 +120,10 @@ impl Attack {
     /// Asserts that the process took no more than `bytes` beyond what it takes without an attack. Where
     /// guests are in children, that holds for each of these, and the process itself takes nothing.
     pub(crate) fn stays_within(&self, bytes: u64) {
-        let in_children = self.peak.child > 0;
-        self.stays_apart(if in_children { 0 } else { bytes }, bytes);
-    }
-
-    /// The same where the process itself may take `own` bytes although guests are in children.
-    pub(crate) fn stays_apart(&self, own: u64, child: u64) {
         let quiet = quiet(self.executor.as_deref()).peak;
-        let bound = Peak { own: quiet.own + own + SLACK, child: quiet.child + child + SLACK };
+        let in_children = quiet.child > 0;
+        let own = if in_children { 0 } else { bytes };
+        let bound = Peak { own: quiet.own + own + SLACK, child: quiet.child + bytes + SLACK };
         assert!(self.peak.own <= bound.own && self.peak.child <= bound.child, "more than {bound}: {self}");
     }
 
@@ -216,19 +212,25 @@ pub(crate) fn measured(command: &mut Command) -> Measured {
     let mut err = BufReader::new(child.stderr.take().unwrap());
     let mut stderr = String::new();
     let mut line = Vec::new();
+    let (mut of_child, mut waited) = (0, 0.0);
     while err.read_until(b'\n', &mut line).unwrap() > 0 {
         let text = String::from_utf8_lossy(&line).into_owned();
         line.clear();
         stderr.push_str(&text);
+        if text.contains("\"attempt-ended\"") {
+            // They may be gone with the last of them.
+            for worker in workers(child.id()) {
+                of_child = most_memory(worker).max(of_child);
+                waited = longest_wait(worker).max(waited);
+            }
+        }
         if text.contains("\"run-ended\"") || text.starts_with("workflow: succeeded in ") {
             break;
         }
     }
     let own = child.id();
-    let children = children(own);
-    let of_child = children.iter().map(|child| most_memory(*child)).max();
-    let peak = Peak { own: most_memory(own), child: of_child.unwrap_or_default() };
-    let waited = children.iter().map(|child| longest_wait(*child)).fold(longest_wait(own), f64::max);
+    let peak = Peak { own: most_memory(own), child: of_child };
+    let waited = longest_wait(own).max(waited);
     let mut stdout = Vec::new();
     out.read_to_end(&mut stdout).unwrap();
     let mut rest = Vec::new();
