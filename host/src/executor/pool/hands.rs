@@ -1,7 +1,7 @@
 //! Who is given what, and when there are more workers. As many as there are cores do all the work while
 //! attempts compute; beside those that wait for something, others are started.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,10 @@ const ON_THE_WAY: usize = 1 << 20;
 
 /// An attempt that takes longer than this may be one that waits.
 const LONG: Duration = Duration::from_millis(10);
+
+/// Workers for each one whose attempt was seen to wait. More of them at once would all compute where
+/// attempts wait first and compute then.
+const BESIDE_EACH: usize = 4;
 
 /// Bytes of arguments that go into one message, where one attempt alone does not have more.
 const TOGETHER: u64 = 1 << 20;
@@ -110,27 +114,42 @@ impl State {
         }
     }
 
-    /// Starts workers beside those whose attempts wait for something.
-    pub(super) fn grow_beside_sleepers(&mut self, now: Instant) {
-        let (mut sleeping, mut busy) = (0, 0);
+    /// Starts workers beside those whose attempts wait for something. Says whether more is known of some of
+    /// them at a second look soon.
+    pub(super) fn grow_beside_sleepers(&mut self, now: Instant) -> bool {
+        if self.ready.iter().all(VecDeque::is_empty) {
+            return false;
+        }
+        let (mut sleeping, mut computing, mut seen_once) = (0_usize, 0_usize, false);
         for worker in self.workers.values_mut().filter(|worker| worker.is_busy()) {
-            let long = worker.awaits == 0 && now.saturating_duration_since(worker.since) > LONG;
-            let waits = long && worker.up.as_ref().is_some_and(|(_, side)| side.waits());
+            let Some((_, side)) = &worker.up else { continue };
+            if worker.awaits > 0 || now.saturating_duration_since(worker.since) <= LONG {
+                continue;
+            }
+            let waits = side.waits();
             // At two looks: the first may have come at a moment's pause.
-            if std::mem::replace(&mut worker.waited, waits) && waits {
-                sleeping += 1;
-            } else {
-                busy += 1;
+            match (std::mem::replace(&mut worker.waited, waits), waits) {
+                (true, true) => sleeping += 1,
+                (false, true) => seen_once = true,
+                (_, false) => computing += 1,
             }
         }
-        if sleeping == 0 || busy >= self.cores {
-            return;
+        let room = self.workers.len() < self.launch.most();
+        if sleeping > 0 && computing < self.cores {
+            // Those of which nothing is known yet, or that have yet to start, may turn out to compute.
+            let wanted = self.cores.saturating_add(sleeping.saturating_mul(BESIDE_EACH));
+            let busy = self.workers.values().filter(|worker| worker.is_busy()).count();
+            let mut more = wanted.saturating_sub(busy);
+            for profile in 0..self.ready.len() {
+                let waiting = self.ready.get(profile).map_or(0, VecDeque::len);
+                let starting = |worker: &&Worker| worker.profile == profile && worker.up.is_none();
+                let starting = self.workers.values().filter(starting).count();
+                let some = more.min(waiting.saturating_sub(starting));
+                more -= some;
+                (0..some).for_each(|_| self.start_beside(profile));
+            }
         }
-        for profile in 0..self.ready.len() {
-            let waiting = self.ready.get(profile).map_or(0, |ready| ready.len());
-            let more = waiting.min(sleeping.max(self.cores.saturating_sub(busy)));
-            (0..more).for_each(|_| self.start_beside(profile));
-        }
+        seen_once && room && computing < self.cores
     }
 
     /// Starts a worker, unless there are as many as may be. One of another profile that has nothing to do

@@ -331,8 +331,8 @@ impl State {
         }
     }
 
-    /// Looks at what takes long.
-    pub(super) fn look(&mut self) {
+    /// Looks at what takes long. Says whether a second look soon tells more.
+    pub(super) fn look(&mut self) -> bool {
         let now = Instant::now();
         for worker in self.workers.values_mut().filter(|worker| worker.awaits == 0) {
             let Some(first) = worker.pending.front() else { continue };
@@ -345,7 +345,7 @@ impl State {
                 worker.stop.notify_one();
             }
         }
-        self.grow_beside_sleepers(now);
+        self.grow_beside_sleepers(now)
     }
 
     /// Does what follows from all that happened.
