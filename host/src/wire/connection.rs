@@ -1,10 +1,7 @@
 //! The two halves of a connection: one that receives typed messages and notices silence, and one that
 //! sends what an outbox holds and heartbeats in between.
 
-use std::collections::VecDeque;
-use std::io::IoSlice;
-
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -69,33 +66,12 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     }
 
     async fn next<M: Message>(&mut self) -> Result<Option<M>, WireError> {
-        loop {
-            if let Some(whole) = self.assembler.take(&mut self.buffer)? {
+        while let Some(body) = self.frame().await? {
+            if let Some(whole) = self.assembler.take(body)? {
                 return message::read(whole).map(Some);
             }
-            let amid = self.assembler.is_amid();
-            let read = match self.assembler.place() {
-                Some(mut place) => {
-                    let read = timeout(LOST, self.from.read_buf(&mut place)).await;
-                    let read = read.map_err(|_| WireError::Silent)??;
-                    self.assembler.placed(read);
-                    read
-                }
-                // Not a byte of the next part: those belong elsewhere.
-                None if amid => {
-                    let header = parts::LENGTH + 1 - self.buffer.len().min(parts::LENGTH);
-                    self.buffer.reserve(header);
-                    let mut place = (&mut self.buffer).limit(header);
-                    let read = timeout(LOST, self.from.read_buf(&mut place)).await;
-                    read.map_err(|_| WireError::Silent)??
-                }
-                None => self.read().await?,
-            };
-            if read == 0 {
-                let between = self.buffer.is_empty() && !self.assembler.is_amid();
-                return if between { Ok(None) } else { Err(WireError::Cut) };
-            }
         }
+        if self.assembler.is_amid() { Err(WireError::Cut) } else { Ok(None) }
     }
 }
 
@@ -110,38 +86,12 @@ pub async fn pump(mut to: impl AsyncWrite + Unpin, outbox: &Outbox) -> Result<()
     ended
 }
 
-/// Pieces that are written together, so that who reads is not woken for each.
-struct Pieces(VecDeque<Bytes>);
-
-impl Buf for Pieces {
-    fn remaining(&self) -> usize {
-        self.0.iter().map(Bytes::len).sum()
-    }
-
-    fn chunk(&self) -> &[u8] {
-        self.0.front().map_or(&[], |piece| piece)
-    }
-
-    fn chunks_vectored<'a>(&'a self, into: &mut [IoSlice<'a>]) -> usize {
-        let both = into.iter_mut().zip(&self.0);
-        both.map(|(slice, piece)| *slice = IoSlice::new(piece)).count()
-    }
-
-    fn advance(&mut self, mut count: usize) {
-        while let Some(mut piece) = self.0.pop_front() {
-            if count < piece.len() {
-                piece.advance(count);
-                return self.0.push_front(piece);
-            }
-            count -= piece.len();
-        }
-    }
-}
-
 async fn send(to: &mut (impl AsyncWrite + Unpin), outbox: &Outbox) -> Result<(), WireError> {
     loop {
         while let Some(pieces) = outbox.next() {
-            to.write_all_buf(&mut Pieces(pieces.into())).await?;
+            for mut piece in pieces {
+                to.write_all_buf(&mut piece).await?;
+            }
         }
         to.flush().await?;
         if outbox.is_finished() {

@@ -1,7 +1,7 @@
 //! This process's stdin and stdout as what frames travel over, without a thread between where they are
 //! pipes or sockets.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -78,26 +78,6 @@ impl AsyncWrite for Stdout {
             Self::Pipe(pipe) => Pin::new(pipe).poll_write(context, bytes),
             Self::Socket(socket) => Pin::new(socket).poll_write(context, bytes),
             Self::Other(stdout) => Pin::new(stdout).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Pipe(pipe) => Pin::new(pipe).poll_write_vectored(context, slices),
-            Self::Socket(socket) => Pin::new(socket).poll_write_vectored(context, slices),
-            Self::Other(stdout) => Pin::new(stdout).poll_write_vectored(context, slices),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Pipe(pipe) => pipe.is_write_vectored(),
-            Self::Socket(socket) => socket.is_write_vectored(),
-            Self::Other(stdout) => stdout.is_write_vectored(),
         }
     }
 
