@@ -520,3 +520,34 @@ fn attempts_that_wait_overlap_in_many_children() {
     // One after the other they take 20 s, on two cores without more children 10.
     assert!(began.elapsed() < Duration::from_secs(7), "it took {:?}", began.elapsed());
 }
+
+#[test]
+fn attempts_that_compute_have_no_more_children_than_there_are_cores() {
+    let place = Place::new();
+    place.guest("bench").file(
+        "workflow.toml",
+        r#"
+        [components]
+        bench = "bench.wasm"
+        [tasks.burn]
+        run = "bench#burn"
+        with = { iterations = 100_000_000 }
+        [groups.burns]
+        task = "burn"
+        for-each = { range = [0, 24] }
+        concurrency = 24
+        executor = "process"
+        "#,
+    );
+    // Compiled beforehand: the compiler is a child as well, and a loaded machine makes it a long one.
+    assert_eq!(place.run(["--progress", "none"]).code, 0);
+    let mut run = Running::start(&mut place.command(["run", "--progress", "json", "workflow.toml"]));
+    run.until("group-started");
+    let mut most = 0;
+    while run.child.try_wait().unwrap().is_none() {
+        most = most.max(workers(run.child.id()).len());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert!((1..=cores).contains(&most), "{most} children beside {cores} cores");
+}

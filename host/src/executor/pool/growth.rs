@@ -1,6 +1,7 @@
 //! When there are more workers. As many as there are cores do all the work while attempts compute; beside
 //! those that wait for something, and for calls that others keep waiting, more are started.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,6 +10,10 @@ use tokio::sync::Notify;
 use super::state::State;
 use super::worker::{Worker, attend};
 use crate::model::Call;
+
+/// Workers for each one whose attempt was seen to wait. More of them at once would all compute where
+/// attempts wait first and compute then.
+const BESIDE_EACH: usize = 4;
 
 impl State {
     /// Starts workers for what waits, as many as there are cores, and one for each profile that has none.
@@ -30,29 +35,50 @@ impl State {
         }
     }
 
-    /// Starts workers beside those whose attempts take long: as many as these wait for something, and one for
-    /// each call that has none.
-    pub(super) fn grow_beside(&mut self, now: Instant) {
-        let (mut sleeping, mut busy) = (0, 0);
+    /// Starts workers beside those whose attempts take long: four for each that waits for something, and one for
+    /// each call that has none. Says whether more is known of some of them at a second look soon.
+    pub(super) fn grow_beside(&mut self, now: Instant) -> bool {
+        if self.ready.iter().all(VecDeque::is_empty) {
+            return false;
+        }
+        let (mut sleeping, mut computing, mut seen_once) = (0_usize, 0_usize, false);
         for worker in self.workers.values_mut().filter(|worker| worker.is_busy()) {
-            let waits = worker.is_long(now) && worker.up.as_ref().is_some_and(|(_, side)| side.waits());
+            worker.sleeps = false;
+            if worker.up.is_none() || !worker.is_long(now) {
+                continue;
+            }
+            let waits = worker.up.as_ref().is_some_and(|(_, side)| side.waits());
             // At two looks: the first may have come at a moment's pause.
-            worker.sleeps = std::mem::replace(&mut worker.waited, waits) && waits;
-            if worker.sleeps {
-                sleeping += 1;
-            } else {
-                busy += 1;
+            match (std::mem::replace(&mut worker.waited, waits), waits) {
+                (true, true) => {
+                    worker.sleeps = true;
+                    sleeping += 1;
+                }
+                (false, true) => seen_once = true,
+                (_, false) => computing += 1,
             }
         }
+        let room = self.workers.len() < self.launch.most();
+        let beside = sleeping > 0 && computing < self.cores;
+        // Those of which nothing is known yet, or that have yet to start, may turn out to compute.
+        let wanted = self.cores.saturating_add(sleeping.saturating_mul(BESIDE_EACH));
+        let busy = self.workers.values().filter(|worker| worker.is_busy()).count();
+        let mut more = wanted.saturating_sub(busy);
         for profile in 0..self.ready.len() {
-            let waiting = self.ready.get(profile).map_or(0, |ready| ready.len());
-            let more = match sleeping > 0 && busy < self.cores {
-                true => waiting.min(sleeping.max(self.cores.saturating_sub(busy))),
+            let some = if beside {
+                let waiting = self.ready.get(profile).map_or(0, VecDeque::len);
+                let starting = |worker: &&Worker| worker.profile == profile && worker.up.is_none();
+                let starting = self.workers.values().filter(starting).count();
+                let some = more.min(waiting.saturating_sub(starting));
+                more -= some;
+                some
+            } else {
                 // Whoever computes has the cores. What sleeps takes none of them.
-                false => self.left_out(profile, now),
+                self.left_out(profile, now)
             };
-            (0..more).for_each(|_| self.start_beside(profile));
+            (0..some).for_each(|_| self.start_beside(profile));
         }
+        seen_once && room && computing < self.cores
     }
 
     /// How many workers are to be started for calls that wait while attempts of others compute: those of

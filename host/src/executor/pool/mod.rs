@@ -28,6 +28,9 @@ use crate::runtime::RuntimeError;
 /// How often the pool looks at workers that take long.
 const LOOK: Duration = Duration::from_millis(25);
 
+/// How soon it looks again at those that it saw waiting once.
+const SECOND_LOOK: Duration = Duration::from_millis(5);
+
 /// What a pool is asked for.
 enum Order {
     Open(Port, oneshot::Sender<Result<Capacity, Unreachable>>),
@@ -141,7 +144,9 @@ async fn work(mut state: State, mut orders: mpsc::UnboundedReceiver<Order>) {
                 None => return,
             },
             Some((id, what)) = news.recv() => state.news(id, what),
-            _ = looks.tick(), if state.is_watched() => state.look(),
+            _ = looks.tick(), if state.is_watched() => if state.look() {
+                looks.reset_after(SECOND_LOOK);
+            },
         }
         // All that is there, before anything is done about it.
         while let Ok((id, what)) = news.try_recv() {

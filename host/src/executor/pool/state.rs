@@ -351,8 +351,8 @@ impl State {
         }
     }
 
-    /// Looks at what takes long.
-    pub(super) fn look(&mut self) {
+    /// Looks at what takes long. Says whether a second look soon tells more.
+    pub(super) fn look(&mut self) -> bool {
         let now = Instant::now();
         for worker in self.workers.values_mut().filter(|worker| worker.awaits == 0) {
             let Some(first) = worker.pending.front() else { continue };
@@ -367,7 +367,7 @@ impl State {
             }
         }
         self.take_back(now);
-        self.grow_beside(now);
+        self.grow_beside(now)
     }
 
     /// Does what follows from all that happened.
