@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use in_process::{InProcess, InProcessSettings, ServingSettings, Supply};
 pub use port::{Port, Reports};
-pub use process::{CHILD_SUBCOMMAND, Process};
+pub use process::{Beneath, CHILD_SUBCOMMAND, Process};
 
 pub(crate) use descriptors::receive;
 

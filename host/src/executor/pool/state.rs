@@ -3,9 +3,10 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::calls::Calls;
 use super::launch::{Launch, Reach};
@@ -83,6 +84,7 @@ impl State {
     pub(super) fn is_watched(&self) -> bool {
         self.ready.iter().any(|ready| !ready.is_empty())
             || self.workers.values().any(|worker| !worker.pending.is_empty())
+            || self.has_spare()
     }
 
     pub(super) fn order(&mut self, order: Order) {
@@ -180,6 +182,7 @@ impl State {
                 }
                 if let Some(worker) = self.workers.get_mut(&id) {
                     worker.up = Some((outbox, side));
+                    worker.since = Instant::now();
                 }
                 if let Some(opening) = self.opening.take() {
                     let capacity = Capacity { slots: self.launch.most(), ahead: AHEAD * self.cores };
@@ -346,6 +349,7 @@ impl State {
             }
         }
         self.grow_beside_sleepers(now);
+        self.end_idle(now);
     }
 
     /// Does what follows from all that happened.

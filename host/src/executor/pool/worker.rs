@@ -2,10 +2,11 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::launch::{Launch, LaunchError, Link, Reach, Side};
 use crate::model::{Attempt, Cause};
@@ -61,7 +62,7 @@ pub(super) struct Worker {
     pub(super) load: Duration,
     /// Numbers of the calls that it knows.
     pub(super) calls: HashSet<u32>,
-    /// Since when it executes the first of them, at most.
+    /// Since when it executes the first of them, at most; without any, since when it has nothing to do.
     pub(super) since: Instant,
     /// Components that it waits for: no attempt executes meanwhile.
     pub(super) awaits: usize,
