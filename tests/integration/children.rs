@@ -396,6 +396,7 @@ fn children_gain_no_rights_and_their_engine_sees_what_guests_wrote() {
 
 #[test]
 fn g10_a_child_reaches_the_directories_that_there_were_when_it_started() {
+    crate::beneath::needs_landlock();
     let place = Place::new();
     place.guest("reach").file("data/file", "this").file(
         "workflow.toml",

@@ -7,6 +7,7 @@ use flowhost_tests as support;
 
 mod address_space;
 mod bad_input;
+mod beneath;
 mod cache;
 mod call;
 mod channel;

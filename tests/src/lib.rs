@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on may panic")]
 
+mod kernels;
 mod servers;
 
 use std::ffi::OsStr;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+pub use kernels::{Landlock, with_landlock};
 pub use servers::Server;
 
 /// The repository.

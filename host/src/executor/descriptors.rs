@@ -41,7 +41,10 @@ pub(super) fn sealing() -> Layer {
                 true => "nor start as a program",
                 false => "but could start as a program (Linux 6.3 forbids that)",
             };
-            (LayerState::There, format!("it gets compiled code as a copy that it can neither change {program}"))
+            (
+                LayerState::There,
+                format!("it gets compiled code as a copy that it can neither change {program}"),
+            )
         }
         Ok(_) => (LayerState::Missing, "the kernel seals no files in memory".to_owned()),
         Err(error) => (LayerState::Missing, format!("the kernel seals no files in memory: {error}")),

@@ -120,6 +120,8 @@ pub enum Report {
         outcome: Outcome,
         /// What it used.
         usage: Usage,
+        /// Which of the executor's workers had it, where it has any.
+        worker: Option<Arc<str>>,
     },
     /// Something that people should know of.
     Warning {

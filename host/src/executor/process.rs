@@ -74,12 +74,8 @@ impl Process {
     pub async fn beneath(settings: InProcessSettings) -> Result<Beneath, Unreachable> {
         let unreachable = |reason: String| Unreachable { executor: "process", reason };
         let InProcessSettings { runtime, root, .. } = settings;
-        let code = Code {
-            runtime,
-            components: HashMap::new(),
-            known: Mutex::default(),
-            port: OnceLock::new(),
-        };
+        let code =
+            Code { runtime, components: HashMap::new(), known: Mutex::default(), port: OnceLock::new() };
         let most = most();
         let children = Children { code: Arc::new(code), root, most };
         let link = children.start(&Reach::default()).map_err(|error| unreachable(error.to_string()))?;
@@ -248,7 +244,8 @@ impl Children {
         let from = child.stdout.take().ok_or_else(missing)?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let socket = Arc::new(here);
-        let side = Beside { code: Arc::clone(&self.code), socket: Arc::clone(&socket), group };
+        let name = child.id().map_or_else(|| "child".into(), |id| format!("child {id}").into());
+        let side = Beside { name, code: Arc::clone(&self.code), socket: Arc::clone(&socket), group };
         let words = Arc::new(Mutex::new(VecDeque::new()));
         let listening = tokio::spawn(listen(socket, Arc::clone(&words)));
         let life = Living { child, group, words, listening };
@@ -279,12 +276,17 @@ async fn listen(socket: Arc<UnixStream>, words: Arc<Mutex<VecDeque<u8>>>) {
 }
 
 struct Beside {
+    name: Arc<str>,
     code: Arc<Code>,
     socket: Arc<UnixStream>,
     group: Option<Pid>,
 }
 
 impl Side for Beside {
+    fn name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+
     fn code(&self, component: Digest, settings: Arc<str>) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async move {
             let file = self.code.get(component, Arc::clone(&settings)).await?;

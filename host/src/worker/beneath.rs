@@ -43,16 +43,33 @@ pub(super) fn layers(confined: &Confined, resets: bool) -> io::Result<Vec<Layer>
             },
             "whatever left the sandbox could gain rights by programs that give some",
         ),
-        bound("memory", Resource::Data, "bytes (RLIMIT_DATA)", "whatever left the sandbox could take all memory"),
-        bound("open-files", Resource::Nofile, "open files", "whatever left the sandbox could open files without end"),
-        bound("core-dumps", Resource::Core, "bytes of core dump", "a crash could leave what tasks had in memory on the disk"),
+        bound(
+            "memory",
+            Resource::Data,
+            "bytes (RLIMIT_DATA)",
+            "whatever left the sandbox could take all memory",
+        ),
+        bound(
+            "open-files",
+            Resource::Nofile,
+            "open files",
+            "whatever left the sandbox could open files without end",
+        ),
+        bound(
+            "core-dumps",
+            Resource::Core,
+            "bytes of core dump",
+            "a crash could leave what tasks had in memory on the disk",
+        ),
     ];
     layers.extend(by_landlock(confined));
     layers.push(layer(
         "fast-resets",
         match resets {
             true => Ok("the engine clears only what a guest wrote to (PAGEMAP_SCAN)"),
-            false => Err("the kernel has no PAGEMAP_SCAN (Linux 6.7), there is no /proc, or address space is scarce"),
+            false => Err(
+                "the kernel has no PAGEMAP_SCAN (Linux 6.7), there is no /proc, or address space is scarce",
+            ),
         },
         "attempts are as safe, and cost several times as much",
     ));
@@ -88,8 +105,12 @@ fn by_landlock(confined: &Confined) -> [Layer; 3] {
         since(1, "5.13", "it opens what is below granted directories, and nothing else"),
         "whatever left the sandbox could open what this user can",
     );
-    let lacks = [(TRUNCATING, "files elsewhere can be cut short until Linux 6.2"), (DEVICES, "devices in granted directories can be configured until Linux 6.10")];
-    let lacks: Vec<_> = lacks.into_iter().filter(|(since, _)| version < *since).map(|(_, lack)| lack).collect();
+    let lacks = [
+        (TRUNCATING, "files elsewhere can be cut short until Linux 6.2"),
+        (DEVICES, "devices in granted directories can be configured until Linux 6.10"),
+    ];
+    let lacks: Vec<_> =
+        lacks.into_iter().filter(|(since, _)| version < *since).map(|(_, lack)| lack).collect();
     if files.state == LayerState::There && !lacks.is_empty() {
         files.state = LayerState::Partly;
         files.detail = format!("{}, but {}", files.detail, lacks.join(", and "));

@@ -10,9 +10,9 @@ use std::process::ExitCode;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use tokio::sync::mpsc;
 
-use super::{beneath, confine};
 use super::serve::{ServeError, Worker, serve};
 use super::standard::standard;
+use super::{beneath, confine};
 use crate::executor::{CHILD_SUBCOMMAND, receive};
 use crate::runtime::{Folders, LoadError, Runtime, RuntimeError, Settings};
 

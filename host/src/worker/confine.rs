@@ -107,7 +107,8 @@ impl Confined {
         match &self.0 {
             Ok(RestrictionStatus { ruleset: RulesetStatus::NotEnforced, landlock, .. }) => match landlock {
                 LandlockStatus::NotEnabled => {
-                    "has Landlock switched off (its boot parameter `lsm=` does not name `landlock`)".to_owned()
+                    "has Landlock switched off (its boot parameter `lsm=` does not name `landlock`)"
+                        .to_owned()
                 }
                 LandlockStatus::NotImplemented | LandlockStatus::Available { .. } => {
                     "has no Landlock, or something filters this process's system calls".to_owned()

@@ -18,8 +18,8 @@ use crate::model::{Attempt, Call, Outcome, Type, Usage, Warning};
 use crate::report::Interest;
 use crate::runtime::{ENGINE, Folders, Runtime, RuntimeError};
 use crate::wire::{
-    Ended, FromWorker, Hello, Layer, Outbox, Payload, Said, Start, ToWorker, ValueError, WireError, decode, greet,
-    pump,
+    Ended, FromWorker, Hello, Layer, Outbox, Payload, Said, Start, ToWorker, ValueError, WireError, decode,
+    greet, pump,
 };
 
 /// Bytes of values and lines that one message has at most, where each of them alone does not have more.
@@ -258,7 +258,7 @@ impl Server {
                 self.types.remove(&id);
                 Said::Returned { id }
             }
-            Report::Finished { id, outcome, usage } => self.finished(id, outcome, usage),
+            Report::Finished { id, outcome, usage, worker: _ } => self.finished(id, outcome, usage),
             Report::Warning { kind, message } => Said::Warning { kind, message: message.to_string() },
             // The channel is the client's: it knows of its changes.
             Report::Channel { .. } => return None,

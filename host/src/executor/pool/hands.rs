@@ -55,7 +55,7 @@ impl State {
                         }
                     }
                     Err(reason) => {
-                        self.finish(attempt.id, Outcome::Rejected { reason }, Usage::default());
+                        self.finish(attempt.id, Outcome::Rejected { reason }, Usage::default(), None);
                     }
                 }
             }
@@ -86,7 +86,7 @@ impl State {
             for attempt in ids {
                 if self.take(id, attempt).is_some() {
                     let reason = format!("the arguments cannot be handed over: {error}");
-                    self.finish(attempt, Outcome::Rejected { reason }, Usage::default());
+                    self.finish(attempt, Outcome::Rejected { reason }, Usage::default(), None);
                 }
             }
         }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::calls::Calls;
 use super::launch::{Launch, Reach};
-use super::worker::{Gone, News, Pending, WorkerId};
+use super::worker::{Gone, News, Pending, Worker, WorkerId};
 use super::{Order, Outstanding, Workers};
 use crate::executor::{Capacity, Port, Report, Unreachable};
 use crate::id::AttemptId;
@@ -252,7 +252,8 @@ impl State {
                     Outcome::Lost { reason: format!("the worker's answer makes no sense: {error}") }
                 });
                 let ending = outcome.ending();
-                self.finish(id, outcome, usage);
+                let name = self.workers.get(&worker).and_then(Worker::name);
+                self.finish(id, outcome, usage, name);
                 // What its guest left behind is nobody's any more, and gone for sure.
                 if matches!(ending, Ending::TimedOut | Ending::Cancelled)
                     && let Some(worker) = self.workers.get_mut(&worker)
@@ -311,6 +312,7 @@ impl State {
                 None => {}
             }
         }
+        let name = worker.name();
         let mut pending = worker.pending.into_iter();
         if let Some(first) = if idle { None } else { pending.next() } {
             let outcome = match (first.cancelled, worker.overdue, first.attempt.call.limits.timeout) {
@@ -323,7 +325,7 @@ impl State {
                     Outcome::Lost { reason }
                 }
             };
-            self.finish(first.attempt.id, outcome, Usage::default());
+            self.finish(first.attempt.id, outcome, Usage::default(), name);
         }
         for Pending { attempt, cancelled, .. } in pending.rev() {
             if cancelled.is_some() || self.stopping {
@@ -348,27 +350,40 @@ impl State {
                 worker.stop.notify_one();
             }
         }
-        self.grow_beside_sleepers(now);
+        if self.hopeless.is_none() {
+            self.grow_beside_sleepers(now);
+        }
         self.end_idle(now);
     }
 
     /// Does what follows from all that happened.
     pub(super) fn settle(&mut self) {
         if let Some(reason) = self.hopeless.clone() {
-            if self.workers.is_empty() {
-                for attempt in std::mem::take(&mut self.ready).into_iter().flatten() {
-                    let reason = format!("no worker starts: {reason}");
-                    self.finish(attempt.id, Outcome::Lost { reason }, Usage::default());
-                }
-            }
-        } else if self.port.is_some() && self.opening.is_none() {
+            self.lose_what_nobody_can_do(&reason);
+        }
+        if self.port.is_some() && self.opening.is_none() {
             self.hand_out();
-            self.grow();
+            if self.hopeless.is_none() {
+                self.grow();
+            }
         }
         if let (Some(port), false) = (&self.port, self.reports.is_empty()) {
             port.report(self.reports.drain(..));
             port.flush();
             self.outstanding.ended(std::mem::take(&mut self.ended));
+        }
+    }
+
+    /// Where no more workers can be had, those that there are go on. What they cannot do is lost.
+    fn lose_what_nobody_can_do(&mut self, reason: &str) {
+        for profile in 0..self.ready.len() {
+            if self.workers.values().any(|worker| worker.profile == profile && !worker.retires) {
+                continue;
+            }
+            for attempt in std::mem::take(self.waits(profile)) {
+                let reason = format!("no worker starts: {reason}");
+                self.finish(attempt.id, Outcome::Lost { reason }, Usage::default(), None);
+            }
         }
     }
 
@@ -383,8 +398,9 @@ impl State {
         self.ended += 1;
     }
 
-    pub(super) fn finish(&mut self, id: AttemptId, outcome: Outcome, usage: Usage) {
-        self.reports.push(Report::Finished { id, outcome, usage });
+    /// It ended, with the worker of this name if any had it.
+    pub(super) fn finish(&mut self, id: AttemptId, outcome: Outcome, usage: Usage, worker: Option<Arc<str>>) {
+        self.reports.push(Report::Finished { id, outcome, usage, worker });
         self.ended += 1;
     }
 }

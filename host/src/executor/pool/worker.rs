@@ -96,6 +96,11 @@ impl Worker {
         }
     }
 
+    /// Its name, once it is ready.
+    pub(super) fn name(&self) -> Option<Arc<str>> {
+        self.up.as_ref().map(|(_, side)| side.name())
+    }
+
     /// It is given nothing more. Without anything left it ends.
     pub(super) fn retire(&mut self) {
         self.retires = true;
