@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::support::{Ended, Place, ended, program};
 
-fn pid(id: u32) -> Pid {
+pub(crate) fn pid(id: u32) -> Pid {
     Pid::from_raw(id.try_into().unwrap()).unwrap()
 }
 
@@ -25,7 +25,7 @@ fn children(of: u32) -> Vec<u32> {
 }
 
 /// Those children that execute attempts.
-fn workers(of: u32) -> Vec<u32> {
+pub(crate) fn workers(of: u32) -> Vec<u32> {
     let works = |id: &u32| {
         fs::read(format!("/proc/{id}/cmdline"))
             .is_ok_and(|line| line.split(|byte| *byte == 0).any(|argument| argument == b"execute-attempts"))
@@ -39,7 +39,7 @@ fn is_there(id: u32) -> bool {
 }
 
 /// Waits for something that has to happen soon.
-fn soon(within: Duration, what: &str, mut happened: impl FnMut() -> bool) {
+pub(crate) fn soon(within: Duration, what: &str, mut happened: impl FnMut() -> bool) {
     let began = Instant::now();
     while !happened() {
         assert!(began.elapsed() < within, "{what} took longer than {within:?}");
@@ -147,20 +147,25 @@ fn large_values_travel_both_ways() {
 }
 
 /// A run that was started, with its events.
-struct Running {
-    child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
 }
 
 impl Running {
-    fn start(command: &mut std::process::Command) -> Self {
+    pub(crate) fn start(command: &mut std::process::Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         Self { child, lines }
     }
 
+    /// The next event; none at the run's end.
+    pub(crate) fn next(&mut self) -> Option<String> {
+        self.lines.next().map(Result::unwrap)
+    }
+
     /// Reads events up to the first that holds `part`.
-    fn until(&mut self, part: &str) -> String {
+    pub(crate) fn until(&mut self, part: &str) -> String {
         let lines = self.lines.by_ref().map(Result::unwrap);
         let mut seen = Vec::new();
         for line in lines {
@@ -517,6 +522,13 @@ fn a_run_whose_children_cannot_start_ends_with_102_or_falls_back() {
             running.until("executor `process` cannot be reached");
         }
         assert_eq!(running.child.wait().unwrap().code(), Some(code));
+        if code == 0 {
+            let runs = place.flowhost(["runs", "--json"]).json();
+            let told =
+                place.flowhost(["explain", runs[0]["run"].as_str().unwrap(), "all[2]", "--json"]).json();
+            assert_eq!(told["attempts"][0]["executor"], "in-process", "{told}");
+            assert_eq!(told["attempts"][0]["worker"], Value::Null, "{told}");
+        }
     }
 }
 

@@ -30,6 +30,7 @@ mod nesting;
 mod network;
 mod outputs;
 mod policies;
+mod pool;
 mod progress;
 mod recorded;
 mod replay;

@@ -40,10 +40,12 @@ pub(super) fn as_text(found: &Beneath) -> String {
     let mut lines = vec![
         format!("kernel    {}", kernel().unwrap_or_else(|| "not known: there is no /proc".to_owned())),
         format!("children  {cores} at once while tasks compute, {children} at most while they wait"),
+        "beneath the sandbox of a task with `executor = \"process\"`, for the child that it runs in:"
+            .to_owned(),
     ];
     for layer in layers {
         lines.push(format!("{:<9} {}: {}", layer.state.name(), layer.name, layer.detail));
-        if layer.state != LayerState::There {
+        if layer.state == LayerState::Missing {
             lines.push(format!("{:<9} without it, {}", "", layer.without));
         }
     }

@@ -46,19 +46,19 @@ pub(super) fn layers(confined: &Confined, resets: bool) -> io::Result<Vec<Layer>
         bound(
             "memory",
             Resource::Data,
-            "bytes (RLIMIT_DATA)",
+            |most| format!("it allocates at most {} MiB (RLIMIT_DATA)", most >> 20),
             "whatever left the sandbox could take all memory",
         ),
         bound(
             "open-files",
             Resource::Nofile,
-            "open files",
+            |most| format!("it opens at most {most} files at once (RLIMIT_NOFILE)"),
             "whatever left the sandbox could open files without end",
         ),
         bound(
             "core-dumps",
             Resource::Core,
-            "bytes of core dump",
+            |most| format!("it leaves a core file of at most {most} bytes (RLIMIT_CORE)"),
             "a crash could leave what tasks had in memory on the disk",
         ),
     ];
@@ -85,10 +85,10 @@ fn layer(name: &str, state: Result<impl Into<String>, impl Into<String>>, withou
 }
 
 /// A limit that this process cannot raise.
-fn bound(name: &str, resource: Resource, of: &str, without: &str) -> Layer {
+fn bound(name: &str, resource: Resource, does: fn(u64) -> String, without: &str) -> Layer {
     let limit = getrlimit(resource);
     let state = match limit.maximum {
-        Some(most) if limit.current == limit.maximum => Ok(format!("at most {most} {of}")),
+        Some(most) if limit.current == limit.maximum => Ok(does(most)),
         Some(_) | None => Err("the kernel does not bound it".to_owned()),
     };
     layer(name, state, without)
@@ -98,7 +98,7 @@ fn by_landlock(confined: &Confined) -> [Layer; 3] {
     let (version, why) = (confined.version(), format!("the kernel {}", confined.why()));
     let since = |needed: i32, linux: &str, does: &str| match version >= needed {
         true => Ok(format!("{does} (Landlock, version {version})")),
-        false => Err(format!("{why}; it came with version {needed}, Linux {linux}")),
+        false => Err(format!("{why}; this takes version {needed}, Linux {linux}")),
     };
     let mut files = layer(
         "files",

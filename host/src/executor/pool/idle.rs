@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::state::State;
 use super::worker::Worker;
 
-/// How long a worker may have nothing to do where there are more than cores. Starting another takes tens of
-/// milliseconds, and an idle one holds tens of megabytes.
+/// How long a worker may have nothing to do where there are more than cores: long enough that those of one
+/// group are still there for the next.
 const IDLE: Duration = Duration::from_secs(5);
 
 impl State {

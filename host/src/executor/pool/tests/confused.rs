@@ -25,7 +25,7 @@ async fn every_attempt_ends_once_whatever_its_worker_says() {
     assert_eq!(worker.handed().await, [id(3, 1)]);
     worker.say([done(id(3, 1))]).await;
     scene.succeeded(id(3, 1)).await;
-    scene.is_over().await;
+    scene.over().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -43,12 +43,12 @@ async fn p1_a_worker_that_says_what_is_no_message_is_lost_and_replaced() {
         first.write(bytes).await;
         let reason = scene.lost(id(0, 1)).await;
         assert!(reason.starts_with(expected) && reason.ends_with("the worker was ended"), "{reason}");
-        first.is_ended().await;
+        first.ends().await;
         let mut second = scene.worker().await;
         assert_eq!(second.handed().await, [id(1, 1)]);
         second.say([done(id(1, 1))]).await;
         scene.succeeded(id(1, 1)).await;
-        scene.is_over().await;
+        scene.over().await;
     }
 }
 
@@ -59,7 +59,7 @@ async fn p1_a_message_that_ends_halfway_is_a_lost_worker() {
     first.dies("the worker ended with exit code 1").await;
     let reason = scene.lost(id(0, 1)).await;
     assert_eq!(reason, "the worker ended with exit code 1");
-    scene.is_over().await;
+    scene.over().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,13 +69,13 @@ async fn a_value_of_another_type_is_a_lost_attempt_and_its_worker_is_replaced() 
     first.say([Said::Finished { id: id(0, 1), ended, usage: Usage::default() }]).await;
     let reason = scene.lost(id(0, 1)).await;
     assert!(reason.starts_with("the worker's answer makes no sense: "), "{reason}");
-    first.is_ended().await;
+    first.ends().await;
     scene.submit(&[id(0, 2)]);
     let mut second = scene.worker().await;
     assert_eq!(second.handed().await, [id(0, 2)]);
     second.say([done(id(0, 2))]).await;
     scene.succeeded(id(0, 2)).await;
-    scene.is_over().await;
+    scene.over().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,5 +100,5 @@ async fn components_come_as_they_are_named_or_are_refused() {
     assert_eq!(worker.hear().await, Some(refused));
     worker.say([done(id(0, 1))]).await;
     scene.succeeded(id(0, 1)).await;
-    scene.is_over().await;
+    scene.over().await;
 }

@@ -35,7 +35,7 @@ async fn workers_beyond_the_cores_end_when_they_had_nothing_to_do_for_a_while() 
     let began = tokio::time::Instant::now();
     let mut last = idle.pop().unwrap();
     for worker in idle {
-        worker.is_ended().await;
+        worker.ends().await;
     }
     let took = began.elapsed();
     assert!((Duration::from_secs(4)..Duration::from_secs(6)).contains(&took), "{took:?}");
@@ -46,7 +46,7 @@ async fn workers_beyond_the_cores_end_when_they_had_nothing_to_do_for_a_while() 
     last.say([done(id(9, 1))]).await;
     scene.succeeded(id(9, 1)).await;
     assert!(scene.started.try_recv().is_err());
-    scene.is_over().await;
+    scene.over().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,7 +62,7 @@ async fn workers_of_every_reach_end_when_they_are_idle_and_none_that_is_busy() {
     other.say([done(id(5, 1))]).await;
     scene.succeeded(id(5, 1)).await;
     // Four work on: one for each core is there without it.
-    other.is_ended().await;
+    other.ends().await;
     for (worker, attempt) in workers {
         worker.say([done(attempt)]).await;
         scene.succeeded(attempt).await;
@@ -72,5 +72,5 @@ async fn workers_of_every_reach_end_when_they_are_idle_and_none_that_is_busy() {
     assert_eq!(another.handed().await, [id(6, 1)]);
     another.say([done(id(6, 1))]).await;
     scene.succeeded(id(6, 1)).await;
-    scene.is_over().await;
+    scene.over().await;
 }

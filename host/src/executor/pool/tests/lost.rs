@@ -24,7 +24,7 @@ async fn r1_the_first_unanswered_attempt_is_lost_and_those_behind_it_keep_their_
     second.say([done(id(3, 1))]).await;
     scene.succeeded(id(1, 2)).await;
     scene.succeeded(id(3, 1)).await;
-    scene.is_over().await;
+    scene.over().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -42,7 +42,7 @@ async fn a_worker_of_which_nothing_is_heard_for_six_seconds_is_lost() {
     assert_eq!(second.handed().await, [id(1, 1)]);
     second.say([done(id(1, 1))]).await;
     scene.succeeded(id(1, 1)).await;
-    scene.is_over().await;
+    scene.over().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,13 +59,13 @@ async fn r4_an_attempt_that_its_worker_does_not_end_in_time_is_timed_out_and_the
     // On time is within a tenth and half a second, which the worker has to say so itself.
     let took = began.elapsed();
     assert!((Duration::from_millis(11_500)..Duration::from_millis(11_600)).contains(&took), "{took:?}");
-    first.is_ended().await;
+    first.ends().await;
     scene.submit_of(&call, &[id(1, 1)]);
     let mut second = scene.worker().await;
     assert_eq!(second.handed().await, [id(1, 1)]);
     second.say([done(id(1, 1))]).await;
     scene.succeeded(id(1, 1)).await;
-    scene.is_over().await;
+    scene.over().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,7 +85,7 @@ async fn a_worker_that_still_awaited_its_code_blames_nobody() {
     assert_eq!(second.handed().await, [id(0, 1)]);
     second.say([done(id(0, 1))]).await;
     scene.succeeded(id(0, 1)).await;
-    scene.is_over().await;
+    scene.over().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,5 +128,5 @@ async fn p2_workers_that_there_are_go_on_where_no_more_can_be_had() {
     first.say([done(id(1, 1))]).await;
     scene.succeeded(id(1, 1)).await;
     assert!(scene.started.try_recv().is_err(), "it was tried again");
-    scene.is_over().await;
+    scene.over().await;
 }

@@ -172,7 +172,7 @@ impl Worker {
     }
 
     /// Waits until the pool is done with it, which it never is by itself.
-    async fn is_ended(mut self) {
+    async fn ends(mut self) {
         while let Some(message) = self.hear().await {
             assert!(!matches!(message, ToWorker::Start { .. }), "it was handed something: {message:?}");
         }
@@ -320,7 +320,7 @@ impl Scene {
     }
 
     /// Nothing is left, and nothing more is said.
-    async fn is_over(mut self) {
+    async fn over(mut self) {
         soon("the end of all attempts", self.pool.drain()).await;
         let mut some = Vec::new();
         self.reports.take(&mut some);

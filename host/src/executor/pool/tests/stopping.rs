@@ -9,7 +9,7 @@ fn cancelled() -> Option<Outcome> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_did_not_begin_is_handed_back_and_what_executes_is_ended_by_its_worker() {
+async fn what_did_not_begin_is_handed_back_and_what_executes_ends_by_its_worker() {
     let (mut scene, mut first) = Scene::with(1, &[id(0, 1), id(1, 1), id(2, 1)]).await;
     // Of another reach, and nobody is there for it.
     let mut call = Call::clone(&scene.call);
@@ -28,12 +28,12 @@ async fn what_did_not_begin_is_handed_back_and_what_executes_is_ended_by_its_wor
     scene.returned(id(1, 1)).await;
     scene.succeeded(id(2, 1)).await;
     // What a guest left behind goes with its worker.
-    first.is_ended().await;
-    scene.is_over().await;
+    first.ends().await;
+    scene.over().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn c3_a_worker_that_does_not_end_what_was_cancelled_is_ended() {
+async fn c3_a_worker_that_does_not_end_what_was_cancelled_ends() {
     let (mut scene, first) = Scene::with(1, &[id(0, 1), id(1, 1), id(2, 1)]).await;
     let asked = tokio::time::Instant::now();
     scene.pool.cancel(&[id(0, 1), id(1, 1)], CAUSE);
@@ -46,7 +46,7 @@ async fn c3_a_worker_that_does_not_end_what_was_cancelled_is_ended() {
     assert_eq!(second.handed().await, [id(2, 1)]);
     second.say([done(id(2, 1))]).await;
     scene.succeeded(id(2, 1)).await;
-    scene.is_over().await;
+    scene.over().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,7 +66,7 @@ async fn a_run_that_stops_gets_back_what_waits_and_waits_for_what_executes() {
         soon("the end", drained).await;
     }
     scene.succeeded(id(0, 1)).await;
-    scene.is_over().await;
+    scene.over().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -81,7 +81,7 @@ async fn a_worker_that_is_lost_while_the_run_stops_hands_back_what_it_had() {
     assert_eq!(back, [(id(1, 1), None), (id(2, 1), None)]);
     tokio::time::sleep(LONG).await;
     assert!(scene.started.try_recv().is_err(), "a worker was started for nothing");
-    scene.is_over().await;
+    scene.over().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,5 +96,5 @@ async fn a_worker_that_comes_late_hears_that_the_run_stops() {
     scene.returned(id(0, 1)).await;
     let mut late = Worker::greet(late).await;
     assert_eq!(late.hear().await, Some(ToWorker::Drain));
-    scene.is_over().await;
+    scene.over().await;
 }
