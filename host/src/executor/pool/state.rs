@@ -358,14 +358,12 @@ impl State {
 
     /// Does what follows from all that happened.
     pub(super) fn settle(&mut self) {
-        if let Some(reason) = self.hopeless.clone() {
-            self.lose_what_nobody_can_do(&reason);
-        }
         if self.port.is_some() && self.opening.is_none() {
             self.hand_out();
             if self.hopeless.is_none() {
                 self.grow();
             }
+            self.give_up();
         }
         if let (Some(port), false) = (&self.port, self.reports.is_empty()) {
             port.report(self.reports.drain(..));
@@ -374,15 +372,16 @@ impl State {
         }
     }
 
-    /// Where no more workers can be had, those that there are go on. What they cannot do is lost.
-    fn lose_what_nobody_can_do(&mut self, reason: &str) {
+    /// Where no more workers can be had: what waits for one of a kind that there is none of is lost.
+    fn give_up(&mut self) {
+        let Some(reason) = self.hopeless.clone() else { return };
         for profile in 0..self.ready.len() {
-            if self.workers.values().any(|worker| worker.profile == profile && !worker.retires) {
-                continue;
-            }
-            for attempt in std::mem::take(self.waits(profile)) {
-                let reason = format!("no worker starts: {reason}");
-                self.finish(attempt.id, Outcome::Lost { reason }, Usage::default(), None);
+            let mine = |worker: &Worker| worker.profile == profile && !worker.retires;
+            if !self.workers.values().any(mine) {
+                for attempt in std::mem::take(self.waits(profile)) {
+                    let reason = format!("no worker starts: {reason}");
+                    self.finish(attempt.id, Outcome::Lost { reason }, Usage::default(), None);
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ fn cancelled() -> Option<Outcome> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_did_not_begin_is_handed_back_and_what_executes_ends_by_its_worker() {
+async fn what_did_not_begin_is_handed_back_and_what_executes_is_ended_by_its_worker() {
     let (mut scene, mut first) = Scene::with(1, &[id(0, 1), id(1, 1), id(2, 1)]).await;
     // Of another reach, and nobody is there for it.
     let mut call = Call::clone(&scene.call);
@@ -33,7 +33,7 @@ async fn what_did_not_begin_is_handed_back_and_what_executes_ends_by_its_worker(
 }
 
 #[tokio::test(start_paused = true)]
-async fn c3_a_worker_that_does_not_end_what_was_cancelled_ends() {
+async fn c3_a_worker_that_does_not_end_what_was_cancelled_is_ended() {
     let (mut scene, first) = Scene::with(1, &[id(0, 1), id(1, 1), id(2, 1)]).await;
     let asked = tokio::time::Instant::now();
     scene.pool.cancel(&[id(0, 1), id(1, 1)], CAUSE);
