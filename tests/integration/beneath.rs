@@ -80,6 +80,19 @@ fn what_a_child_found_beneath_its_sandbox_is_told() {
 }
 
 #[test]
+fn limits_of_the_machine_show_in_what_is_told() {
+    let place = Place::new();
+    let told = |limit: &str| layers(&ended(&mut place.limited(limit, ["inspect", "--host", "--json"])));
+    for (name, state, detail, without) in told("-v 2097152") {
+        let expected = if name == "fast-resets" { "missing" } else { "there" };
+        assert_eq!(state, expected, "{name}: {detail}");
+        assert!(name != "fast-resets" || without == "attempts are as safe, and cost several times as much");
+    }
+    let files = told("-n 500").into_iter().find(|(name, ..)| name == "open-files").unwrap();
+    assert_eq!(files.2, "it opens at most 500 files at once (RLIMIT_NOFILE)");
+}
+
+#[test]
 fn inspect_is_about_a_component_or_about_the_machine() {
     let place = Place::new();
     place.guest("echo");

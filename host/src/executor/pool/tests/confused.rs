@@ -102,3 +102,49 @@ async fn components_come_as_they_are_named_or_are_refused() {
     scene.succeeded(id(0, 1)).await;
     scene.over().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_every_worker_says_of_its_machine_is_told_once() {
+    let (mut scene, mut first) = Scene::new(2).await;
+    let warning = |message: &str| Said::Warning {
+        kind: crate::model::Warning::Unconfined,
+        message: message.to_owned(),
+    };
+    first.say([warning("no Landlock"), warning("no Landlock")]).await;
+    scene.submit(&[id(0, 1), id(1, 1)]);
+    assert_eq!(first.handed().await, [id(0, 1)]);
+    let mut second = scene.worker().await;
+    second.say([warning("no Landlock"), warning("something else")]).await;
+    assert_eq!(second.handed().await, [id(1, 1)]);
+    first.say([done(id(0, 1))]).await;
+    scene.succeeded(id(0, 1)).await;
+    second.say([done(id(1, 1))]).await;
+    scene.succeeded(id(1, 1)).await;
+    assert_eq!(scene.warnings, ["no Landlock", "something else"].map(Arc::from));
+    scene.over().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_is_told_which_calls_to_forget() {
+    let (mut scene, mut worker) = Scene::new(1).await;
+    let mut known = std::collections::BTreeSet::new();
+    let mut most = 0;
+    for index in 0..2500 {
+        // A call that nobody holds once its attempt has ended.
+        scene.submit_of(&Arc::new(Call::clone(&scene.call)), &[id(index, 1)]);
+        let call = loop {
+            match worker.hear().await {
+                Some(ToWorker::Call { number, .. }) => assert!(known.insert(number), "{number} is in use"),
+                Some(ToWorker::Forget { calls }) => calls.iter().for_each(|call| assert!(known.remove(call))),
+                Some(ToWorker::Start { attempts }) => break attempts[0].call,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(known.contains(&call));
+        most = most.max(known.len());
+        worker.say([done(id(index, 1))]).await;
+        scene.succeeded(id(index, 1)).await;
+    }
+    assert!((1000..1100).contains(&most), "it holds {most} calls");
+    scene.over().await;
+}

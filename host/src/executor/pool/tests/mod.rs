@@ -217,6 +217,8 @@ struct Scene {
     told: std::collections::VecDeque<Report>,
     /// Who had the attempt that ended last.
     by: Option<Arc<str>>,
+    /// What was warned of so far.
+    warnings: Vec<Arc<str>>,
     call: Arc<Call>,
 }
 
@@ -241,7 +243,10 @@ impl Scene {
         });
         assert_eq!(opened.unwrap().slots, 8);
         let call = Arc::new(call(WASM, &[], Type::U32));
-        (Self { pool, reports, started, told: Default::default(), by: None, call }, first)
+        (
+            Self { pool, reports, started, told: Default::default(), by: None, warnings: Vec::new(), call },
+            first,
+        )
     }
 
     /// One whose worker was handed these attempts at once, since the call is known to take little time.
@@ -298,7 +303,8 @@ impl Scene {
                     return (id, Some(outcome));
                 }
                 Report::Returned { id } => return (id, None),
-                _ => {}
+                Report::Warning { message, .. } => self.warnings.push(message),
+                other => panic!("nobody asked for this: {other:?}"),
             }
         }
     }
