@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -17,7 +19,7 @@ pub(crate) fn pid(id: u32) -> Pid {
 }
 
 /// The children of a process.
-fn children(of: u32) -> Vec<u32> {
+pub(crate) fn children(of: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{of}/task")) else { return Vec::new() };
     let of_thread = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children")).ok();
     let all: String = threads.flatten().filter_map(of_thread).collect();
@@ -149,24 +151,24 @@ fn large_values_travel_both_ways() {
 /// A run that was started, with its events.
 pub(crate) struct Running {
     pub(crate) child: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
+    lines: Option<std::io::Lines<BufReader<std::process::ChildStderr>>>,
 }
 
 impl Running {
     pub(crate) fn start(command: &mut std::process::Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let lines = Some(BufReader::new(child.stderr.take().unwrap()).lines());
         Self { child, lines }
     }
 
     /// The next event; none at the run's end.
     pub(crate) fn next(&mut self) -> Option<String> {
-        self.lines.next().map(Result::unwrap)
+        self.lines.as_mut().unwrap().next().map(Result::unwrap)
     }
 
     /// Reads events up to the first that holds `part`.
     pub(crate) fn until(&mut self, part: &str) -> String {
-        let lines = self.lines.by_ref().map(Result::unwrap);
+        let lines = self.lines.as_mut().unwrap().by_ref().map(Result::unwrap);
         let mut seen = Vec::new();
         for line in lines {
             if line.contains(part) {
@@ -175,6 +177,12 @@ impl Running {
             seen.push(line);
         }
         panic!("the run ended without `{part}`: {seen:#?}");
+    }
+
+    /// Reads the rest of the events beside what the test does.
+    pub(crate) fn lines_aside(&mut self) -> JoinHandle<Vec<String>> {
+        let lines = self.lines.take().unwrap();
+        std::thread::spawn(move || lines.map(Result::unwrap).collect())
     }
 }
 
@@ -186,7 +194,7 @@ impl Drop for Running {
     }
 }
 
-fn sleepers(place: &Place, branches: u32, ms: u32) {
+pub(crate) fn sleepers(place: &Place, branches: u32, ms: u32) {
     place.guest("failing").file(
         "workflow.toml",
         format!(
@@ -203,49 +211,6 @@ fn sleepers(place: &Place, branches: u32, ms: u32) {
             "#
         ),
     );
-}
-
-#[test]
-fn c1_a_child_that_is_killed_costs_its_attempt_and_no_other() {
-    let place = Place::new();
-    place.guest("bench").file(
-        "workflow.toml",
-        r#"
-        [components]
-        bench = "bench.wasm"
-        [tasks.burn]
-        run = "bench#burn"
-        with = { iterations = 300_000 }
-        [groups.burns]
-        task = "burn"
-        for-each = { range = [0, 10_000] }
-        executor = "process"
-        "#,
-    );
-    let mut command = place.command(["run", "workflow.toml", "--progress", "none"]);
-    let mut running = Running::start(&mut command);
-    let run = running.child.id();
-    soon(Duration::from_secs(60), "the first child", || !workers(run).is_empty());
-    let mut killed = 0;
-    let mut seed = 7_u64;
-    while running.child.try_wait().unwrap().is_none() {
-        // Those that have begun to work: where starting takes longer than the pause, nothing ever would.
-        let threads = |id: &u32| fs::read_dir(format!("/proc/{id}/task")).map_or(0, Iterator::count);
-        let workers: Vec<_> = workers(run).into_iter().filter(|id| threads(id) > 3).collect();
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        if let Some(worker) = workers.get((seed >> 33) as usize % workers.len().max(1)) {
-            // It may have ended by itself.
-            killed += usize::from(kill_process(pid(*worker), Signal::KILL).is_ok());
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let status = running.child.wait().unwrap();
-    let said: Vec<_> = running.lines.by_ref().map(Result::unwrap).collect();
-    assert_eq!(status.code(), Some(0), "{said:#?}");
-    assert!(killed > 10, "only {killed} children were killed");
-    let ends = crate::recorded::ends(&place);
-    assert_eq!(ends.len(), 10_000);
-    assert!(ends.values().all(|count| *count == 1));
 }
 
 #[test]
@@ -477,6 +442,17 @@ fn g3_a_child_that_takes_more_memory_than_it_may_is_lost_alone() {
     assert!(ended.contains("\"succeeded\":3"), "{ended}");
 }
 
+/// A run whose program is a copy, and where that is.
+pub(crate) fn moved(place: &Place) -> (std::process::Command, PathBuf) {
+    let own = place.path().join("flowhost");
+    fs::copy(program(), &own).unwrap();
+    let command = place.command(["run", "workflow.toml", "--progress", "json"]);
+    let mut moved = std::process::Command::new(&own);
+    moved.args(command.get_args()).current_dir(place.path()).stdin(Stdio::null());
+    moved.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    (moved, own)
+}
+
 #[test]
 fn a_run_whose_children_cannot_start_ends_with_102_or_falls_back() {
     let workflow = |fallback: &str| {
@@ -502,13 +478,8 @@ fn a_run_whose_children_cannot_start_ends_with_102_or_falls_back() {
     for (fallback, code) in [("", 102), ("fallback = \"in-process\"", 0)] {
         let place = Place::new();
         place.guest("failing").file("workflow.toml", workflow(fallback));
-        let own = place.path().join("flowhost");
-        fs::copy(program(), &own).unwrap();
-        let command = place.command(["run", "workflow.toml", "--progress", "json"]);
-        let mut moved = std::process::Command::new(&own);
-        moved.args(command.get_args()).current_dir(place.path()).stdin(Stdio::null());
-        moved.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let mut running = Running::start(&mut moved);
+        let (mut command, own) = moved(&place);
+        let mut running = Running::start(&mut command);
         // It works still, and can start nothing any more.
         running.until("attempt-started");
         fs::remove_file(&own).unwrap();

@@ -19,7 +19,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 
 use super::descriptors;
-use super::pool::{Launch, LaunchError, Life, Link, Pool, Reach, Side};
+use super::pool::{End, Launch, LaunchError, Life, Link, Pool, Reach, Side};
 use super::{BoxFuture, Capacity, Executor, InProcessSettings, Port, Report, Unreachable};
 use crate::digest::Digest;
 use crate::id::AttemptId;
@@ -82,7 +82,7 @@ impl Process {
         let Link { from, mut to, life, .. } = link;
         let met = answer(from, &mut to, &Hello::of(ENGINE)).await;
         drop(to);
-        let how = life.end(true).await;
+        let End { how, .. } = life.end(true).await;
         let (_, hello) = met.map_err(|error| unreachable(format!("{error}; {how}")))?;
         let mut layers = hello.beneath;
         layers.push(descriptors::sealing());
@@ -346,9 +346,10 @@ impl Drop for Living {
 }
 
 impl Life for Living {
-    fn end(mut self: Box<Self>, now: bool) -> BoxFuture<'static, String> {
+    fn end(mut self: Box<Self>, now: bool) -> BoxFuture<'static, End> {
         Box::pin(async move {
             let mut status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+            let killed = matches!(&status, Ok(Ok(status)) if by_others(*status));
             for signal in [Signal::TERM, Signal::KILL].into_iter().filter(|_| now) {
                 if status.is_ok() {
                     break;
@@ -373,12 +374,20 @@ impl Life for Living {
                 true => String::new(),
                 false => format!("; it said: {}", harmless(&lines.join(" / "))),
             };
-            match status {
+            let how = match status {
                 Ok(status) => format!("the child process {}{said}", ended(status)),
                 Err(error) => format!("the child process is gone: {error}{said}"),
-            }
+            };
+            End { how, killed }
         })
     }
+}
+
+/// Whether a signal ended it that a process does not send itself by what it does wrong: the kernel without
+/// memory, or somebody at a keyboard.
+fn by_others(status: ExitStatus) -> bool {
+    let signals = [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];
+    status.signal().is_some_and(|signal| signals.iter().any(|other| other.as_raw() == signal))
 }
 
 fn ended(status: ExitStatus) -> String {

@@ -2,9 +2,11 @@
 //! and replaced when they are lost. Knows nothing of how they are started.
 
 mod calls;
+mod growth;
 mod hands;
 mod idle;
 mod launch;
+mod starts;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -18,7 +20,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-pub(super) use launch::{Launch, LaunchError, Life, Link, Reach, Side};
+pub(super) use launch::{End, Launch, LaunchError, Life, Link, Reach, Side};
 
 use self::state::State;
 use super::{BoxFuture, Capacity, Executor, Port, Unreachable};

@@ -88,8 +88,8 @@ impl Launch for Script {
 struct Lived(Arc<Mutex<String>>);
 
 impl Life for Lived {
-    fn end(self: Box<Self>, _: bool) -> BoxFuture<'static, String> {
-        Box::pin(async move { self.0.lock().unwrap().clone() })
+    fn end(self: Box<Self>, _: bool) -> BoxFuture<'static, End> {
+        Box::pin(async move { End { how: self.0.lock().unwrap().clone(), killed: false } })
     }
 }
 
