@@ -161,6 +161,11 @@ impl Running {
         Self { child, lines }
     }
 
+    /// The next event; none at the run's end.
+    pub(crate) fn next(&mut self) -> Option<String> {
+        self.lines.as_mut().unwrap().next().map(Result::unwrap)
+    }
+
     /// Reads events up to the first that holds `part`.
     pub(crate) fn until(&mut self, part: &str) -> String {
         let lines = self.lines.as_mut().unwrap().by_ref().map(Result::unwrap);
@@ -361,6 +366,7 @@ fn children_gain_no_rights_and_their_engine_sees_what_guests_wrote() {
 
 #[test]
 fn g10_a_child_reaches_the_directories_that_there_were_when_it_started() {
+    crate::beneath::needs_landlock();
     let place = Place::new();
     place.guest("reach").file("data/file", "this").file(
         "workflow.toml",
@@ -487,6 +493,13 @@ fn a_run_whose_children_cannot_start_ends_with_102_or_falls_back() {
             running.until("executor `process` cannot be reached");
         }
         assert_eq!(running.child.wait().unwrap().code(), Some(code));
+        if code == 0 {
+            let runs = place.flowhost(["runs", "--json"]).json();
+            let told =
+                place.flowhost(["explain", runs[0]["run"].as_str().unwrap(), "all[2]", "--json"]).json();
+            assert_eq!(told["attempts"][0]["executor"], "in-process", "{told}");
+            assert_eq!(told["attempts"][0]["worker"], Value::Null, "{told}");
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod executors;
 
 mod address_space;
 mod bad_input;
+mod beneath;
 mod cache;
 mod call;
 mod channel;
@@ -39,6 +40,7 @@ mod nesting;
 mod network;
 mod outputs;
 mod policies;
+mod pool;
 mod progress;
 mod recorded;
 mod replay;

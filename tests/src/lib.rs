@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on may panic")]
 
+mod kernels;
 mod servers;
 
 use std::ffi::OsStr;
@@ -14,6 +15,7 @@ use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
+pub use kernels::{Landlock, with_landlock};
 pub use servers::Server;
 
 /// The repository.

@@ -3,9 +3,8 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
-
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::state::State;
 use super::worker::{Worker, attend};

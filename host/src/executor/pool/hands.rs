@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::state::{AHEAD, State};
 use super::worker::{News, Pending, Worker, WorkerId};
@@ -67,7 +69,7 @@ impl State {
                         }
                     }
                     Err(reason) => {
-                        self.finish(attempt.id, Outcome::Rejected { reason }, Usage::default());
+                        self.finish(attempt.id, Outcome::Rejected { reason }, Usage::default(), None);
                     }
                 }
             }
@@ -137,7 +139,7 @@ impl State {
             for attempt in ids {
                 if self.take(id, attempt).is_some() {
                     let reason = format!("the arguments cannot be handed over: {error}");
-                    self.finish(attempt, Outcome::Rejected { reason }, Usage::default());
+                    self.finish(attempt, Outcome::Rejected { reason }, Usage::default(), None);
                 }
             }
         }

@@ -92,6 +92,9 @@ pub(in crate::executor) struct Link {
 
 /// What there is of a worker beside its connection.
 pub(in crate::executor) trait Side: Send + Sync {
+    /// What it is called in reports.
+    fn name(&self) -> Arc<str>;
+
     /// Hands over code for `settings`, or says why there is none.
     fn code(&self, component: Digest, settings: Arc<str>) -> BoxFuture<'_, Result<(), String>>;
 

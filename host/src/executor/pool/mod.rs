@@ -4,9 +4,12 @@
 mod calls;
 mod growth;
 mod hands;
+mod idle;
 mod launch;
 mod starts;
 mod state;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::collections::HashMap;
@@ -66,12 +69,19 @@ impl Pool {
     /// the pool: they end with it.
     pub(super) fn new(launch: impl Launch) -> Result<Self, RuntimeError> {
         let threads = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (mut pool, state, orders) = Self::unmanned(launch);
+        let work = move || threads.block_on(work(state, orders));
+        let thread = std::thread::Builder::new().name("flowhost-pool".to_owned()).spawn(work)?;
+        pool.thread = Mutex::new(Some(thread));
+        Ok(pool)
+    }
+
+    /// A pool, and what its thread is to work on.
+    fn unmanned(launch: impl Launch) -> (Self, State, mpsc::UnboundedReceiver<Order>) {
         let (orders, taken) = mpsc::unbounded_channel();
         let outstanding = Arc::new(Outstanding::default());
         let state = State::new(Arc::new(launch), Arc::clone(&outstanding));
-        let work = move || threads.block_on(work(state, taken));
-        let thread = std::thread::Builder::new().name("flowhost-pool".to_owned()).spawn(work)?;
-        Ok(Self { orders, outstanding, thread: Mutex::new(Some(thread)) })
+        (Self { orders, outstanding, thread: Mutex::default() }, state, taken)
     }
 
     fn order(&self, order: Order) {

@@ -1,7 +1,9 @@
 //! Whether workers can be had: what is made of those that ended before they executed anything. Decides, and
 //! starts nothing.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Where so many workers end by themselves before they could execute anything, one after the other, none ever
 /// will.

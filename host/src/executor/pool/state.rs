@@ -3,9 +3,10 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::calls::Calls;
 use super::launch::{End, Launch, Reach};
@@ -82,6 +83,7 @@ impl State {
         self.opening.is_some()
             || self.ready.iter().any(|ready| !ready.is_empty())
             || self.workers.values().any(|worker| !worker.pending.is_empty())
+            || self.has_spare()
     }
 
     pub(super) fn order(&mut self, order: Order) {
@@ -179,6 +181,7 @@ impl State {
                 }
                 if let Some(worker) = self.workers.get_mut(&id) {
                     worker.up = Some((outbox, side));
+                    worker.since = Instant::now();
                 }
                 if let Some(opening) = self.opening.take() {
                     let capacity = Capacity { slots: self.launch.most(), ahead: AHEAD * self.cores };
@@ -256,7 +259,8 @@ impl State {
                     Outcome::Lost { reason: format!("the worker's answer makes no sense: {error}") }
                 });
                 let ending = outcome.ending();
-                self.finish(id, outcome, usage);
+                let name = self.workers.get(&worker).and_then(Worker::name);
+                self.finish(id, outcome, usage, name);
                 // What its guest left behind is nobody's any more, and gone for sure.
                 if matches!(ending, Ending::TimedOut | Ending::Cancelled)
                     && let Some(worker) = self.workers.get_mut(&worker)
@@ -328,6 +332,7 @@ impl State {
                 let _ = opening.send(Err(Unreachable { executor, reason: reason.clone() }));
             }
         }
+        let name = worker.name();
         let mut pending = worker.pending.into_iter();
         if let Some(first) = if idle { None } else { pending.next() } {
             let outcome = match (first.cancelled, worker.overdue, first.attempt.call.limits.timeout) {
@@ -340,7 +345,7 @@ impl State {
                     Outcome::Lost { reason }
                 }
             };
-            self.finish(first.attempt.id, outcome, Usage::default());
+            self.finish(first.attempt.id, outcome, Usage::default(), name);
         }
         for Pending { attempt, cancelled, .. } in pending.rev() {
             if cancelled.is_some() || self.stopping {
@@ -367,7 +372,9 @@ impl State {
             }
         }
         self.take_back(now);
-        self.grow_beside(now)
+        let again = self.grow_beside(now);
+        self.end_idle(now);
+        again
     }
 
     /// Does what follows from all that happened.
@@ -398,7 +405,7 @@ impl State {
             if !self.workers.values().any(mine) {
                 for attempt in std::mem::take(self.waits(profile)) {
                     let reason = format!("no worker starts: {reason}");
-                    self.finish(attempt.id, Outcome::Lost { reason }, Usage::default());
+                    self.finish(attempt.id, Outcome::Lost { reason }, Usage::default(), None);
                 }
             }
         }
@@ -415,8 +422,9 @@ impl State {
         self.ended += 1;
     }
 
-    pub(super) fn finish(&mut self, id: AttemptId, outcome: Outcome, usage: Usage) {
-        self.reports.push(Report::Finished { id, outcome, usage });
+    /// It ended, with the worker of this name if any had it.
+    pub(super) fn finish(&mut self, id: AttemptId, outcome: Outcome, usage: Usage, worker: Option<Arc<str>>) {
+        self.reports.push(Report::Finished { id, outcome, usage, worker });
         self.ended += 1;
     }
 }

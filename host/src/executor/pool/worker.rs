@@ -2,10 +2,11 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::launch::{End, Launch, LaunchError, Link, Reach, Side};
 use crate::model::{Attempt, Cause};
@@ -63,7 +64,7 @@ pub(super) struct Worker {
     pub(super) load: Duration,
     /// Numbers of the calls that it knows.
     pub(super) calls: HashSet<u32>,
-    /// Since when it executes the first of them, at most.
+    /// Since when it executes the first of them, at most; without any, since when it has nothing to do.
     pub(super) since: Instant,
     /// What it executes is the first since code was handed to it, which it loads before.
     pub(super) loads: bool,
@@ -101,6 +102,11 @@ impl Worker {
             sleeps: false,
             answering: JoinSet::new(),
         }
+    }
+
+    /// Its name, once it is ready.
+    pub(super) fn name(&self) -> Option<Arc<str>> {
+        self.up.as_ref().map(|(_, side)| side.name())
     }
 
     /// It is given nothing more. Without anything left it ends.
