@@ -1,18 +1,29 @@
 //! Everything that a person does with flowhost, done to the real command with components built from
 //! source.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may panic, and so may what tests on every executor share"
+)]
 
 use flowhost_tests as support;
 
+#[macro_use]
+mod executors;
+
 mod address_space;
 mod bad_input;
+mod beneath;
 mod cache;
 mod call;
 mod channel;
 mod check;
 mod children;
 mod conformance;
+mod control_group;
 mod embed;
 mod examples;
 mod explain;
@@ -29,6 +40,7 @@ mod nesting;
 mod network;
 mod outputs;
 mod policies;
+mod pool;
 mod progress;
 mod queue;
 mod recorded;

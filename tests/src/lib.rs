@@ -8,15 +8,20 @@
     reason = "a test that cannot go on may panic"
 )]
 
+mod kernels;
 mod redis;
 mod servers;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
+use std::thread;
+use std::time::Duration;
 
+pub use kernels::{Landlock, with_landlock};
 pub use redis::Redis;
 pub use servers::Server;
 
@@ -120,6 +125,7 @@ pub fn javascript_guest(http: bool) -> PathBuf {
 #[derive(Debug)]
 pub struct Place {
     folder: tempfile::TempDir,
+    executor: Option<String>,
 }
 
 /// How a command ended.
@@ -157,7 +163,20 @@ impl Place {
     /// An empty folder.
     #[must_use]
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        let executor = std::env::var("TESTS_EXECUTOR").ok();
+        Self { folder: tempfile::tempdir().unwrap(), executor }
+    }
+
+    /// An empty folder whose workflows run on `executor`, unless the command says otherwise.
+    #[must_use]
+    pub fn on(executor: &str) -> Self {
+        Self { executor: Some(executor.to_owned()), ..Self::new() }
+    }
+
+    /// Where its workflows run, if that is not left to them.
+    #[must_use]
+    pub fn executor(&self) -> Option<&str> {
+        self.executor.as_deref()
     }
 
     /// Where it is.
@@ -203,7 +222,7 @@ impl Place {
                 command.env_remove(name);
             }
         }
-        if let Some(executor) = std::env::var_os("TESTS_EXECUTOR") {
+        if let Some(executor) = self.executor() {
             command.env("FLOWHOST_EXECUTOR", executor);
         }
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
@@ -249,6 +268,37 @@ pub fn ended(command: &mut Command) -> Ended {
         stdout: text(&output.stdout),
         stderr: text(&output.stderr),
     }
+}
+
+/// Runs a command to its end, if that comes within `limit`. None where it had to be killed.
+#[must_use]
+pub fn ended_within(command: &mut Command, limit: Duration) -> Option<Ended> {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let (sender, both) = mpsc::channel();
+    thread::spawn(move || {
+        let text = |pipe: &mut dyn Read| {
+            let mut bytes = Vec::new();
+            pipe.read_to_end(&mut bytes).unwrap();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let (stdout, stderr) = thread::scope(|scope| {
+            let stdout = scope.spawn(|| text(&mut stdout));
+            // Both at once: the command waits where one of the pipes is full.
+            let stderr = text(&mut stderr);
+            (stdout.join(), stderr)
+        });
+        // Nobody waits for it any more.
+        let _ = sender.send((stdout.unwrap(), stderr));
+    });
+    let said = both.recv_timeout(limit);
+    if said.is_err() {
+        // It may end at this moment.
+        let _ = child.kill();
+    }
+    let code = child.wait().unwrap().code().unwrap_or(-1);
+    let (stdout, stderr) = said.ok()?;
+    Some(Ended { code, stdout, stderr })
 }
 
 /// The command as it was built with the tests.

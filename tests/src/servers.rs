@@ -82,7 +82,7 @@ impl Server {
         Self { address, came }
     }
 
-    /// Speaks HTTP. Paths are `/hello`; `/redirect?URL`; `/large?BYTES`, with a length, and
+    /// Speaks HTTP. Paths are `/hello`; `/packed`, which says that its body is compressed; `/redirect?URL`; `/large?BYTES`, with a length, and
     /// `/endless`, without; `/silent`, which never answers; `/stalling`, which stops in the middle;
     /// and every other, which answers with the length of the request's body.
     #[must_use]
@@ -112,6 +112,9 @@ fn converse(stream: &TcpStream) -> std::io::Result<()> {
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     match path {
         "/hello" => writer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"),
+        "/packed" => {
+            writer.write_all(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello")
+        }
         "/redirect" => {
             write!(writer, "HTTP/1.1 302 Found\r\nlocation: {query}\r\ncontent-length: 0\r\n\r\n")
         }

@@ -9,6 +9,10 @@ const CHILD: &str = "FLOWHOST_BENCH_CHILD";
 /// Runs what this process was started for, if it is a child, and says whether it was.
 pub(crate) fn is_one() -> bool {
     let Ok(what) = std::env::var(CHILD) else { return false };
+    if let Some(("echo", size)) = what.split_once(' ') {
+        super::payloads::echo(size.parse().unwrap());
+        return true;
+    }
     let figures = match what.split_once(' ') {
         Some(("branches", count)) => super::million::in_child(count.parse().unwrap()),
         Some(("bytes", count)) => super::values::in_child(count.parse().unwrap()),
@@ -18,9 +22,16 @@ pub(crate) fn is_one() -> bool {
     true
 }
 
+/// A child that does `what`, to be started.
+pub(crate) fn command(what: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.env(CHILD, what);
+    command
+}
+
 /// The figures of a child that does `what`.
 pub(crate) fn figures(what: &str) -> [f64; 2] {
-    let child = Command::new(std::env::current_exe().unwrap()).env(CHILD, what).output().unwrap();
+    let child = command(what).output().unwrap();
     let text = String::from_utf8_lossy(&child.stdout);
     assert!(child.status.success(), "{what}: {}", String::from_utf8_lossy(&child.stderr));
     let figures: Vec<f64> = text.split_whitespace().map(|figure| figure.parse().unwrap()).collect();

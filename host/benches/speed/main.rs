@@ -18,7 +18,10 @@ mod children;
 mod decisions;
 mod floor;
 mod groups;
+mod idle;
 mod million;
+mod parallel;
+mod payloads;
 mod product;
 mod start;
 mod table;
@@ -31,7 +34,7 @@ use table::Table;
 type Measure = fn(&Table);
 
 /// Each with the name that filters know it by.
-const MEASURES: [(&str, Measure); 11] = [
+const MEASURES: [(&str, Measure); 15] = [
     ("no-op", groups::no_op),
     ("journal", groups::journal),
     ("features", groups::features),
@@ -42,7 +45,11 @@ const MEASURES: [(&str, Measure); 11] = [
     ("start", start::measure),
     ("decisions", decisions::measure),
     ("cached", cached::measure),
-    ("children", children::measure),
+    ("children", children::no_op),
+    ("sleepers", children::sleepers),
+    ("parallel", parallel::measure),
+    ("payloads", payloads::measure),
+    ("idle", idle::measure),
 ];
 
 fn micros(elapsed: Duration, count: u32) -> f64 {

@@ -5,10 +5,17 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use flowhost::executor::{InProcess, InProcessSettings, Process};
+use bytes::Bytes;
+use flowhost::channel::Memory;
+use flowhost::digest::Digest;
+use flowhost::executor::{Executor, InProcess, InProcessSettings, Port, Process, Report, Reports};
+use flowhost::id::{AttemptId, BranchId, NodeId, RunId};
 use flowhost::journal::State;
 use flowhost::manifest::{self, Options, Trust};
-use flowhost::model::{self, Status, Workflow};
+use flowhost::model::{
+    self, Attempt, Call, Entry, Limits, Outcome, Signature, Status, Type, Value, Workflow,
+};
+use flowhost::report::Interest;
 use flowhost::run::{Caching, Executors, Journaling, Resume, ResumeOptions, Settings, Stopper};
 use flowhost::runtime::{self, Runtime};
 
@@ -127,6 +134,75 @@ impl Product {
         let ended = self.threads.block_on(flowhost::run::run(Arc::clone(workflow), settings)).unwrap();
         let elapsed = began.elapsed();
         assert_eq!(ended.status, Status::Succeeded);
+        elapsed
+    }
+}
+
+/// A call of an export of `bench.wasm`.
+pub(crate) fn call(export: &str, parameter: Type, result: Type, limits: Limits) -> Call {
+    Call {
+        component: Digest::of(&std::fs::read(component()).unwrap()),
+        entry: Entry::Function { interface: None, name: export.into() },
+        signature: Arc::new(Signature { parameters: [("p".into(), parameter)].into(), result }),
+        limits,
+        directories: Vec::new(),
+        environment: Vec::new(),
+        net: Arc::new([]),
+        http: Arc::new([]),
+        deterministic: None,
+        run: RunId("bench".into()),
+        task: export.into(),
+        group: None,
+        count: 1,
+        allowed: None,
+    }
+}
+
+/// A child that echoes bytes: an executor alone, without what runs a workflow.
+pub(crate) struct Crew {
+    executor: Process,
+    reports: Reports,
+    threads: tokio::runtime::Runtime,
+    echo: Arc<Call>,
+    calls: u32,
+}
+
+impl Crew {
+    /// Starts the child.
+    pub(crate) fn new() -> Self {
+        let echo = Arc::new(call("noop", Type::bytes(), Type::bytes(), Limits::default()));
+        let components = vec![(echo.component, component().to_owned())];
+        let settings = InProcessSettings { runtime: runtime(), root: "/".into(), components };
+        let executor = Process::new(settings).unwrap();
+        let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (port, reports) = Port::new(Interest::default(), Memory::shared);
+        threads.block_on(executor.open(port)).unwrap();
+        Self { executor, reports, threads, echo, calls: 0 }
+    }
+
+    /// Sends bytes there and back, and says how long that took.
+    pub(crate) fn call(&mut self, bytes: &Bytes) -> Duration {
+        self.calls += 1;
+        let id = AttemptId { branch: BranchId { node: NodeId(0), index: self.calls }, number: 1 };
+        let arguments = vec![Value::Bytes(bytes.clone())];
+        let began = Instant::now();
+        self.executor.submit(vec![Attempt { id, call: Arc::clone(&self.echo), iteration: 1, arguments }]);
+        let mut some = Vec::new();
+        let outcome = self.threads.block_on(async {
+            loop {
+                self.reports.ready().await;
+                self.reports.take(&mut some);
+                let ended = some.drain(..).find_map(|report| match report {
+                    Report::Finished { outcome, .. } => Some(outcome),
+                    _ => None,
+                });
+                if let Some(outcome) = ended {
+                    return outcome;
+                }
+            }
+        });
+        let elapsed = began.elapsed();
+        assert!(matches!(&outcome, Outcome::Succeeded(Value::Bytes(back)) if back == bytes), "{outcome:?}");
         elapsed
     }
 }

@@ -22,10 +22,7 @@ impl Table {
     /// Prints a row: the median of `figures`, the least and the most of them, and whether the median
     /// is within `bound`. Gives the median.
     pub(crate) fn row(&self, measure: &str, mut figures: Vec<f64>, unit: &str, bound: Bound) -> f64 {
-        if !self.begun.replace(true) {
-            println!("| measure | median | least to most | must reach | |");
-            println!("|---|---|---|---|---|");
-        }
+        self.begin();
         figures.sort_by(f64::total_cmp);
         let (median, least, most) = (figures[figures.len() / 2], figures[0], figures[figures.len() - 1]);
         let (wanted, reached) = match bound {
@@ -40,6 +37,20 @@ impl Table {
             self.missed.borrow_mut().push(measure.to_owned());
         }
         median
+    }
+
+    /// Prints a row for what cannot be measured, which counts as missed: `why`, and what helps.
+    pub(crate) fn lacks(&self, measure: &str, why: &str) {
+        self.begin();
+        println!("| {measure} | {why} | | | **missed** |");
+        self.missed.borrow_mut().push(format!("{measure}: {why}"));
+    }
+
+    fn begin(&self) {
+        if !self.begun.replace(true) {
+            println!("| measure | median | least to most | must reach | |");
+            println!("|---|---|---|---|---|");
+        }
     }
 
     /// Says what was missed.

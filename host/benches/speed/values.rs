@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use flowhost::channel::{Channel, Memory};
-use flowhost::id::{AttemptId, BranchId, NodeId, RunId};
-use flowhost::model::{Call, Entry, Level, Limits, MIB, Outcome, Signature, Stream, Type, Value};
+use flowhost::id::{AttemptId, BranchId, NodeId};
+use flowhost::model::{Level, Limits, MIB, Outcome, Stream, Type, Value};
 use flowhost::runtime::{Input, Observer, Prepared, Runtime, Source};
 
 use super::child::{figures, memory};
@@ -45,22 +45,8 @@ impl Ready {
         let runtime = product::runtime();
         let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let wasm = std::fs::read(product::component()).unwrap();
-        let call = Call {
-            component: flowhost::digest::Digest::of(&wasm),
-            entry: Entry::Function { interface: None, name: export.into() },
-            signature: Arc::new(Signature { parameters: [("p".into(), parameter)].into(), result }),
-            limits: Limits { memory: 512 * MIB, output: 128 * MIB, ..Limits::default() },
-            directories: Vec::new(),
-            environment: Vec::new(),
-            net: Arc::new([]),
-            http: Arc::new([]),
-            deterministic: None,
-            run: RunId("bench".into()),
-            task: export.into(),
-            group: None,
-            count: 1,
-            allowed: None,
-        };
+        let limits = Limits { memory: 512 * MIB, output: 128 * MIB, ..Limits::default() };
+        let call = product::call(export, parameter, result, limits);
         let prepared = threads.block_on(runtime.prepare(
             Arc::new(call),
             &Source::Bytes(wasm.into()),

@@ -1,5 +1,5 @@
 //! A type, and values of it: what is read is written back as the same bytes' worth.
-//! `cargo +nightly fuzz run values` in `host`.
+//! `host/fuzz/run values` runs it.
 
 #![no_main]
 

@@ -124,7 +124,11 @@ fn tell(ended: u64, attempted: &Attempted, text: &mut String) {
     let Attempted { number, ending, elapsed, guest, peak_memory, fuel, .. } = attempted;
     let began = time(ended.saturating_sub(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)));
     // A string takes all that is written to it.
-    let _ = write!(text, "  attempt {number}, {began}, {}: {}", attempted.executor.name(), ending.name());
+    let _ = write!(text, "  attempt {number}, {began}, {}", attempted.executor.name());
+    if let Some(worker) = &attempted.worker {
+        let _ = write!(text, " ({worker})");
+    }
+    let _ = write!(text, ": {}", ending.name());
     if attempted.cached {
         text.push_str(", from the cache");
     } else {
@@ -207,7 +211,7 @@ fn object(ended: u64, attempted: &Attempted, last: bool) -> Value {
     let files = attempted.files.iter().map(|file| json!({ "path": file.path, "digest": file.digest }));
     json!({
         "attempt": attempted.number, "last": last, "ended": time(ended),
-        "executor": attempted.executor.name(), "outcome": attempted.ending.name(),
+        "executor": attempted.executor.name(), "worker": attempted.worker, "outcome": attempted.ending.name(),
         "seconds": attempted.elapsed.as_secs_f64(), "guest-seconds": attempted.guest.as_secs_f64(),
         "peak-memory": attempted.peak_memory, "fuel": attempted.fuel, "cached": attempted.cached,
         "metrics": figures.collect::<Map<_, _>>(), "error": attempted.error,

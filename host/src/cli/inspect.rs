@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::beneath;
 use super::exit::Exit;
-use super::output::{say, told};
+use super::output::{error, say, told};
 use crate::digest::Digest;
 use crate::interface::{self, ImportKind, Interface};
 use crate::model::{Signature, Type, imports};
@@ -14,7 +15,11 @@ use crate::report::{harmless, harmless_json};
 #[derive(clap::Args, Debug)]
 pub(super) struct Inspect {
     /// The component
-    component: PathBuf,
+    #[arg(required_unless_present = "host")]
+    component: Option<PathBuf>,
+    /// Show what this machine has beneath the sandbox of tasks with `executor = "process"`, instead
+    #[arg(long, env = "FLOWHOST_HOST", value_parser = clap::builder::FalseyValueParser::new())]
+    host: bool,
     /// Print one JSON object instead of text
     #[arg(long, env = "FLOWHOST_JSON", value_parser = clap::builder::FalseyValueParser::new())]
     json: bool,
@@ -22,8 +27,20 @@ pub(super) struct Inspect {
 
 impl Inspect {
     pub(super) fn execute(self) -> Exit {
-        let path = self.component.display();
-        let bytes = match interface::read_file(&self.component) {
+        let component = match (&self.component, self.host) {
+            (Some(component), false) => component,
+            (None, true) => return self.beneath(),
+            (Some(_), true) => {
+                say("error: --host is about this machine and takes no component");
+                return Exit::Usage;
+            }
+            (None, false) => {
+                say("error: name a component, or ask about this machine with --host");
+                return Exit::Usage;
+            }
+        };
+        let path = component.display();
+        let bytes = match interface::read_file(component) {
             Ok(bytes) => bytes,
             Err(failure) => {
                 say(&format!("error: `{path}`: {failure}"));
@@ -44,6 +61,17 @@ impl Inspect {
             harmless(&as_text(digest, &interface)).into_owned()
         };
         told(&shown)
+    }
+
+    fn beneath(&self) -> Exit {
+        match beneath::found() {
+            Ok(found) if self.json => told(&harmless_json(&beneath::as_json(&found))),
+            Ok(found) => told(&harmless(&beneath::as_text(&found))),
+            Err(failure) => {
+                error(&failure);
+                Exit::Unreachable
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line: turns words into settings, and ends into exit codes.
 
+mod beneath;
 mod branch;
 mod build;
 mod cache;
@@ -47,7 +48,7 @@ enum Command {
     Run(run::Run),
     /// Report every problem of a workflow at once, without running or compiling anything
     Check(check::Check),
-    /// Show a component's digest, functions, types and imports
+    /// Show a component's digest, functions, types and imports, or what this machine has beneath the sandbox
     Inspect(inspect::Inspect),
     /// Call one function of a component, without a workflow
     Call(call::Call),

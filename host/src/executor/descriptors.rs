@@ -6,11 +6,13 @@ use std::io::{self, IoSlice, IoSliceMut, Seek, SeekFrom};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
 };
+
+use crate::wire::{Layer, LayerState};
 
 /// Bytes of a file's label at most.
 const LABEL: usize = 512;
@@ -28,6 +30,27 @@ pub(super) fn sealed(mut file: File) -> io::Result<File> {
     io::copy(&mut file, &mut copy)?;
     fcntl_add_seals(&copy, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
     Ok(copy)
+}
+
+/// Whether code can be handed over sealed here: it is tried.
+pub(super) fn sealing() -> Layer {
+    let tried = File::open("/dev/null").and_then(sealed).and_then(|file| Ok(fcntl_get_seals(&file)?));
+    let (state, detail) = match tried {
+        Ok(seals) if seals.contains(SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK) => {
+            let program = match seals.contains(SealFlags::EXEC) {
+                true => "nor start as a program",
+                false => "but could start as a program (Linux 6.3 forbids that)",
+            };
+            (
+                LayerState::There,
+                format!("it gets compiled code as a copy that it can neither change {program}"),
+            )
+        }
+        Ok(_) => (LayerState::Missing, "the kernel seals no files in memory".to_owned()),
+        Err(error) => (LayerState::Missing, format!("the kernel seals no files in memory: {error}")),
+    };
+    let without = "no child gets code, and the executor is of no use".to_owned();
+    Layer { name: "sealed-code".to_owned(), state, detail, without }
 }
 
 /// Sends a file under `label`. `false` where there is no room for it now.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use in_process::{InProcess, InProcessSettings, ServingSettings, Supply};
 pub use port::{Port, Reports};
-pub use process::{CHILD_SUBCOMMAND, Process};
+pub use process::{Beneath, CHILD_SUBCOMMAND, Process};
 
 pub(crate) use descriptors::receive;
 
@@ -120,6 +120,8 @@ pub enum Report {
         outcome: Outcome,
         /// What it used.
         usage: Usage,
+        /// Which of the executor's workers had it, where it has any.
+        worker: Option<Arc<str>>,
     },
     /// Something that people should know of.
     Warning {

@@ -19,13 +19,14 @@ use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 
 use super::descriptors;
-use super::pool::{Launch, LaunchError, Life, Link, Pool, Reach, Side};
+use super::pool::{End, Launch, LaunchError, Life, Link, Pool, Reach, Side};
 use super::{BoxFuture, Capacity, Executor, InProcessSettings, Port, Report, Unreachable};
 use crate::digest::Digest;
 use crate::id::AttemptId;
 use crate::model::{Attempt, Cause};
 use crate::report::harmless;
-use crate::runtime::{Runtime, RuntimeError, Source};
+use crate::runtime::{ENGINE, Runtime, RuntimeError, Source};
+use crate::wire::{Hello, Layer, answer};
 
 /// The hidden subcommand by which a flowhost program executes attempts for its parent.
 pub const CHILD_SUBCOMMAND: &str = "execute-attempts";
@@ -53,7 +54,6 @@ impl Process {
     /// Fails when the system starts no thread.
     pub fn new(settings: InProcessSettings) -> Result<Self, RuntimeError> {
         let InProcessSettings { runtime, root, components } = settings;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let components = components.into_iter().map(|(digest, path)| (digest, Source::File(path)));
         let code = Code {
             runtime,
@@ -62,9 +62,51 @@ impl Process {
             port: OnceLock::new(),
         };
         let code = Arc::new(code);
-        let children = Children { code: Arc::clone(&code), root, most: MOST.max(cores * 4) };
+        let children = Children { code: Arc::clone(&code), root, most: most() };
         Ok(Self { pool: Pool::new(children)?, code })
     }
+
+    /// What this machine has beneath the sandbox of children, as one that is started for it finds it.
+    /// `settings` are as for [`Process::new`]. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// Fails when no child starts.
+    pub async fn beneath(settings: InProcessSettings) -> Result<Beneath, Unreachable> {
+        let unreachable = |reason: String| Unreachable { executor: "process", reason };
+        let InProcessSettings { runtime, root, .. } = settings;
+        let code =
+            Code { runtime, components: HashMap::new(), known: Mutex::default(), port: OnceLock::new() };
+        let most = most();
+        let children = Children { code: Arc::new(code), root, most };
+        let link = children.start(&Reach::default()).map_err(|error| unreachable(error.to_string()))?;
+        let Link { from, mut to, life, .. } = link;
+        let met = answer(from, &mut to, &Hello::of(ENGINE)).await;
+        drop(to);
+        let End { how, .. } = life.end(true).await;
+        let (_, hello) = met.map_err(|error| unreachable(format!("{error}; {how}")))?;
+        let mut layers = hello.beneath;
+        layers.push(descriptors::sealing());
+        Ok(Beneath { cores: cores(), children: most, layers })
+    }
+}
+
+/// What a machine has beneath the sandbox of children.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Beneath {
+    /// So many children compute at once.
+    pub cores: usize,
+    /// So many there are at most, where their tasks wait for something.
+    pub children: usize,
+    /// What stands between them and the machine.
+    pub layers: Vec<Layer>,
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn most() -> usize {
+    MOST.max(cores() * 4)
 }
 
 impl Executor for Process {
@@ -202,7 +244,8 @@ impl Children {
         let from = child.stdout.take().ok_or_else(missing)?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let socket = Arc::new(here);
-        let side = Beside { code: Arc::clone(&self.code), socket: Arc::clone(&socket), group };
+        let name = child.id().map_or_else(|| "child".into(), |id| format!("child {id}").into());
+        let side = Beside { name, code: Arc::clone(&self.code), socket: Arc::clone(&socket), group };
         let words = Arc::new(Mutex::new(VecDeque::new()));
         let listening = tokio::spawn(listen(socket, Arc::clone(&words)));
         let life = Living { child, group, words, listening };
@@ -233,12 +276,17 @@ async fn listen(socket: Arc<UnixStream>, words: Arc<Mutex<VecDeque<u8>>>) {
 }
 
 struct Beside {
+    name: Arc<str>,
     code: Arc<Code>,
     socket: Arc<UnixStream>,
     group: Option<Pid>,
 }
 
 impl Side for Beside {
+    fn name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+
     fn code(&self, component: Digest, settings: Arc<str>) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async move {
             let file = self.code.get(component, Arc::clone(&settings)).await?;
@@ -298,9 +346,10 @@ impl Drop for Living {
 }
 
 impl Life for Living {
-    fn end(mut self: Box<Self>, now: bool) -> BoxFuture<'static, String> {
+    fn end(mut self: Box<Self>, now: bool) -> BoxFuture<'static, End> {
         Box::pin(async move {
             let mut status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+            let killed = matches!(&status, Ok(Ok(status)) if by_others(*status));
             for signal in [Signal::TERM, Signal::KILL].into_iter().filter(|_| now) {
                 if status.is_ok() {
                     break;
@@ -325,12 +374,20 @@ impl Life for Living {
                 true => String::new(),
                 false => format!("; it said: {}", harmless(&lines.join(" / "))),
             };
-            match status {
+            let how = match status {
                 Ok(status) => format!("the child process {}{said}", ended(status)),
                 Err(error) => format!("the child process is gone: {error}{said}"),
-            }
+            };
+            End { how, killed }
         })
     }
+}
+
+/// Whether a signal ended it that a process does not send itself by what it does wrong: the kernel without
+/// memory, or somebody at a keyboard.
+fn by_others(status: ExitStatus) -> bool {
+    let signals = [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];
+    status.signal().is_some_and(|signal| signals.iter().any(|other| other.as_raw() == signal))
 }
 
 fn ended(status: ExitStatus) -> String {

@@ -153,6 +153,8 @@ pub struct Attempted {
     pub metrics: Metrics,
     /// Where it ran.
     pub executor: Executor,
+    /// In which of the executor's workers, where it has any.
+    pub worker: Option<Arc<str>>,
     /// Whether the cache knew the outcome, and nothing executed.
     pub cached: bool,
     /// What the outcome depended on, where the cache was asked for it.
@@ -292,6 +294,8 @@ pub(super) struct Line<'a> {
     metrics: Metrics,
     #[serde(skip_serializing_if = "is_default")]
     executor: Executor,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker: Option<Arc<str>>,
     #[serde(skip_serializing_if = "is_false")]
     cached: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -393,6 +397,7 @@ impl<'a> Line<'a> {
             fuel: attempted.fuel,
             metrics: attempted.metrics,
             executor: attempted.executor,
+            worker: attempted.worker,
             cached: attempted.cached,
             key: attempted.key,
             error: attempted.error,
@@ -480,6 +485,7 @@ impl<'a> Line<'a> {
             fuel: self.fuel,
             metrics: self.metrics,
             executor: self.executor,
+            worker: self.worker,
             cached: self.cached,
             key: self.key,
             error: self.error,

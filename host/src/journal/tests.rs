@@ -11,7 +11,8 @@ use super::*;
 use crate::digest::Digest;
 use crate::id::RunId;
 use crate::model::{
-    self, ChannelChange, ChannelWrite, Counts, Ending, Level, Metrics, Requests, Status, Stream, Then,
+    self, ChannelChange, ChannelWrite, Counts, Ending, Executor, Level, Metrics, Requests, Status, Stream,
+    Then,
 };
 
 /// A disk that takes so many bytes and no more.
@@ -117,7 +118,8 @@ fn attempted() -> impl Strategy<Value = Attempted> {
             peak_memory: small,
             fuel: read.then_some(small),
             metrics: figures(read),
-            executor: Default::default(),
+            executor: if read { Executor::Process } else { Executor::default() },
+            worker: read.then(|| "child 7".into()),
             cached: read,
             key: read.then(|| Box::new(KeyPrint::new([("seed", &Digest::of(b"0"))], []))),
             error,
@@ -386,6 +388,7 @@ fn attempts_of_a_discarded_branch_go_on() {
         fuel: None,
         metrics: figures(true),
         executor: Default::default(),
+        worker: None,
         cached: false,
         key: None,
         error: None,

@@ -36,6 +36,8 @@ pub struct Place {
     pub attempt: Option<u32>,
     /// The executor's name.
     pub executor: Option<&'static str>,
+    /// Of an attempt that ended: which of the executor's workers had it, where it has any.
+    pub worker: Option<Arc<str>>,
 }
 
 /// What happened.

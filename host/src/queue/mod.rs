@@ -2,7 +2,10 @@
 //! the rules of leases. Knows no attempts, only their ids and bytes.
 
 mod keys;
+pub mod leases;
 mod scripts;
+#[cfg(test)]
+mod tests;
 
 pub use keys::{Keys, NameError, RunKeys};
 pub use scripts::{Begun, Entry, Finish, Finished, Held, Renewal, Scripts};

@@ -78,6 +78,8 @@ struct Line<'a> {
     attempt: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     executor: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker: Option<&'a str>,
     #[serde(flatten)]
     further: Further<'a>,
 }
@@ -215,6 +217,7 @@ impl<'a> Line<'a> {
             index: place.and_then(|place| place.index),
             attempt: place.and_then(|place| place.attempt),
             executor: place.and_then(|place| place.executor),
+            worker: place.and_then(|place| place.worker.as_deref()),
             further: Further::new(&event.fact),
         })
     }

@@ -32,7 +32,7 @@ impl Executor for Adds {
                 let ask = ChannelAsk::Increment { key: "n".into(), by: 1 };
                 port.channel().ask(id, ask).await.unwrap();
                 let outcome = Outcome::Succeeded(Value::string(""));
-                port.report([Report::Finished { id, outcome, usage: Usage::default() }]);
+                port.report([Report::Finished { id, outcome, usage: Usage::default(), worker: None }]);
                 port.flush();
             });
         }

@@ -398,7 +398,7 @@ impl Dispatcher {
                 }
             }
             Report::Returned { id } => self.returned(id),
-            Report::Finished { id, outcome, usage } => self.finished(id, outcome, usage),
+            Report::Finished { id, outcome, usage, worker } => self.finished(id, outcome, usage, worker),
             Report::Warning { kind, message } => {
                 self.announcer.announce(None, Fact::Warning { kind, message })
             }
@@ -471,6 +471,7 @@ impl Dispatcher {
             task: Some(Arc::clone(&task.name)),
             attempt: Some(id.number),
             executor: Some(self.executor_of(id.branch.node, task).name()),
+            worker: None,
         })
     }
 

@@ -17,7 +17,7 @@ use crate::interface::write_json;
 use crate::journal::{
     Asked, Attempted, FileRead, JournalError, Kept, KeyPrint, Lock, LogLine, Record, Stamped, Writer,
 };
-use crate::model::{Ending, Task, Type, Usage, Value, Workflow};
+use crate::model::{Ending, Executor, Task, Type, Usage, Value, Workflow};
 use crate::store::{Store, StoreError};
 
 /// Facts wait at most about so long for others to share a write with them.
@@ -53,6 +53,10 @@ pub(crate) struct AttemptNote {
     pub(crate) last: bool,
     pub(crate) elapsed: Duration,
     pub(crate) usage: Usage,
+    /// Where it executed, or would have.
+    pub(crate) executor: Executor,
+    /// In which of its workers, where it has any.
+    pub(crate) worker: Option<Arc<str>>,
     pub(crate) cached: bool,
     /// What its outcome depends on, where the cache was asked.
     pub(crate) key: Option<Box<Key>>,
@@ -423,7 +427,8 @@ impl Scribe {
             peak_memory: note.usage.peak_memory,
             fuel: note.usage.fuel,
             metrics: note.usage.metrics,
-            executor: task.map(|task| task.policy.executor).unwrap_or_default(),
+            executor: note.executor,
+            worker: note.worker,
             cached: note.cached,
             key: note.key.zip(task).map(|(key, task)| Box::new(print(&key, task))),
             error: note.error,

@@ -203,7 +203,7 @@ async fn execute(
                     }
                     log.push_back(LogLine { level, stream, message, cut });
                 }
-                Report::Finished { id: ended, outcome, usage } if ended == id => {
+                Report::Finished { id: ended, outcome, usage, worker: _ } if ended == id => {
                     executor.drain().await;
                     let elapsed = since.elapsed();
                     return Ok(Executed { outcome, usage, elapsed, log: log.into() });

@@ -106,6 +106,7 @@ async fn guest(
     prepared: &Prepared,
     arguments: &[Value],
 ) -> wasmtime::Result<Ended> {
+    store.data_mut().limiter.first_memory(prepared.first_memory)?;
     let instance = prepared.component.instantiate_async(&mut *store).await?;
     let func = instance
         .get_func(&mut *store, prepared.export)

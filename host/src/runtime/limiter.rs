@@ -10,6 +10,9 @@ pub(super) const INSTANCES: usize = 1_000;
 pub(super) const TABLES: usize = 1_000;
 pub(super) const MEMORIES: usize = 64;
 
+/// Bytes of a page of memory.
+pub(super) const PAGE: u64 = 64 << 10;
+
 /// What was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Refusal {
@@ -41,6 +44,20 @@ impl Limiter {
     /// The most linear memory that there was at once, in bytes: memories never shrink.
     pub(super) fn peak(&self) -> u64 {
         self.memory
+    }
+
+    /// Refuses a memory of so many bytes before anything is taken for it, if it is too large: the engine asks
+    /// only when it has it, and a process may have less room than that.
+    ///
+    /// # Errors
+    /// Fails when it is refused.
+    pub(super) fn first_memory(&mut self, bytes: u64) -> wasmtime::Result<()> {
+        if bytes <= self.memory_limit {
+            return Ok(());
+        }
+        self.refusal = Some(Refusal::Memory(bytes));
+        let pages = bytes / PAGE;
+        Err(wasmtime::Error::msg(format!("memory minimum size of {pages} pages exceeds memory limits")))
     }
 
     /// In words, what was refused last.

@@ -10,6 +10,7 @@ use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::{FsPerms, WasiCtx};
 
 use super::engine::Flavour;
+use super::limiter::PAGE;
 use super::sandbox::State;
 use super::typed::{self, Shape};
 use super::values;
@@ -139,6 +140,8 @@ pub struct Prepared {
     pub(super) way: Way,
     pub(super) filesystem: WasiFilesystemCtx,
     pub(super) hostcall_fuel: usize,
+    /// Bytes of the largest memory that there is from the start.
+    pub(super) first_memory: u64,
 }
 
 impl Prepared {
@@ -159,12 +162,20 @@ impl Prepared {
             flavour: Flavour::of(&call),
             filesystem: directories(&call, folders)?,
             hostcall_fuel: usize::try_from(fuel).unwrap_or(usize::MAX),
+            first_memory: first_memory(&component),
             component,
             export,
             way,
             call,
         })
     }
+}
+
+/// Bytes of the largest memory that instances of `component` have from the start. 0 where that is not known.
+fn first_memory(component: &InstancePre<State>) -> u64 {
+    let resources = component.component().resources_required();
+    let pages = resources.and_then(|resources| resources.max_initial_memory_size);
+    pages.map_or(0, |pages| pages.saturating_mul(PAGE))
 }
 
 /// How values pass between `call`'s guest and the host.

@@ -25,6 +25,47 @@ pub struct Hello {
     /// Of a client: what it wants to be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wants: Option<Wants>,
+    /// Of a child of the client's own: what stands beneath its sandbox, as it found it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beneath: Vec<Layer>,
+}
+
+/// Something that stands between a worker's guests and its machine beneath their sandbox. For people.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Layer {
+    /// What it is called.
+    pub name: String,
+    /// Whether it is there.
+    pub state: LayerState,
+    /// What it comes to here: what it does, or why it does not.
+    pub detail: String,
+    /// What it means where it is missing.
+    pub without: String,
+}
+
+/// Whether a layer is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LayerState {
+    /// It is.
+    There,
+    /// Some of it.
+    Partly,
+    /// It is not.
+    Missing,
+}
+
+impl LayerState {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::There => "there",
+            Self::Partly => "partly",
+            Self::Missing => "missing",
+        }
+    }
 }
 
 /// A worker's ceiling, in words for people. The worker alone holds attempts to it.
@@ -88,6 +129,7 @@ impl Hello {
             capacity: None,
             ceiling: None,
             wants: None,
+            beneath: Vec::new(),
         }
     }
 

@@ -17,7 +17,7 @@ use std::io;
 use std::time::Duration;
 
 pub use connection::{Receiver, pump};
-pub use hello::{CeilingSaid, Hello, Refusal, Wants};
+pub use hello::{CeilingSaid, Hello, Layer, LayerState, Refusal, Wants};
 pub use message::{Ended, FromWorker, Said, Start, ToWorker};
 pub use opening::{MAGIC, answer, greet};
 pub use outbox::Outbox;

@@ -10,9 +10,9 @@ use std::process::ExitCode;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use tokio::sync::mpsc;
 
-use super::confine;
 use super::serve::{ServeError, Worker, serve};
 use super::standard::standard;
+use super::{beneath, confine};
 use crate::executor::{CHILD_SUBCOMMAND, receive};
 use crate::runtime::{Folders, LoadError, Runtime, RuntimeError, Settings};
 
@@ -108,7 +108,10 @@ fn run(arguments: &[OsString]) -> Result<(), ChildError> {
     confine::bound_memory(after.saturating_add(engines).saturating_add(memory))?;
     let folders = Folders::Below(PathBuf::from(root));
     let reach = confine::Reach { folders: &folders, directories: &directories, network };
-    let unconfined = confine::confine(&reach);
+    // Looked at before the kernel hides it.
+    let resets = beneath::resets_quickly();
+    let confined = confine::confine(&reach);
+    let beneath = beneath::layers(&confined, resets)?;
     // From here on there are threads.
     runtime.start()?;
     let (sender, code) = mpsc::unbounded_channel();
@@ -120,7 +123,7 @@ fn run(arguments: &[OsString]) -> Result<(), ChildError> {
             }
         }
     })?;
-    let worker = Worker::Child { folders, unconfined, code };
+    let worker = Worker::Child { folders, unconfined: confined.lacks(), beneath, code };
     let threads = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     threads.block_on(async {
         let (stdin, stdout) = standard()?;

@@ -5,8 +5,8 @@ use std::io;
 use std::path::PathBuf;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    RulesetError, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, LandlockStatus, PathBeneath, PathFd, RestrictionStatus, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::set_no_new_privs;
@@ -68,20 +68,59 @@ pub(super) fn bound_memory(to: u64) -> io::Result<()> {
     Ok(set(Resource::Data, to)?)
 }
 
-/// Confines this thread, and those that it starts, to `reach`. In words, what the kernel lacks for that.
-pub(super) fn confine(reach: &Reach<'_>) -> Option<String> {
-    let lacks = match restrict(reach) {
-        Ok(RulesetStatus::FullyEnforced) => return None,
-        Ok(RulesetStatus::PartiallyEnforced) => "knows an older Landlock".to_owned(),
-        Ok(RulesetStatus::NotEnforced) => "has no Landlock, or it is switched off".to_owned(),
-        Err(error) => format!("refuses to confine processes by Landlock ({error})"),
-    };
-    Some(format!(
-        "the kernel {lacks}: beneath their sandbox, children of this process can reach more than was granted"
-    ))
+/// Confines this thread, and those that it starts, to `reach`, as far as the kernel does that.
+pub(super) fn confine(reach: &Reach<'_>) -> Confined {
+    Confined(restrict(reach))
 }
 
-fn restrict(reach: &Reach<'_>) -> Result<RulesetStatus, RulesetError> {
+/// How far the kernel confines.
+pub(super) struct Confined(Result<RestrictionStatus, RulesetError>);
+
+impl Confined {
+    /// The version of Landlock that is in force; 0 where none is.
+    pub(super) fn version(&self) -> i32 {
+        match &self.0 {
+            Ok(RestrictionStatus { ruleset: RulesetStatus::NotEnforced, .. }) | Err(_) => 0,
+            Ok(RestrictionStatus { landlock, .. }) => match landlock {
+                LandlockStatus::NotEnabled | LandlockStatus::NotImplemented => 0,
+                LandlockStatus::Available { effective_abi, kernel_abi } => {
+                    kernel_abi.unwrap_or(*effective_abi as i32)
+                }
+            },
+        }
+    }
+
+    /// What the kernel lacks for all of it, in words that are the same in every child.
+    pub(super) fn lacks(&self) -> Option<String> {
+        if matches!(&self.0, Ok(RestrictionStatus { ruleset: RulesetStatus::FullyEnforced, .. })) {
+            return None;
+        }
+        Some(format!(
+            "the kernel {}: beneath their sandbox, children of this process can reach more than was granted; \
+             `flowhost inspect --host` says what",
+            self.why()
+        ))
+    }
+
+    /// How the kernel stands to Landlock: goes on from "the kernel".
+    pub(super) fn why(&self) -> String {
+        match &self.0 {
+            Ok(RestrictionStatus { ruleset: RulesetStatus::NotEnforced, landlock, .. }) => match landlock {
+                LandlockStatus::NotEnabled => {
+                    "has Landlock switched off (its boot parameter `lsm=` does not name `landlock`)"
+                        .to_owned()
+                }
+                LandlockStatus::NotImplemented | LandlockStatus::Available { .. } => {
+                    "has no Landlock, or something filters this process's system calls".to_owned()
+                }
+            },
+            Ok(_) => format!("has version {} of Landlock", self.version()),
+            Err(error) => format!("refuses to confine processes by Landlock ({error})"),
+        }
+    }
+}
+
+fn restrict(reach: &Reach<'_>) -> Result<RestrictionStatus, RulesetError> {
     let mut rules =
         Ruleset::default().handle_access(AccessFs::from_all(LANDLOCK))?.scope(Scope::from_all(LANDLOCK))?;
     if !reach.network {
@@ -102,7 +141,7 @@ fn restrict(reach: &Reach<'_>) -> Result<RulesetStatus, RulesetError> {
             rules = rules.add_rule(PathBeneath::new(opened, AccessFs::ReadFile))?;
         }
     }
-    Ok(rules.restrict_self()?.ruleset)
+    rules.restrict_self()
 }
 
 /// Sets a limit for good, at what the process may have at most where that is less.
@@ -140,7 +179,12 @@ mod tests {
                     let directories = [("read", false), ("write", true), ("link", true), ("none", true)]
                         .map(|(name, write)| (PathBuf::from(name), write));
                     let reach = Reach { folders: &folders, directories: &directories, network };
-                    assert_eq!(confine(&reach), None, "this test needs a kernel with Landlock");
+                    let confined = confine(&reach);
+                    assert!(
+                        confined.lacks().is_none(),
+                        "this test needs Landlock of version 6 or newer (Linux 6.12, switched on): the kernel {}",
+                        confined.why()
+                    );
                     let denied = |result: io::Result<File>| {
                         assert_eq!(result.unwrap_err().kind(), ErrorKind::PermissionDenied);
                     };

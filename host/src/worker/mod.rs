@@ -2,6 +2,7 @@
 //! in-process executor, for children of our own and for those that somebody starts. Knows nothing of
 //! workflows and runs.
 
+mod beneath;
 mod ceiling;
 mod channel;
 mod child;

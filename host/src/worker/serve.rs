@@ -18,8 +18,8 @@ use crate::model::{Attempt, Call, Outcome, Type, Usage, Warning};
 use crate::report::Interest;
 use crate::runtime::{ENGINE, Folders, Runtime, RuntimeError};
 use crate::wire::{
-    Ended, FromWorker, Hello, Outbox, Payload, Said, Start, ToWorker, ValueError, WireError, decode, greet,
-    pump,
+    Ended, FromWorker, Hello, Layer, Outbox, Payload, Said, Start, ToWorker, ValueError, WireError, decode,
+    greet, pump,
 };
 
 /// Bytes of values and lines that one message has at most, where each of them alone does not have more.
@@ -36,6 +36,8 @@ pub enum Worker {
         folders: Folders,
         /// What this process cannot keep itself from, if anything, in words.
         unconfined: Option<String>,
+        /// What stands beneath its sandbox.
+        beneath: Vec<Layer>,
         /// Code as it arrives.
         code: mpsc::UnboundedReceiver<(File, String)>,
     },
@@ -73,9 +75,11 @@ pub async fn serve(
     worker: Worker,
 ) -> Result<(), ServeError> {
     let outbox = Arc::new(Outbox::default());
-    let (folders, ceiling, mut code, unconfined) = match worker {
-        Worker::Bounded(ceiling) => (ceiling.folders(), Some(ceiling), None, None),
-        Worker::Child { folders, unconfined, code } => (folders, None, Some(code), unconfined),
+    let (folders, ceiling, mut code, unconfined, beneath) = match worker {
+        Worker::Bounded(ceiling) => (ceiling.folders(), Some(ceiling), None, None, Vec::new()),
+        Worker::Child { folders, unconfined, beneath, code } => {
+            (folders, None, Some(code), unconfined, beneath)
+        }
     };
     let in_order = ceiling.is_none();
     let supply = Arc::new(Asked::new(Arc::clone(&outbox), in_order));
@@ -83,6 +87,7 @@ pub async fn serve(
     let hello = Hello {
         capacity: Some((slots, 64)),
         ceiling: ceiling.as_ref().map(Ceiling::said),
+        beneath,
         ..Hello::of(ENGINE)
     };
     let (mut receiver, client) = greet(from, &mut to, &hello).await?;
@@ -253,7 +258,7 @@ impl Server {
                 self.types.remove(&id);
                 Said::Returned { id }
             }
-            Report::Finished { id, outcome, usage } => self.finished(id, outcome, usage),
+            Report::Finished { id, outcome, usage, worker: _ } => self.finished(id, outcome, usage),
             Report::Warning { kind, message } => Said::Warning { kind, message: message.to_string() },
             // The channel is the client's: it knows of its changes.
             Report::Channel { .. } => return None,

@@ -157,3 +157,62 @@ impl CodeSource for Asked {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Receiver, pump};
+
+    /// What a worker says that sends all of `outbox`.
+    async fn asked(outbox: &Outbox) -> Vec<FromWorker> {
+        outbox.finish();
+        let mut bytes = Vec::new();
+        pump(&mut bytes, outbox).await.unwrap();
+        let mut receiver = Receiver::new(&*bytes);
+        let mut said = Vec::new();
+        while let Some(message) = receiver.of_worker().await.unwrap() {
+            said.push(message);
+        }
+        said
+    }
+
+    #[tokio::test]
+    async fn p3_a_component_that_is_another_on_arrival_is_refused_and_asked_for_again() {
+        let outbox = Arc::new(Outbox::default());
+        let supply = Asked::new(Arc::clone(&outbox), false);
+        let (right, wrong) = (Digest::of(b"component"), Digest::of(b"componenT"));
+        let flipped = async { supply.component(right, Bytes::from_static(b"componenT")) };
+        let (came, ()) = tokio::join!(supply.get(right, None), flipped);
+        let reason = came.err().unwrap();
+        assert_eq!(&*reason, format!("the component that came is {wrong} and not {right}"));
+        // Nothing is kept of it, and two that want the same share one answer.
+        let whole = async { supply.component(right, Bytes::from_static(b"component")) };
+        let (first, second, ()) = tokio::join!(supply.get(right, None), supply.get(right, None), whole);
+        for came in [first, second, supply.get(right, None).await] {
+            assert!(matches!(came.unwrap(), Arrived::Wasm(wasm) if &*wasm == b"component"));
+        }
+        let need = FromWorker::NeedComponent { component: right };
+        assert_eq!(asked(&outbox).await, [need.clone(), need]);
+    }
+
+    #[tokio::test]
+    async fn p3_code_under_another_label_is_not_taken() {
+        let outbox = Arc::new(Outbox::default());
+        let supply = Asked::new(Arc::clone(&outbox), true);
+        let component = Digest::of(b"component");
+        let settings: Arc<str> = "ordinary ample".into();
+        let file = || tempfile::tempfile().unwrap();
+        let others = async {
+            supply.code(&format!("{component} fuel ample"), file());
+            supply.code(&format!("{} {settings}", Digest::of(b"another")), file());
+            supply.code("no label", file());
+            supply.code("", file());
+            supply.refused(component, Some(Arc::clone(&settings)), "none of these".to_owned());
+        };
+        let (came, ()) = tokio::join!(supply.get(component, Some(Arc::clone(&settings))), others);
+        assert_eq!(&*came.err().unwrap(), "none of these");
+        let right = async { supply.code(&format!("{component} {settings}"), file()) };
+        let (came, ()) = tokio::join!(supply.get(component, Some(Arc::clone(&settings))), right);
+        assert!(matches!(came.unwrap(), Arrived::Code(_)));
+    }
+}

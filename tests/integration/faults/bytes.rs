@@ -2,8 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::beside::written;
+use super::beside::{run_one, written};
 use crate::support::{Place, guest};
+
+on_every_executor! {
+    g9_imports_of_the_wrong_type_are_rejected
+    g9_flipped_bits_are_refused_or_run_and_never_fatal
+}
 
 #[test]
 fn g9_what_is_no_component_is_rejected_with_the_reason() {
@@ -74,9 +79,8 @@ fn g9_unknown_imports_are_named() {
     }
 }
 
-#[test]
-fn g9_imports_of_the_wrong_type_are_rejected() {
-    let place = Place::new();
+fn g9_imports_of_the_wrong_type_are_rejected(executor: &str) {
+    let place = Place::on(executor);
     for import in [
         r#"(import "wasi:random/random@0.2.3" (instance (export "get-random-u64" (func (result string)))))"#,
         r#"(import "wasi:random/random@0.2.3" (instance (export "launch" (func))))"#,
@@ -90,7 +94,7 @@ fn g9_imports_of_the_wrong_type_are_rejected() {
                     (func (export "run") (canon lift (core func $m "run"))))"#
             ),
         );
-        let ended = place.flowhost(["call", "it.wasm#run"]);
+        let ended = run_one(&place, "it", "run", "");
         assert!([2, 100].contains(&ended.code), "{import}: {ended}");
         assert!(
             ended.stderr.contains("wasi:random/random") || ended.stderr.contains("flowhost:task/log"),
@@ -147,9 +151,8 @@ pub(super) fn next(state: &mut u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-#[test]
-fn g9_flipped_bits_are_refused_or_run_and_never_fatal() {
-    let place = Place::new();
+fn g9_flipped_bits_are_refused_or_run_and_never_fatal(executor: &str) {
+    let place = Place::on(executor);
     let good = wat::parse_str(
         r#"(component
             (core module $M (memory (export "memory") 1)

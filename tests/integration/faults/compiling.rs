@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 use super::beside::{attack_with, punctual, written};
 use crate::support::Place;
 
+on_every_executor! {
+    g8_a_component_that_takes_minutes_to_compile_is_rejected_in_time
+}
+
 /// One function of many joining paths over many variables, which takes minutes to compile.
 fn tangle() -> String {
     let mut body = String::new();
@@ -31,9 +35,8 @@ fn tangle() -> String {
     )
 }
 
-#[test]
-fn g8_a_component_that_takes_minutes_to_compile_is_rejected_in_time() {
-    let place = Place::new();
+fn g8_a_component_that_takes_minutes_to_compile_is_rejected_in_time(executor: &str) {
+    let place = Place::on(executor);
     written(&place, "tangle", &tangle());
     punctual(|| {
         let began = Instant::now();

@@ -1,7 +1,12 @@
 //! Deterministic tasks: the same bytes whatever the machine does meanwhile.
 
 use super::beside::written;
+use crate::executors::EXECUTORS;
 use crate::support::Place;
+
+on_every_executor! {
+    g17_deterministic_tasks_give_equal_bytes_whatever_the_machine_does
+}
 
 /// Returns the bits of NaNs that different machines would make differently.
 const NANS: &str = r#"(component
@@ -90,9 +95,8 @@ const LOAD: &str = r#"
     for-each = { range = [0, 6] }
 "#;
 
-#[test]
-fn g17_deterministic_tasks_give_equal_bytes_whatever_the_machine_does() {
-    let place = Place::new();
+fn g17_deterministic_tasks_give_equal_bytes_whatever_the_machine_does(executor: &str) {
+    let place = Place::on(executor);
     place.guest("reach").guest("failing").file("workflow.toml", WORKFLOW);
     written(&place, "nans", NANS);
     let first = place.run(["--progress", "none"]);
@@ -106,8 +110,14 @@ fn g17_deterministic_tasks_give_equal_bytes_whatever_the_machine_does() {
         place.command(["run", "workflow.toml", "--progress", "none"]).env("TZ", "Asia/Tokyo").output();
     assert_eq!(String::from_utf8_lossy(&again.unwrap().stdout), first.stdout);
 
+    // On the executor that all others are compared with.
+    let there = Place::on(EXECUTORS[0]);
+    there.guest("reach").guest("failing").file("workflow.toml", WORKFLOW);
+    written(&there, "nans", NANS);
+    assert_eq!(there.run(["--progress", "none"]).stdout, first.stdout);
+
     // From another folder, under another run id, at other times, with every core busy.
-    let busy = Place::new();
+    let busy = Place::on(executor);
     busy.guest("reach").guest("failing").file("workflow.toml", format!("{WORKFLOW}{LOAD}"));
     written(&busy, "nans", NANS);
     let ended = busy.run(["--progress", "none"]);

@@ -8,8 +8,16 @@ use std::process::Command;
 
 use serde_json::json;
 
-use super::beside::{attack, punctual};
+use super::beside::{attack, punctual, run_one};
 use crate::support::{Place, ended, files_below};
+
+on_every_executor! {
+    g10_no_way_leads_out_of_a_granted_directory
+    g10_what_may_only_be_read_stays_as_it_is
+    g11_a_full_disk_is_the_guests_error_only
+    g12_fifos_devices_and_sockets_are_refused
+    g12_a_fifo_that_takes_a_files_place_keeps_nobody_past_the_timeout
+}
 
 fn made(program: &str, arguments: &[&str], path: &Path) {
     let mut command = Command::new(program);
@@ -36,9 +44,8 @@ fn picture(folder: &Path) -> BTreeMap<PathBuf, String> {
     seen
 }
 
-#[test]
-fn g10_no_way_leads_out_of_a_granted_directory() {
-    let place = Place::new();
+fn g10_no_way_leads_out_of_a_granted_directory(executor: &str) {
+    let place = Place::on(executor);
     place.guest("hostile").file("canary/file", "untouched").file("canary/folder/file", "untouched");
     place.file("granted/own", "mine").file("granted/inner/file", "mine");
     let at = |name: &str| place.path().join(name);
@@ -69,32 +76,26 @@ fn g10_no_way_leads_out_of_a_granted_directory() {
     assert_eq!(attack.outcome("bad").0, "succeeded", "{attack}");
     assert_eq!(picture(&outside), before, "the canary tree was touched");
 
-    let call = |run: &str, with: &[&str]| {
-        let mut arguments =
-            vec!["call".to_owned(), format!("hostile.wasm#{run}"), "--write".into(), "granted".into()];
-        arguments.extend(with.iter().flat_map(|with| ["--with".to_owned(), (*with).to_owned()]));
-        place.flowhost(arguments)
-    };
-    let ended = call("escape", &[&format!("outside={}", outside.display())]);
-    assert_eq!(ended.json(), json!([]), "what succeeded should not have: {ended}");
+    let lines =
+        format!("with = {{ outside = \"{}\" }}\ngrants = {{ write = [\"granted\"] }}", outside.display());
+    let ended = run_one(&place, "hostile", "escape", &lines);
+    assert_eq!(ended.json(), json!({ "it": [] }), "what succeeded should not have: {ended}");
     assert_eq!(picture(&outside), before, "the canary tree was touched");
     assert_eq!(place.read("granted/inner/file"), "mine");
 }
 
-#[test]
-fn g10_what_may_only_be_read_stays_as_it_is() {
-    let place = Place::new();
+fn g10_what_may_only_be_read_stays_as_it_is(executor: &str) {
+    let place = Place::on(executor);
     place.guest("hostile").file("granted/file", "untouched").file("granted/inner/file", "untouched");
     symlink("file", place.path().join("granted/link")).unwrap();
     let before = picture(&place.path().join("granted"));
-    let ended = place.flowhost(["call", "hostile.wasm#deface", "--read", "granted"]);
-    assert_eq!(ended.json(), json!([]), "what succeeded should not have: {ended}");
+    let ended = run_one(&place, "hostile", "deface", "grants = { read = [\"granted\"] }");
+    assert_eq!(ended.json(), json!({ "it": [] }), "what succeeded should not have: {ended}");
     assert_eq!(picture(&place.path().join("granted")), before);
 }
 
-#[test]
-fn g11_a_full_disk_is_the_guests_error_only() {
-    let place = Place::new();
+fn g11_a_full_disk_is_the_guests_error_only(executor: &str) {
+    let place = Place::on(executor);
     place.guest("hostile").guest("reach").file("small/keep", "").file(
         "workflow.toml",
         r#"
@@ -145,9 +146,8 @@ fn g11_a_full_disk_is_the_guests_error_only() {
     assert_eq!(files_below(&place.path().join("small")).len(), 1, "the disk was not one of its own");
 }
 
-#[test]
-fn g12_fifos_devices_and_sockets_are_refused() {
-    let place = Place::new();
+fn g12_fifos_devices_and_sockets_are_refused(executor: &str) {
+    let place = Place::on(executor);
     place.guest("hostile").file("data/file", "x");
     let at = |name: &str| place.path().join("data").join(name);
     made("mkfifo", &[], &at("fifo"));
@@ -177,9 +177,8 @@ fn g12_fifos_devices_and_sockets_are_refused() {
     });
 }
 
-#[test]
-fn g12_a_fifo_that_takes_a_files_place_keeps_nobody_past_the_timeout() {
-    let place = Place::new();
+fn g12_a_fifo_that_takes_a_files_place_keeps_nobody_past_the_timeout(executor: &str) {
+    let place = Place::on(executor);
     place.guest("hostile").file("data/file", "x");
     made("mkfifo", &[], &place.path().join("data/fifo"));
     punctual(|| {

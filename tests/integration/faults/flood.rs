@@ -4,6 +4,14 @@
 use super::beside::{attack, punctual, written};
 use crate::support::Place;
 
+on_every_executor! {
+    g5_a_string_of_two_gib_names_the_limit
+    g5_one_string_a_hundred_thousand_times_names_the_limit
+    g6_ten_gib_to_stdout_are_cut_with_a_mark
+    g6_ten_million_empty_writes_leave_memory_flat
+    g14_random_bytes_without_end_trap
+}
+
 const MIB: u64 = 1 << 20;
 
 /// A component with 2 GiB of memory that was never touched. `run` calls `body`, and returns `result`.
@@ -53,9 +61,8 @@ fn returning(encoding: &str, ty: &str, pointer: u32, length: u32) -> String {
     )
 }
 
-#[test]
-fn g5_a_string_of_two_gib_names_the_limit() {
-    let place = Place::new();
+fn g5_a_string_of_two_gib_names_the_limit(executor: &str) {
+    let place = Place::on(executor);
     let (utf8, utf16, compact) =
         ("string-encoding=utf8", "string-encoding=utf16", "string-encoding=latin1+utf16");
     let most = 0x8000_0000;
@@ -91,9 +98,8 @@ fn g5_a_string_of_two_gib_names_the_limit() {
     });
 }
 
-#[test]
-fn g5_one_string_a_hundred_thousand_times_names_the_limit() {
-    let place = Place::new();
+fn g5_one_string_a_hundred_thousand_times_names_the_limit(executor: &str) {
+    let place = Place::on(executor);
     // Every element points at the same mebibyte: 100 GiB for who copies it.
     let text = two_gib(
         "",
@@ -122,9 +128,8 @@ fn g5_one_string_a_hundred_thousand_times_names_the_limit() {
     attack.stays_within((40 + 8) * MIB);
 }
 
-#[test]
-fn g6_ten_gib_to_stdout_are_cut_with_a_mark() {
-    let place = Place::new();
+fn g6_ten_gib_to_stdout_are_cut_with_a_mark(executor: &str) {
+    let place = Place::on(executor);
     place.guest("hostile");
     punctual(|| {
         let attack = attack(
@@ -149,9 +154,8 @@ fn g6_ten_gib_to_stdout_are_cut_with_a_mark() {
     });
 }
 
-#[test]
-fn g6_ten_million_empty_writes_leave_memory_flat() {
-    let place = Place::new();
+fn g6_ten_million_empty_writes_leave_memory_flat(executor: &str) {
+    let place = Place::on(executor);
     place.guest("hostile");
     punctual(|| {
         let attack = attack(
@@ -165,9 +169,8 @@ fn g6_ten_million_empty_writes_leave_memory_flat() {
     });
 }
 
-#[test]
-fn g14_random_bytes_without_end_trap() {
-    let place = Place::new();
+fn g14_random_bytes_without_end_trap(executor: &str) {
+    let place = Place::on(executor);
     place.guest("hostile");
     punctual(|| {
         let attack = attack(

@@ -3,6 +3,14 @@
 use super::beside::{attack, punctual, written};
 use crate::support::Place;
 
+on_every_executor! {
+    g3_memory_bombs_are_held_to_the_sum_of_their_memories
+    g3_many_bombs_one_after_the_other_leave_nothing_behind
+    g3_the_number_of_memories_is_bounded
+    g4_floods_of_handles_end_with_the_limit
+    g4_floods_of_tables_and_instances_end_with_the_limit
+}
+
 const MIB: u64 = 1 << 20;
 
 /// Four memories that grow in turn, every page of them touched, until none can.
@@ -43,9 +51,8 @@ fn with_parts(parts: &str) -> String {
     )
 }
 
-#[test]
-fn g3_memory_bombs_are_held_to_the_sum_of_their_memories() {
-    let place = Place::new();
+fn g3_memory_bombs_are_held_to_the_sum_of_their_memories(executor: &str) {
+    let place = Place::on(executor);
     place.guest("failing");
     written(&place, "four", FOUR_MEMORIES);
     written(&place, "huge", &with_parts("(core module $M (memory 65536)) (core instance (instantiate $M))"));
@@ -72,9 +79,8 @@ fn g3_memory_bombs_are_held_to_the_sum_of_their_memories() {
     });
 }
 
-#[test]
-fn g3_many_bombs_one_after_the_other_leave_nothing_behind() {
-    let place = Place::new();
+fn g3_many_bombs_one_after_the_other_leave_nothing_behind(executor: &str) {
+    let place = Place::on(executor);
     written(&place, "four", FOUR_MEMORIES);
     let attack = attack(
         &place,
@@ -94,9 +100,8 @@ fn g3_many_bombs_one_after_the_other_leave_nothing_behind() {
     attack.stays_within(2 * 32 * MIB);
 }
 
-#[test]
-fn g3_the_number_of_memories_is_bounded() {
-    let place = Place::new();
+fn g3_the_number_of_memories_is_bounded(executor: &str) {
+    let place = Place::on(executor);
     let many = "(core instance (instantiate $M))".repeat(65);
     written(&place, "many", &with_parts(&format!("(core module $M (memory 1)) {many}")));
     let attack = attack(&place, "many = \"many.wasm\"", "[tasks.bad]\nrun = \"many#run\"");
@@ -104,9 +109,8 @@ fn g3_the_number_of_memories_is_bounded() {
     attack.stays_within(0);
 }
 
-#[test]
-fn g4_floods_of_handles_end_with_the_limit() {
-    let place = Place::new();
+fn g4_floods_of_handles_end_with_the_limit(executor: &str) {
+    let place = Place::on(executor);
     place.guest("hostile").file("data/file", "x");
     written(
         &place,
@@ -143,9 +147,8 @@ fn g4_floods_of_handles_end_with_the_limit() {
     });
 }
 
-#[test]
-fn g4_floods_of_tables_and_instances_end_with_the_limit() {
-    let place = Place::new();
+fn g4_floods_of_tables_and_instances_end_with_the_limit(executor: &str) {
+    let place = Place::on(executor);
     let grow = r#"(func (export "run") (loop $more
         (if (i32.eq (table.grow $t (ref.null func) (i32.const 10000)) (i32.const -1)) (then unreachable))
         (br $more)))"#;

@@ -3,6 +3,7 @@
 
 pub(crate) mod beside;
 mod bytes;
+mod children;
 mod compiling;
 mod deterministic;
 mod files;
@@ -10,6 +11,7 @@ mod flood;
 mod killed;
 mod many;
 mod memory;
+mod network;
 mod outcomes;
 mod random;
 mod shown;
@@ -17,3 +19,4 @@ mod stack;
 mod state;
 mod tampering;
 mod time;
+mod wire;

@@ -4,8 +4,12 @@ use super::beside::written;
 use crate::progress::Terminal;
 use crate::support::{Ended, Place, program};
 
+on_every_executor! {
+    p5_what_guests_say_is_shown_harmlessly_by_every_display
+}
+
 /// What a terminal would obey, or what hides and reorders text.
-fn harmful(text: &str) -> Option<char> {
+pub(super) fn harmful(text: &str) -> Option<char> {
     text.chars().find(|char| {
         (char.is_control() && !matches!(char, '\n' | '\t'))
             || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}' | '\u{200e}' | '\u{200f}')
@@ -18,9 +22,8 @@ fn assert_harmless(what: &str, ended: &Ended) {
 
 const NASTY: &str = "\u{1b}[2J\u{1b}]0;gone\u{7}\u{9b}31m\u{202e}x\rforged[0]: succeeded";
 
-#[test]
-fn p5_what_guests_say_is_shown_harmlessly_by_every_display() {
-    let place = Place::new();
+fn p5_what_guests_say_is_shown_harmlessly_by_every_display(executor: &str) {
+    let place = Place::on(executor);
     place.guest("talkative").guest("failing").guest("echo");
     place.file("in.json", serde_json::json!({ "message": NASTY }).to_string());
     let toml = NASTY.escape_unicode().to_string().replace("\\u{", "\\U").replace('}', "");

@@ -3,9 +3,12 @@
 use super::beside::{attack, punctual, written};
 use crate::support::Place;
 
-#[test]
-fn g7_endless_recursion_traps_and_the_host_goes_on() {
-    let place = Place::new();
+on_every_executor! {
+    g7_endless_recursion_traps_and_the_host_goes_on
+}
+
+fn g7_endless_recursion_traps_and_the_host_goes_on(executor: &str) {
+    let place = Place::on(executor);
     place.guest("failing").guest("hostile");
     // The host calls `realloc` for a string, which calls itself.
     written(

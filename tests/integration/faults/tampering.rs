@@ -6,8 +6,17 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use super::beside::written;
+use super::beside::{one, written};
 use crate::support::{Ended, Place, ended, guest};
+
+on_every_executor! {
+    p3_code_that_was_swapped_between_components_never_runs
+    p3_code_that_was_swapped_between_flavours_never_runs
+    h6_damaged_code_is_compiled_anew
+    h6_a_folder_for_code_that_others_have_a_say_in_is_refused
+    h6_a_folder_for_code_below_the_workflow_is_refused
+    p3_a_component_that_is_swapped_between_check_and_use_does_not_run
+}
 
 /// A component whose `run` returns `number`.
 fn returning(number: u32) -> String {
@@ -26,18 +35,21 @@ struct Cached {
 }
 
 impl Cached {
-    fn new() -> Self {
-        let cached = Self { place: Place::new(), cache: tempfile::tempdir().unwrap() };
+    fn on(executor: &str) -> Self {
+        let cached = Self { place: Place::on(executor), cache: tempfile::tempdir().unwrap() };
         written(&cached.place, "one", &returning(1));
         written(&cached.place, "two", &returning(2));
         cached
     }
 
-    /// Calls one of them. What it ended with says whether it had to be compiled.
-    fn call(&self, name: &str, flags: &[&str]) -> Ended {
-        let target = format!("{name}.wasm#run");
-        let mut command = self.place.command(["call", &target]);
-        ended(command.args(flags).env("XDG_CACHE_HOME", self.cache.path()))
+    /// Runs one of them, with more lines of its task. What it ended with says whether it had to be compiled.
+    fn call(&self, name: &str, lines: &str) -> Ended {
+        let mut command = one(&self.place, name, "run", lines);
+        let mut ended = ended(command.env("XDG_CACHE_HOME", self.cache.path()));
+        if ended.code == 0 {
+            ended.stdout = ended.json()["it"].to_string();
+        }
+        ended
     }
 
     fn folder(&self) -> PathBuf {
@@ -52,9 +64,9 @@ impl Cached {
     }
 
     /// The entry that a call adds.
-    fn compiled(&self, name: &str, flags: &[&str], value: &str) -> PathBuf {
+    fn compiled(&self, name: &str, lines: &str, value: &str) -> PathBuf {
         let before = if self.folder().exists() { self.entries() } else { Vec::new() };
-        let ended = self.call(name, flags);
+        let ended = self.call(name, lines);
         assert_eq!((ended.code, ended.stdout.trim()), (0, value), "{ended}");
         let added: Vec<_> = self.entries().into_iter().filter(|entry| !before.contains(entry)).collect();
         let [entry] = added.as_slice() else { panic!("{added:?}") };
@@ -63,7 +75,7 @@ impl Cached {
 
     /// Whatever was done to its code: `one` returns 1, and the entry is whole again.
     fn recovers(&self, entry: &Path, sound: &[u8]) {
-        let ended = self.call("one", &[]);
+        let ended = self.call("one", "");
         assert_eq!((ended.code, ended.stdout.trim()), (0, "1"), "{ended}");
         assert_eq!(fs::read(entry).unwrap().len(), sound.len(), "the entry was not made anew");
         assert!(fs::symlink_metadata(entry).unwrap().is_file());
@@ -71,23 +83,21 @@ impl Cached {
     }
 }
 
-#[test]
-fn p3_code_that_was_swapped_between_components_never_runs() {
-    let cached = Cached::new();
-    let one = cached.compiled("one", &[], "1");
-    let two = cached.compiled("two", &[], "2");
+fn p3_code_that_was_swapped_between_components_never_runs(executor: &str) {
+    let cached = Cached::on(executor);
+    let one = cached.compiled("one", "", "1");
+    let two = cached.compiled("two", "", "2");
     let sound = fs::read(&one).unwrap();
     fs::copy(&two, &one).unwrap();
     cached.recovers(&one, &sound);
-    assert_eq!(cached.call("two", &[]).stdout, "2\n");
+    assert_eq!(cached.call("two", "").stdout, "2");
 }
 
-#[test]
-fn p3_code_that_was_swapped_between_flavours_never_runs() {
-    let cached = Cached::new();
-    let ordinary = cached.compiled("one", &[], "1");
-    let fuelled = cached.compiled("one", &["--fuel", "1000"], "1");
-    let fixed = cached.compiled("one", &["--deterministic"], "1");
+fn p3_code_that_was_swapped_between_flavours_never_runs(executor: &str) {
+    let cached = Cached::on(executor);
+    let ordinary = cached.compiled("one", "", "1");
+    let fuelled = cached.compiled("one", "limits = { fuel = 1000 }", "1");
+    let fixed = cached.compiled("one", "deterministic = true", "1");
     let sound = fs::read(&ordinary).unwrap();
     for other in [&fuelled, &fixed] {
         fs::copy(other, &ordinary).unwrap();
@@ -95,15 +105,14 @@ fn p3_code_that_was_swapped_between_flavours_never_runs() {
     }
     // Without its count the fuel would have no end.
     fs::copy(&ordinary, &fuelled).unwrap();
-    let ended = cached.call("one", &["--fuel", "1"]);
+    let ended = cached.call("one", "limits = { fuel = 1 }");
     assert_eq!(ended.code, 100, "{ended}");
     assert!(ended.stderr.contains("fuel limit of 1 reached"), "{ended}");
 }
 
-#[test]
-fn h6_damaged_code_is_compiled_anew() {
-    let cached = Cached::new();
-    let entry = cached.compiled("one", &[], "1");
+fn h6_damaged_code_is_compiled_anew(executor: &str) {
+    let cached = Cached::on(executor);
+    let entry = cached.compiled("one", "", "1");
     let sound = fs::read(&entry).unwrap();
     let mut damages: Vec<Vec<u8>> = vec![
         Vec::new(),
@@ -136,13 +145,12 @@ fn h6_damaged_code_is_compiled_anew() {
     cached.recovers(&entry, &sound);
 }
 
-#[test]
-fn h6_a_folder_for_code_that_others_have_a_say_in_is_refused() {
-    let cached = Cached::new();
-    cached.compiled("one", &[], "1");
+fn h6_a_folder_for_code_that_others_have_a_say_in_is_refused(executor: &str) {
+    let cached = Cached::on(executor);
+    cached.compiled("one", "", "1");
     let folder = cached.folder();
     let refused = |says: &str| {
-        let ended = cached.call("one", &[]);
+        let ended = cached.call("one", "");
         assert_eq!(ended.code, 102, "{ended}");
         assert!(ended.stderr.contains(says), "{says}: {ended}");
         assert!(ended.stderr.contains("flowhost/code"), "the folder is named: {ended}");
@@ -164,12 +172,11 @@ fn h6_a_folder_for_code_that_others_have_a_say_in_is_refused() {
     refused("cannot use");
     fs::remove_file(&folder).unwrap();
     fs::rename(&moved, &folder).unwrap();
-    assert_eq!(cached.call("one", &[]).stdout, "1\n");
+    assert_eq!(cached.call("one", "").stdout, "1");
 }
 
-#[test]
-fn h6_a_folder_for_code_below_the_workflow_is_refused() {
-    let place = Place::new();
+fn h6_a_folder_for_code_below_the_workflow_is_refused(executor: &str) {
+    let place = Place::on(executor);
     written(&place, "one", &returning(1));
     place.file("out/keep", "").file("flows/keep", "").file(
         "flows/workflow.toml",
@@ -225,9 +232,8 @@ fn p3_a_component_that_is_not_the_pinned_one_is_refused() {
     );
 }
 
-#[test]
-fn p3_a_component_that_is_swapped_between_check_and_use_does_not_run() {
-    let place = Place::new();
+fn p3_a_component_that_is_swapped_between_check_and_use_does_not_run(executor: &str) {
+    let place = Place::on(executor);
     written(&place, "one", &returning(1));
     fs::copy(guest("failing"), place.path().join("failing.wasm")).unwrap();
     place.file(

@@ -3,9 +3,15 @@
 use super::beside::{attack, attack_with, punctual};
 use crate::support::Place;
 
-#[test]
-fn g1_endless_loops_on_every_core_end_on_time() {
-    let place = Place::new();
+on_every_executor! {
+    g1_endless_loops_on_every_core_end_on_time
+    g1_more_endless_loops_than_attempts_that_run_at_once_end_on_time
+    g1_a_start_function_that_never_ends_is_the_guest
+    g2_what_waits_inside_the_host_ends_on_time
+}
+
+fn g1_endless_loops_on_every_core_end_on_time(executor: &str) {
+    let place = Place::on(executor);
     place.guest("failing").guest("hostile");
     punctual(|| {
         let attack = attack(
@@ -35,9 +41,8 @@ fn g1_endless_loops_on_every_core_end_on_time() {
     });
 }
 
-#[test]
-fn g1_more_endless_loops_than_attempts_that_run_at_once_end_on_time() {
-    let place = Place::new();
+fn g1_more_endless_loops_than_attempts_that_run_at_once_end_on_time(executor: &str) {
+    let place = Place::on(executor);
     place.guest("failing");
     punctual(|| {
         let attack = attack(
@@ -59,9 +64,8 @@ fn g1_more_endless_loops_than_attempts_that_run_at_once_end_on_time() {
     });
 }
 
-#[test]
-fn g1_a_start_function_that_never_ends_is_the_guest() {
-    let place = Place::new();
+fn g1_a_start_function_that_never_ends_is_the_guest(executor: &str) {
+    let place = Place::on(executor);
     super::beside::written(
         &place,
         "start",
@@ -82,9 +86,8 @@ fn g1_a_start_function_that_never_ends_is_the_guest() {
     });
 }
 
-#[test]
-fn g2_what_waits_inside_the_host_ends_on_time() {
-    let place = Place::new();
+fn g2_what_waits_inside_the_host_ends_on_time(executor: &str) {
+    let place = Place::on(executor);
     place.guest("hostile").guest("failing");
     for at in 0..200 {
         place.file(&format!("data/{at}"), "");

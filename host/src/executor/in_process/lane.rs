@@ -68,13 +68,23 @@ impl Lane {
                 }
                 (Next::Again(attempt), None) => {
                     let outcome = Outcome::Lost { reason: broken("the call was gone") };
-                    port.report([Report::Finished { id: attempt.id, outcome, usage: Usage::default() }]);
+                    port.report([Report::Finished {
+                        id: attempt.id,
+                        outcome,
+                        usage: Usage::default(),
+                        worker: None,
+                    }]);
                     continue;
                 }
                 (Next::Refuse(attempt, reason), before) => {
                     last = before;
                     let outcome = Outcome::Rejected { reason: reason.to_string() };
-                    port.report([Report::Finished { id: attempt.id, outcome, usage: Usage::default() }]);
+                    port.report([Report::Finished {
+                        id: attempt.id,
+                        outcome,
+                        usage: Usage::default(),
+                        worker: None,
+                    }]);
                     continue;
                 }
                 (Next::Rest(others), before) => {
@@ -99,7 +109,7 @@ impl Lane {
             };
             teller.end(matches!(outcome, Outcome::Succeeded(_)));
             turn = if paused { Duration::ZERO } else { turn.saturating_add(usage.wall) };
-            port.report([Report::Finished { id, outcome, usage }]);
+            port.report([Report::Finished { id, outcome, usage, worker: None }]);
             if turn >= TURN {
                 turn = Duration::ZERO;
                 tokio::task::yield_now().await;

@@ -1,16 +1,15 @@
-//! Who is given what, and when there are more workers. As many as there are cores do all the work while
-//! attempts compute; beside those that wait for something, others are started.
+//! Who is given what, and what is taken back. When there are more workers is in `growth`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::state::{AHEAD, State};
-use super::worker::{News, Pending, Worker, WorkerId, attend};
+use super::worker::{News, Pending, Worker, WorkerId};
 use crate::digest::Digest;
-use crate::model::{Attempt, Outcome, Usage};
+use crate::model::{Attempt, Call, Cause, Outcome, Usage};
 use crate::wire::{Start, ToWorker, WireError, encode};
 
 /// So much work a worker has in hand, so that it need not wait for more.
@@ -22,6 +21,9 @@ const ON_THE_WAY: usize = 1 << 20;
 /// An attempt that takes longer than this may be one that waits.
 const LONG: Duration = Duration::from_millis(10);
 
+/// What was handed over behind an attempt that takes so long is taken back.
+const HELD: Duration = Duration::from_millis(50);
+
 /// Bytes of arguments that go into one message, where one attempt alone does not have more.
 const TOGETHER: u64 = 1 << 20;
 
@@ -29,17 +31,24 @@ impl State {
     /// Gives attempts to workers, to each of them in one message.
     pub(super) fn hand_out(&mut self) {
         let mut handed: BTreeMap<WorkerId, (Vec<Start>, u64)> = BTreeMap::new();
+        let now = Instant::now();
         for profile in 0..self.ready.len() {
-            while let Some(next) = self.ready.get(profile).and_then(|ready| ready.front()) {
+            let several = self.ready.get(profile).is_some_and(|ready| {
+                let mut calls = ready.iter().map(|attempt| &attempt.call);
+                calls.next().is_some_and(|first| calls.any(|call| !Arc::ptr_eq(call, first)))
+            });
+            loop {
+                let at = if several { self.least_served(profile) } else { 0 };
+                let Some(next) = self.ready.get(profile).and_then(|ready| ready.get(at)) else { break };
                 let Some(known) = self.calls.get(&next.call) else { break };
                 let (alone, expected, number) = (known.alone, known.expected(), known.number);
-                let fits = |worker: &Worker| worker.profile == profile && worker.has_room(alone);
+                let fits = |worker: &Worker| worker.profile == profile && worker.has_room(alone, now);
                 let free = self.workers.iter().filter(|(_, worker)| fits(worker));
                 let Some((id, _)) = free.min_by_key(|(_, worker)| (worker.load, worker.pending.len())) else {
                     break;
                 };
                 let id = *id;
-                let Some(attempt) = self.waits(profile).pop_front() else { break };
+                let Some(attempt) = self.waits(profile).remove(at) else { break };
                 match self.pack(id, number, &attempt) {
                     Ok(start) => {
                         let (starts, bytes) = handed.entry(id).or_default();
@@ -47,19 +56,64 @@ impl State {
                         starts.push(start);
                         let full = *bytes > TOGETHER;
                         if let Some(worker) = self.workers.get_mut(&id) {
-                            worker.has(Pending { attempt, expected, alone, cancelled: None });
+                            worker.has(Pending {
+                                attempt,
+                                expected,
+                                alone,
+                                cancelled: None,
+                                taken_back: false,
+                            });
                         }
                         if full && let Some((starts, _)) = handed.remove(&id) {
                             self.send(id, starts);
                         }
                     }
                     Err(reason) => {
-                        self.finish(attempt.id, Outcome::Rejected { reason }, Usage::default());
+                        self.finish(attempt.id, Outcome::Rejected { reason }, Usage::default(), None);
                     }
                 }
             }
         }
         handed.into_iter().for_each(|(id, (starts, _))| self.send(id, starts));
+    }
+
+    /// Which of the attempts that wait is next: the first one, unless as many workers as there are cores
+    /// execute its call already. Then one whose call fewer execute, so that no call keeps others waiting.
+    fn least_served(&self, profile: usize) -> usize {
+        let Some(ready) = self.ready.get(profile) else { return 0 };
+        match ready.front() {
+            Some(first) if self.executing(&first.call) >= self.cores => {
+                let served = |(_, attempt): &(usize, &Attempt)| self.executing(&attempt.call);
+                ready.iter().enumerate().min_by_key(served).map_or(0, |(at, _)| at)
+            }
+            Some(_) | None => 0,
+        }
+    }
+
+    /// How many workers execute attempts of `call`.
+    pub(super) fn executing(&self, call: &Arc<Call>) -> usize {
+        self.workers.values().filter(|worker| worker.executes(call)).count()
+    }
+
+    /// Takes back what was handed over behind an attempt that takes long, so that others execute it.
+    pub(super) fn take_back(&mut self, now: Instant) {
+        for worker in self.workers.values_mut().filter(|worker| worker.awaits == 0) {
+            if now.saturating_duration_since(worker.since) <= HELD {
+                continue;
+            }
+            let behind = worker.pending.iter_mut().skip(1);
+            let held = behind.filter(|pending| pending.cancelled.is_none() && !pending.taken_back);
+            let ids: Vec<_> = held
+                .map(|pending| {
+                    pending.taken_back = true;
+                    pending.attempt.id
+                })
+                .collect();
+            if let (Some((outbox, _)), false) = (&worker.up, ids.is_empty()) {
+                // It is small.
+                let _ = outbox.to_worker(ToWorker::Cancel { ids, cause: Cause::Interrupted });
+            }
+        }
     }
 
     /// An attempt as it travels. Its worker knows its call then.
@@ -85,77 +139,10 @@ impl State {
             for attempt in ids {
                 if self.take(id, attempt).is_some() {
                     let reason = format!("the arguments cannot be handed over: {error}");
-                    self.finish(attempt, Outcome::Rejected { reason }, Usage::default());
+                    self.finish(attempt, Outcome::Rejected { reason }, Usage::default(), None);
                 }
             }
         }
-    }
-
-    /// Starts workers for what waits, as many as there are cores, and one for each profile that has none.
-    pub(super) fn grow(&mut self) {
-        for profile in 0..self.ready.len() {
-            let waiting = self.ready.get(profile).map_or(0, |ready| ready.len());
-            if waiting == 0 {
-                continue;
-            }
-            let of = |worker: &&Worker| worker.profile == profile && !worker.retires;
-            let mine = self.workers.values().filter(of).count();
-            let starting = self.workers.values().filter(of).filter(|worker| worker.up.is_none()).count();
-            let busy = self.workers.values().filter(|worker| worker.profile == profile || worker.is_busy());
-            let busy = busy.filter(|worker| !worker.retires).count();
-            let wanted = self.cores.saturating_sub(busy).max(usize::from(mine == 0));
-            for _ in 0..wanted.min(waiting.saturating_sub(starting)) {
-                self.start_beside(profile);
-            }
-        }
-    }
-
-    /// Starts workers beside those whose attempts wait for something.
-    pub(super) fn grow_beside_sleepers(&mut self, now: Instant) {
-        let (mut sleeping, mut busy) = (0, 0);
-        for worker in self.workers.values_mut().filter(|worker| worker.is_busy()) {
-            let long = worker.awaits == 0 && now.saturating_duration_since(worker.since) > LONG;
-            let waits = long && worker.up.as_ref().is_some_and(|(_, side)| side.waits());
-            // At two looks: the first may have come at a moment's pause.
-            if std::mem::replace(&mut worker.waited, waits) && waits {
-                sleeping += 1;
-            } else {
-                busy += 1;
-            }
-        }
-        if sleeping == 0 || busy >= self.cores {
-            return;
-        }
-        for profile in 0..self.ready.len() {
-            let waiting = self.ready.get(profile).map_or(0, |ready| ready.len());
-            let more = waiting.min(sleeping.max(self.cores.saturating_sub(busy)));
-            (0..more).for_each(|_| self.start_beside(profile));
-        }
-    }
-
-    /// Starts a worker, unless there are as many as may be. One of another profile that has nothing to do
-    /// makes way.
-    fn start_beside(&mut self, profile: usize) {
-        if self.workers.len() >= self.launch.most() {
-            let idle =
-                |worker: &&mut Worker| worker.profile != profile && !worker.retires && !worker.is_busy();
-            if let Some(worker) = self.workers.values_mut().find(idle) {
-                worker.retire();
-            }
-            return;
-        }
-        self.start_worker(profile);
-    }
-
-    pub(super) fn start_worker(&mut self, profile: usize) {
-        let Some(news) = self.news.clone() else { return };
-        let id = self.next;
-        self.next += 1;
-        let stop = Arc::new(Notify::new());
-        self.workers.insert(id, Worker::new(profile, Arc::clone(&stop)));
-        let reach = self.calls.reach(profile);
-        let (launch, ours) = (Arc::clone(&self.launch), Arc::clone(&self.ours));
-        drop(tokio::spawn(attend(id, launch, reach, ours, stop, news)));
     }
 
     /// Gets a worker the component that it lacks, or its code.
@@ -188,19 +175,31 @@ impl State {
 
 impl Worker {
     /// Whether it has, or will have, something to do.
-    fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self) -> bool {
         !self.pending.is_empty() || self.up.is_none()
     }
 
     /// Whether it can be given an attempt, which must not have others beside it if it is to be `alone`.
-    fn has_room(&self, alone: bool) -> bool {
+    fn has_room(&self, alone: bool, now: Instant) -> bool {
         let Some((outbox, _)) = self.up.as_ref().filter(|_| !self.retires) else { return false };
         self.pending.is_empty()
             || !alone
+                && !self.is_long(now)
                 && self.load < IN_HAND
                 && self.pending.len() <= AHEAD
                 && !self.pending.iter().any(|pending| pending.alone)
                 && outbox.queued() < ON_THE_WAY
+    }
+
+    /// Whether it executes an attempt that takes long.
+    pub(super) fn is_long(&self, now: Instant) -> bool {
+        let executes = !self.pending.is_empty() && self.awaits == 0;
+        executes && now.saturating_duration_since(self.since) > LONG
+    }
+
+    /// Whether the attempt that it executes is of `call`.
+    pub(super) fn executes(&self, call: &Arc<Call>) -> bool {
+        self.pending.front().is_some_and(|first| Arc::ptr_eq(&first.attempt.call, call))
     }
 
     fn has(&mut self, pending: Pending) {

@@ -92,6 +92,9 @@ pub(in crate::executor) struct Link {
 
 /// What there is of a worker beside its connection.
 pub(in crate::executor) trait Side: Send + Sync {
+    /// What it is called in reports.
+    fn name(&self) -> Arc<str>;
+
     /// Hands over code for `settings`, or says why there is none.
     fn code(&self, component: Digest, settings: Arc<str>) -> BoxFuture<'_, Result<(), String>>;
 
@@ -103,5 +106,13 @@ pub(in crate::executor) trait Side: Send + Sync {
 /// A worker's process.
 pub(in crate::executor) trait Life: Send {
     /// Waits for its end, and says how that was. With `now`, ends it first: asks, then forces it.
-    fn end(self: Box<Self>, now: bool) -> BoxFuture<'static, String>;
+    fn end(self: Box<Self>, now: bool) -> BoxFuture<'static, End>;
+}
+
+/// How a worker's process ended.
+pub(in crate::executor) struct End {
+    /// In words.
+    pub(in crate::executor) how: String,
+    /// Somebody else ended it: neither did it end by itself, nor was it asked to.
+    pub(in crate::executor) killed: bool,
 }

@@ -2,9 +2,14 @@
 //! and replaced when they are lost. Knows nothing of how they are started.
 
 mod calls;
+mod growth;
 mod hands;
+mod idle;
 mod launch;
+mod starts;
 mod state;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::collections::HashMap;
@@ -15,7 +20,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-pub(super) use launch::{Launch, LaunchError, Life, Link, Reach, Side};
+pub(super) use launch::{End, Launch, LaunchError, Life, Link, Reach, Side};
 
 use self::state::State;
 use super::{BoxFuture, Capacity, Executor, Port, Unreachable};
@@ -25,6 +30,9 @@ use crate::runtime::RuntimeError;
 
 /// How often the pool looks at workers that take long.
 const LOOK: Duration = Duration::from_millis(25);
+
+/// How soon it looks again at those that it saw waiting once.
+const SECOND_LOOK: Duration = Duration::from_millis(5);
 
 /// What a pool is asked for.
 enum Order {
@@ -61,12 +69,19 @@ impl Pool {
     /// the pool: they end with it.
     pub(super) fn new(launch: impl Launch) -> Result<Self, RuntimeError> {
         let threads = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (mut pool, state, orders) = Self::unmanned(launch);
+        let work = move || threads.block_on(work(state, orders));
+        let thread = std::thread::Builder::new().name("flowhost-pool".to_owned()).spawn(work)?;
+        pool.thread = Mutex::new(Some(thread));
+        Ok(pool)
+    }
+
+    /// A pool, and what its thread is to work on.
+    fn unmanned(launch: impl Launch) -> (Self, State, mpsc::UnboundedReceiver<Order>) {
         let (orders, taken) = mpsc::unbounded_channel();
         let outstanding = Arc::new(Outstanding::default());
         let state = State::new(Arc::new(launch), Arc::clone(&outstanding));
-        let work = move || threads.block_on(work(state, taken));
-        let thread = std::thread::Builder::new().name("flowhost-pool".to_owned()).spawn(work)?;
-        Ok(Self { orders, outstanding, thread: Mutex::new(Some(thread)) })
+        (Self { orders, outstanding, thread: Mutex::default() }, state, taken)
     }
 
     fn order(&self, order: Order) {
@@ -139,7 +154,9 @@ async fn work(mut state: State, mut orders: mpsc::UnboundedReceiver<Order>) {
                 None => return,
             },
             Some((id, what)) = news.recv() => state.news(id, what),
-            _ = looks.tick(), if state.is_watched() => state.look(),
+            _ = looks.tick(), if state.is_watched() => if state.look() {
+                looks.reset_after(SECOND_LOOK);
+            },
         }
         // All that is there, before anything is done about it.
         while let Ok((id, what)) = news.try_recv() {

@@ -3,31 +3,31 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::calls::Calls;
-use super::launch::{Launch, Reach};
-use super::worker::{Gone, News, Pending, WorkerId};
+use super::launch::{End, Launch, Reach};
+use super::starts::Starts;
+use super::worker::{Gone, News, Pending, Worker, WorkerId};
 use super::{Order, Outstanding, Workers};
 use crate::executor::{Capacity, Port, Report, Unreachable};
 use crate::id::AttemptId;
 use crate::model::{Attempt, Cause, Ending, Outcome, Usage, Warning};
 use crate::runtime::ENGINE;
-use crate::wire::{FromWorker, Hello, Said, ToWorker, Wants};
+use crate::wire::{Ended, FromWorker, Hello, Said, ToWorker, Wants};
 
 /// Attempts that a worker has at most beside the one that it executes.
 pub(super) const AHEAD: usize = 64;
 
-/// Where so many workers end before they could execute anything, one after the other, none ever will.
-const FAILURES: u32 = 10;
-
-/// So many are tried before the executor is said to be out of reach.
-const TRIED: u32 = 3;
-
 /// How long an attempt that was cancelled may take to end, and one whose timeout passed beyond that.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// How long a worker may take to load code that it was handed, before the attempt begins whose timeout it is
+/// held to.
+const LOADING: Duration = Duration::from_secs(2);
 
 pub(super) struct State {
     pub(super) launch: Arc<dyn Launch>,
@@ -42,10 +42,9 @@ pub(super) struct State {
     pub(super) next: WorkerId,
     pub(super) news: Option<mpsc::UnboundedSender<(WorkerId, News)>>,
     pub(super) cores: usize,
-    /// Workers that ended before they could execute anything, one after the other.
-    failures: u32,
-    /// Why no worker will ever be ready.
-    hopeless: Option<String>,
+    pub(super) starts: Starts,
+    /// Why no more workers will ever be ready.
+    pub(super) hopeless: Option<String>,
     /// The run was asked to stop.
     stopping: bool,
     /// Warnings that were told.
@@ -70,7 +69,7 @@ impl State {
             next: 0,
             news: None,
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            failures: 0,
+            starts: Starts::default(),
             hopeless: None,
             stopping: false,
             warned: HashSet::new(),
@@ -81,8 +80,10 @@ impl State {
 
     /// Whether anything waits or executes.
     pub(super) fn is_watched(&self) -> bool {
-        self.ready.iter().any(|ready| !ready.is_empty())
+        self.opening.is_some()
+            || self.ready.iter().any(|ready| !ready.is_empty())
             || self.workers.values().any(|worker| !worker.pending.is_empty())
+            || self.has_spare()
     }
 
     pub(super) fn order(&mut self, order: Order) {
@@ -180,6 +181,7 @@ impl State {
                 }
                 if let Some(worker) = self.workers.get_mut(&id) {
                     worker.up = Some((outbox, side));
+                    worker.since = Instant::now();
                 }
                 if let Some(opening) = self.opening.take() {
                     let capacity = Capacity { slots: self.launch.most(), ahead: AHEAD * self.cores };
@@ -209,6 +211,7 @@ impl State {
                 if let Some(worker) = self.workers.get_mut(&id) {
                     worker.awaits = worker.awaits.saturating_sub(1);
                     worker.since = Instant::now();
+                    worker.loads = true;
                 }
             }
             News::Ended(gone) => self.lost(id, gone),
@@ -233,13 +236,20 @@ impl State {
             // Of an attempt that it does not have.
             Said::Started { .. } | Said::Log { .. } | Said::Progress { .. } => {}
             Said::Returned { id } => {
-                if self.take(worker, id).is_some() {
-                    self.hand_back(id);
+                if let Some(pending) = self.take(worker, id) {
+                    self.came_back(worker, pending);
                 }
             }
             Said::Finished { id, ended, usage } => {
                 let Some(pending) = self.take(worker, id) else { return };
-                self.failures = 0;
+                self.starts.worked();
+                if pending.taken_back
+                    && pending.cancelled.is_none()
+                    && matches!(ended, Ended::Cancelled { .. })
+                {
+                    // It had just begun.
+                    return self.came_back(worker, pending);
+                }
                 let Some(known) = self.calls.get_mut(&pending.attempt.call) else { return };
                 known.took(usage.wall);
                 let outcome = ended.into_outcome(&known.value).unwrap_or_else(|error| {
@@ -249,7 +259,8 @@ impl State {
                     Outcome::Lost { reason: format!("the worker's answer makes no sense: {error}") }
                 });
                 let ending = outcome.ending();
-                self.finish(id, outcome, usage);
+                let name = self.workers.get(&worker).and_then(Worker::name);
+                self.finish(id, outcome, usage, name);
                 // What its guest left behind is nobody's any more, and gone for sure.
                 if matches!(ending, Ending::TimedOut | Ending::Cancelled)
                     && let Some(worker) = self.workers.get_mut(&worker)
@@ -266,6 +277,22 @@ impl State {
         }
     }
 
+    /// A worker gave an attempt back without an outcome.
+    fn came_back(&mut self, worker: WorkerId, pending: Pending) {
+        let profile = self.workers.get(&worker).map(|worker| worker.profile);
+        match profile.filter(|_| pending.taken_back && pending.cancelled.is_none() && !self.stopping) {
+            Some(profile) => {
+                // Before those that came later.
+                let (attempt, waits) = (pending.attempt, self.waits(profile));
+                let before =
+                    |other: &Attempt| Arc::ptr_eq(&other.call, &attempt.call) && other.id < attempt.id;
+                let at = waits.iter().take_while(|other| before(other)).count();
+                waits.insert(at, attempt);
+            }
+            None => self.hand_back(pending.attempt.id),
+        }
+    }
+
     /// Takes an attempt out of a worker's hands.
     pub(super) fn take(&mut self, worker: WorkerId, id: AttemptId) -> Option<Pending> {
         let worker = self.workers.get_mut(&worker)?;
@@ -274,6 +301,7 @@ impl State {
         worker.load = worker.load.saturating_sub(pending.expected);
         if at == 0 {
             worker.since = Instant::now();
+            worker.loads = false;
         }
         if worker.retires {
             worker.retire();
@@ -283,31 +311,28 @@ impl State {
 
     fn lost(&mut self, id: WorkerId, gone: Gone) {
         let Some(worker) = self.workers.remove(&id) else { return };
-        let reason = match gone {
-            Gone::Lost(reason) => reason,
-            Gone::Refused(refusal) => self.hopeless.insert(refusal.to_string()).clone(),
-            Gone::Unstarted(error) => self.hopeless.insert(error.to_string()).clone(),
+        let (reason, killed) = match gone {
+            Gone::Lost(End { how, killed }) => (how, killed),
+            Gone::Refused(refusal) => (self.hopeless.insert(refusal.to_string()).clone(), false),
+            Gone::Unstarted(error) => (self.hopeless.insert(error.to_string()).clone(), false),
         };
         // Not even the first of its attempts executed.
         let idle = worker.up.is_none() || worker.awaits > 0;
         if idle {
-            self.failures += 1;
-            if self.failures >= FAILURES {
+            let now = Instant::now();
+            self.starts.ended(killed, now);
+            if self.starts.are_hopeless(now) {
                 self.hopeless.get_or_insert_with(|| reason.clone());
             }
-            match self.opening.take() {
-                Some(opening) if self.hopeless.is_none() && self.failures < TRIED => {
-                    self.opening = Some(opening);
-                    self.start_worker(worker.profile);
-                }
-                Some(opening) => {
-                    let executor = self.launch.name();
-                    // Who asked may be gone.
-                    let _ = opening.send(Err(Unreachable { executor, reason: reason.clone() }));
-                }
-                None => {}
+            if (self.hopeless.is_some() || self.starts.are_out_of_reach(now))
+                && let Some(opening) = self.opening.take()
+            {
+                let executor = self.launch.name();
+                // Who asked may be gone.
+                let _ = opening.send(Err(Unreachable { executor, reason: reason.clone() }));
             }
         }
+        let name = worker.name();
         let mut pending = worker.pending.into_iter();
         if let Some(first) = if idle { None } else { pending.next() } {
             let outcome = match (first.cancelled, worker.overdue, first.attempt.call.limits.timeout) {
@@ -320,7 +345,7 @@ impl State {
                     Outcome::Lost { reason }
                 }
             };
-            self.finish(first.attempt.id, outcome, Usage::default());
+            self.finish(first.attempt.id, outcome, Usage::default(), name);
         }
         for Pending { attempt, cancelled, .. } in pending.rev() {
             if cancelled.is_some() || self.stopping {
@@ -331,13 +356,14 @@ impl State {
         }
     }
 
-    /// Looks at what takes long.
-    pub(super) fn look(&mut self) {
+    /// Looks at what takes long. Says whether a second look soon tells more.
+    pub(super) fn look(&mut self) -> bool {
         let now = Instant::now();
         for worker in self.workers.values_mut().filter(|worker| worker.awaits == 0) {
             let Some(first) = worker.pending.front() else { continue };
             let executes = now.saturating_duration_since(worker.since);
-            let late = |timeout: Duration| executes > timeout + timeout / 10 + GRACE;
+            let loads = if worker.loads { LOADING } else { Duration::ZERO };
+            let late = |timeout: Duration| executes > timeout + timeout / 10 + GRACE + loads;
             let overdue = first.attempt.call.limits.timeout.is_some_and(late);
             let stubborn = first.cancelled.is_some_and(|(_, at)| now.saturating_duration_since(at) > GRACE);
             if (overdue || stubborn) && !worker.overdue {
@@ -345,26 +371,43 @@ impl State {
                 worker.stop.notify_one();
             }
         }
-        self.grow_beside_sleepers(now);
+        self.take_back(now);
+        let again = self.grow_beside(now);
+        self.end_idle(now);
+        again
     }
 
     /// Does what follows from all that happened.
     pub(super) fn settle(&mut self) {
-        if let Some(reason) = self.hopeless.clone() {
+        if self.opening.is_some() {
+            // Another is tried where the first was not to be had.
             if self.workers.is_empty() {
-                for attempt in std::mem::take(&mut self.ready).into_iter().flatten() {
-                    let reason = format!("no worker starts: {reason}");
-                    self.finish(attempt.id, Outcome::Lost { reason }, Usage::default());
-                }
+                let profile = self.calls.profile(Reach::default());
+                self.start_beside(profile);
             }
-        } else if self.port.is_some() && self.opening.is_none() {
+        } else if self.port.is_some() {
             self.hand_out();
             self.grow();
+            self.give_up();
         }
         if let (Some(port), false) = (&self.port, self.reports.is_empty()) {
             port.report(self.reports.drain(..));
             port.flush();
             self.outstanding.ended(std::mem::take(&mut self.ended));
+        }
+    }
+
+    /// Where no more workers can be had: what waits for one of a kind that there is none of is lost.
+    fn give_up(&mut self) {
+        let Some(reason) = self.hopeless.clone() else { return };
+        for profile in 0..self.ready.len() {
+            let mine = |worker: &Worker| worker.profile == profile && !worker.retires;
+            if !self.workers.values().any(mine) {
+                for attempt in std::mem::take(self.waits(profile)) {
+                    let reason = format!("no worker starts: {reason}");
+                    self.finish(attempt.id, Outcome::Lost { reason }, Usage::default(), None);
+                }
+            }
         }
     }
 
@@ -379,8 +422,9 @@ impl State {
         self.ended += 1;
     }
 
-    pub(super) fn finish(&mut self, id: AttemptId, outcome: Outcome, usage: Usage) {
-        self.reports.push(Report::Finished { id, outcome, usage });
+    /// It ended, with the worker of this name if any had it.
+    pub(super) fn finish(&mut self, id: AttemptId, outcome: Outcome, usage: Usage, worker: Option<Arc<str>>) {
+        self.reports.push(Report::Finished { id, outcome, usage, worker });
         self.ended += 1;
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use super::launch::{Launch, LaunchError, Link, Reach, Side};
+use super::launch::{End, Launch, LaunchError, Link, Reach, Side};
 use crate::model::{Attempt, Cause};
 use crate::wire::{FromWorker, Hello, Outbox, Receiver, Refusal, WireError, answer, pump};
 
@@ -35,8 +36,8 @@ pub(super) enum Gone {
     Refused(Box<Refusal>),
     /// It was not even started. Another will not be either.
     Unstarted(LaunchError),
-    /// Otherwise, in words.
-    Lost(String),
+    /// Otherwise.
+    Lost(End),
 }
 
 /// An attempt that a worker has.
@@ -48,6 +49,8 @@ pub(super) struct Pending {
     pub(super) alone: bool,
     /// Whether it is to end, why, and since when.
     pub(super) cancelled: Option<(Cause, Instant)>,
+    /// It was taken back before it began, as far as is known here: another is to execute it.
+    pub(super) taken_back: bool,
 }
 
 /// A worker as the pool sees it.
@@ -61,8 +64,10 @@ pub(super) struct Worker {
     pub(super) load: Duration,
     /// Numbers of the calls that it knows.
     pub(super) calls: HashSet<u32>,
-    /// Since when it executes the first of them, at most.
+    /// Since when it executes the first of them, at most; without any, since when it has nothing to do.
     pub(super) since: Instant,
+    /// What it executes is the first since code was handed to it, which it loads before.
+    pub(super) loads: bool,
     /// Components that it waits for: no attempt executes meanwhile.
     pub(super) awaits: usize,
     /// It is given nothing more, and ends when it has nothing left.
@@ -73,6 +78,8 @@ pub(super) struct Worker {
     pub(super) stop: Arc<Notify>,
     /// Whether it waited for something at the last look.
     pub(super) waited: bool,
+    /// Whether it did so at the one before as well.
+    pub(super) sleeps: bool,
     /// Answers that are on their way to it. Dropped with it.
     pub(super) answering: JoinSet<()>,
 }
@@ -86,13 +93,20 @@ impl Worker {
             load: Duration::ZERO,
             calls: HashSet::new(),
             since: Instant::now(),
+            loads: false,
             awaits: 0,
             retires: false,
             overdue: false,
             stop,
             waited: false,
+            sleeps: false,
             answering: JoinSet::new(),
         }
+    }
+
+    /// Its name, once it is ready.
+    pub(super) fn name(&self) -> Option<Arc<str>> {
+        self.up.as_ref().map(|(_, side)| side.name())
     }
 
     /// It is given nothing more. Without anything left it ends.
@@ -130,8 +144,8 @@ pub(super) async fn attend(
             return tell(News::Ended(Gone::Refused(refusal)));
         }
         Err(error) => {
-            let how = life.end(true).await;
-            return tell(News::Ended(Gone::Lost(format!("{error}; {how}"))));
+            let End { how, killed } = life.end(true).await;
+            return tell(News::Ended(Gone::Lost(End { how: format!("{error}; {how}"), killed })));
         }
     };
     let outbox = Arc::new(Outbox::default());
@@ -142,13 +156,13 @@ pub(super) async fn attend(
         () = stop.notified() => None,
     };
     drop(receiver);
-    let how = life.end(true).await;
-    let reason = match failure {
+    let End { how, killed } = life.end(true).await;
+    let how = match failure {
         // What the system says of its end says more than that the connection ended with it.
         None | Some(WireError::Cut | WireError::Io(_)) => how,
         Some(failure) => format!("{failure}; {how}"),
     };
-    tell(News::Ended(Gone::Lost(reason)));
+    tell(News::Ended(Gone::Lost(End { how, killed })));
 }
 
 async fn hear<R: tokio::io::AsyncRead + Unpin>(

@@ -14,8 +14,18 @@ use super::{Aside, Dispatcher, Flight, More};
 use crate::cache::Key;
 use crate::id::{AttemptId, BranchId, NodeId};
 use crate::journal::{Asked, FileRead};
-use crate::model::{Attempt, Call, Cause, Ending, Fact, Outcome, Task, Totals, Usage, Value, Warning};
+use crate::model::{
+    Attempt, Call, Cause, Ending, Executor, Fact, Outcome, Place, Task, Totals, Usage, Value, Warning,
+};
 use crate::schedule::{Action, Input};
+
+/// By what an attempt ended.
+enum By {
+    /// Its outcome was known.
+    Cache,
+    /// It executed, in this worker if it was in one.
+    Execution(Option<Arc<str>>),
+}
 
 impl Dispatcher {
     pub(super) fn looked(&mut self, id: AttemptId, arguments: Vec<Value>, looked: Looked) {
@@ -33,7 +43,7 @@ impl Dispatcher {
                     branches.cached += 1;
                 }
                 let usage = Usage { metrics, ..Usage::default() };
-                self.ended_so(id, Outcome::Succeeded(value), usage, true);
+                self.ended_so(id, Outcome::Succeeded(value), usage, By::Cache);
             }
         }
     }
@@ -44,11 +54,22 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn finished(&mut self, id: AttemptId, outcome: Outcome, usage: Usage) {
-        self.ended_so(id, outcome, usage, false);
+    /// An attempt ended where it executed: in that worker, if its executor has any.
+    pub(super) fn finished(
+        &mut self,
+        id: AttemptId,
+        outcome: Outcome,
+        usage: Usage,
+        worker: Option<Arc<str>>,
+    ) {
+        self.ended_so(id, outcome, usage, By::Execution(worker));
     }
 
-    pub(super) fn ended_so(&mut self, id: AttemptId, outcome: Outcome, mut usage: Usage, cached: bool) {
+    fn ended_so(&mut self, id: AttemptId, outcome: Outcome, mut usage: Usage, by: By) {
+        let (cached, worker) = match by {
+            By::Cache => (true, None),
+            By::Execution(worker) => (false, worker),
+        };
         let Some(flight) = self.flights.remove(&id) else {
             // Not one of ours, or no longer: the scheduler counts and drops it.
             let ending = outcome.ending();
@@ -110,6 +131,8 @@ impl Dispatcher {
                 last,
                 elapsed,
                 usage,
+                executor: self.executed_by(id),
+                worker: worker.clone(),
                 cached,
                 key,
                 error,
@@ -131,7 +154,7 @@ impl Dispatcher {
                 self.announcer.announce(place, Fact::Metric { name: Arc::clone(name), amount });
             }
             let fact = Fact::AttemptEnded { ending, elapsed, usage, cached, error, retry_in };
-            let place = self.place(id);
+            let place = self.place(id).map(|place| Place { worker, ..place });
             self.announcer.announce(place, fact);
         }
     }
@@ -246,7 +269,7 @@ impl Dispatcher {
     }
 
     pub(super) fn reject(&mut self, id: AttemptId, reason: String) {
-        self.finished(id, Outcome::Rejected { reason }, Usage::default());
+        self.finished(id, Outcome::Rejected { reason }, Usage::default(), None);
     }
 
     pub(super) fn cancel(&mut self, id: AttemptId, cause: Cause) {
@@ -271,6 +294,11 @@ impl Dispatcher {
         self.workflow.nodes.get(id.branch.node.index())?.task(id.branch.index)
     }
 
+    /// The executor of an attempt's task, or the one that took its place.
+    fn executed_by(&self, id: AttemptId) -> Executor {
+        self.task(id).map(|task| self.executor_of(id.branch.node, task)).unwrap_or_default()
+    }
+
     pub(super) fn ended(&mut self, branch: BranchId, ending: Ending, attempts: u32) {
         if self.recorded.take() != Some(branch) {
             // It ended otherwise than its last attempt, or waited for one.
@@ -280,6 +308,8 @@ impl Dispatcher {
                 last: true,
                 elapsed: Duration::ZERO,
                 usage: Usage::default(),
+                executor: self.executed_by(AttemptId { branch, number: attempts }),
+                worker: None,
                 cached: false,
                 error: self.errors.get(&branch).map(|error| self.scope.secrets.redact(Arc::clone(error))),
                 key: None,

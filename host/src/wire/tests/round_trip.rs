@@ -62,6 +62,39 @@ async fn long_messages_travel_in_parts_and_short_ones_keep_their_place() {
 }
 
 #[tokio::test]
+async fn parts_arrive_however_they_are_cut_and_whatever_comes_between_and_behind_them() {
+    let message = || from_worker().swap_remove(0).1;
+    let whole = frames(message()).split_off(parts::LENGTH + 1);
+    let beat = &parts::header(parts::HEARTBEAT, 0)[..];
+    let (first, rest) = whole.split_at(whole.len() / 3);
+    let (second, third) = rest.split_at(1);
+    let long = [
+        beat,
+        &parts::header(parts::FIRST, 8 + first.len()),
+        &(whole.len() as u64).to_le_bytes(),
+        first,
+        beat,
+        beat,
+        &parts::header(parts::FURTHER, second.len()),
+        second,
+        &parts::header(parts::FURTHER, third.len()),
+        third,
+    ]
+    .concat();
+    let all = [&long[..], &frames(message()), &long, beat].concat();
+    for room in 1..=all.len() {
+        let (mut receiver, mut to) = pair(room);
+        let bytes = all.clone();
+        let sending = tokio::spawn(async move { to.write_all(&bytes).await });
+        for _ in 0..3 {
+            assert_eq!(receiver.of_worker().await.unwrap(), Some(message()), "{room}");
+        }
+        assert_eq!(receiver.of_worker().await.unwrap(), None, "{room}");
+        sending.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_idle_connection_beats_and_a_silent_one_is_lost() {
     let (mut receiver, to) = pair(1024);
     let (mut deaf, _silent) = pair(1024);

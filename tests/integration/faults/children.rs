@@ -1,0 +1,210 @@
+//! Children that end where nobody expects it: by signals, by the kernel, before they began. What they had in
+//! hand is done by others, once.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, kill_process};
+use serde_json::Value;
+
+use super::bytes::next;
+use crate::children::{Running, moved, pid, sleepers, soon, workers};
+use crate::control_group::Group;
+use crate::recorded::history;
+use crate::support::{Place, ended};
+
+/// What `burn` returns after so many rounds, and after each of the next `count`.
+fn burnt(rounds: usize, count: usize) -> Vec<u64> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let after = std::iter::from_fn(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        Some(state)
+    });
+    after.skip(rounds - 1).take(count).collect()
+}
+
+/// Kills a random child of a run every 50 ms until the run ends. How many, and how many of these had not begun
+/// to work.
+fn kill_children(running: &mut Running, mut seed: u64) -> (usize, usize) {
+    let run = running.child.id();
+    let (mut killed, mut starting) = (0, 0);
+    while running.child.try_wait().unwrap().is_none() {
+        let all = workers(run);
+        let one = usize::try_from(next(&mut seed) >> 33).unwrap() % all.len().max(1);
+        if let Some(worker) = all.get(one) {
+            let threads = fs::read_dir(format!("/proc/{worker}/task")).map_or(0, Iterator::count);
+            // It may have ended by itself.
+            let hit = kill_process(pid(*worker), Signal::KILL).is_ok();
+            killed += usize::from(hit);
+            starting += usize::from(hit && threads <= 3);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    (killed, starting)
+}
+
+#[test]
+fn c1_ten_thousand_branches_have_one_outcome_each_while_children_are_killed() {
+    const BRANCHES: usize = 10_000;
+    const ROUNDS: usize = 100_000;
+    let place = Place::new();
+    place.guest("bench").file(
+        "workflow.toml",
+        format!(
+            r#"
+            [components]
+            bench = "bench.wasm"
+            [tasks.burn]
+            run = "bench#burn"
+            with = {{ iterations = "${{item}}" }}
+            [groups.burns]
+            task = "burn"
+            for-each = {{ range = [{ROUNDS}, {}] }}
+            executor = "process"
+            [outputs]
+            burns = {{ value = "${{burns}}", file = "burns.json" }}
+            "#,
+            ROUNDS + BRANCHES
+        ),
+    );
+    let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
+    let mut running = Running::start(&mut command);
+    running.until("\"task-ended\"");
+    let events = running.lines_aside();
+    let (killed, starting) = kill_children(&mut running, 7);
+    let status = running.child.wait().unwrap();
+    let said = events.join().unwrap();
+    let last = said.last().map_or("", String::as_str);
+    assert_eq!(status.code(), Some(0), "{killed} were killed, {starting} before they worked: {last}");
+    assert!(killed > 10, "only {killed} children were killed");
+    println!("{killed} children were killed, {starting} of them before they worked");
+    let ends = said.iter().filter(|line| line.contains("\"task-ended\"")).count();
+    assert_eq!(ends, BRANCHES - 1, "the first was read before");
+    let values: Value = serde_json::from_str(&place.read("burns.json")).unwrap();
+    let values: Vec<u64> = values.as_array().unwrap().iter().map(|value| value.as_u64().unwrap()).collect();
+    assert!(values == burnt(ROUNDS, BRANCHES), "a value is not the one of its branch");
+    // Reading it refuses a second outcome of a branch.
+    let history = history(&place);
+    let branches = &history.nodes["burns"].branches;
+    assert_eq!(branches.len(), BRANCHES);
+    assert!((0..BRANCHES).all(|index| branches.contains_key(&u32::try_from(index).unwrap())));
+    let lost: u32 = branches.values().map(|branch| branch.lost).sum();
+    assert!(lost as usize <= killed, "{lost} attempts were lost, and {killed} children killed");
+    assert!(
+        branches.values().all(|branch| branch.attempts == 1 + branch.lost),
+        "more than what was lost ran again"
+    );
+}
+
+#[test]
+fn c1_children_that_are_killed_before_they_work_are_none_that_cannot_start() {
+    let place = Place::new();
+    sleepers(&place, 4, 300);
+    let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
+    let mut running = Running::start(&mut command);
+    running.until("attempt-started");
+    let run = running.child.id();
+    // Every child, as soon as it is there, and more of them than may fail by themselves.
+    let mut killed = std::collections::BTreeSet::new();
+    soon(Duration::from_secs(60), "killing children that start", || {
+        for worker in workers(run) {
+            if kill_process(pid(worker), Signal::KILL).is_ok() {
+                killed.insert(worker);
+            }
+        }
+        killed.len() >= 25
+    });
+    let ended = running.until("\"run-ended\"");
+    assert!(ended.contains("\"succeeded\":4"), "{ended}");
+    assert_eq!(running.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn c1_a_child_that_the_kernel_kills_for_its_memory_is_lost_alone() {
+    let place = Place::new();
+    place.guest("failing").file(
+        "workflow.toml",
+        r#"
+        [components]
+        failing = "failing.wasm"
+        [defaults]
+        executor = "process"
+        [tasks.nap]
+        run = "failing#sleep"
+        with = { ms = 1_500 }
+        [tasks.other]
+        run = "failing#sleep"
+        with = { ms = 4_000 }
+        [tasks.large]
+        run = "failing#take-memory"
+        with = { bytes = 200_000_000 }
+        after = ["nap"]
+        "#,
+    );
+    let group = Group::of_at_most(64 << 20);
+    let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
+    let mut running = Running::start(&mut command);
+    running.until("attempt-started");
+    running.until("attempt-started");
+    // Those that are there share 64 MiB from here on. One that is started later does not.
+    let there = workers(running.child.id());
+    there.iter().for_each(|worker| group.take(*worker));
+    let lost = running.until("\"lost\"");
+    assert!(lost.contains("\"large\"") && lost.contains("was killed by signal 9"), "{lost}");
+    let ended = running.until("\"run-ended\"");
+    assert!(ended.contains("\"succeeded\":3"), "{ended}");
+    assert_eq!(running.child.wait().unwrap().code(), Some(0));
+    assert_eq!(group.killed(), 1, "it was not the kernel");
+    let history = history(&place);
+    let lost = |name: &str| history.nodes[name].branches[&0].lost;
+    assert_eq!((lost("large"), lost("other"), lost("nap")), (1, 0, 0));
+}
+
+#[test]
+fn children_that_are_there_go_on_where_no_more_can_be_started() {
+    let place = Place::new();
+    sleepers(&place, 40, 100);
+    let (mut command, program) = moved(&place);
+    let mut running = Running::start(&mut command);
+    running.until("attempt-started");
+    // Others would be started beside those that wait.
+    fs::remove_file(program).unwrap();
+    let began = Instant::now();
+    let ended = running.until("\"run-ended\"");
+    assert!(ended.contains("\"succeeded\":40"), "{ended}");
+    assert_eq!(running.child.wait().unwrap().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(30), "it took {:?}", began.elapsed());
+}
+
+#[test]
+fn what_was_handed_over_behind_a_long_attempt_is_done_by_another() {
+    let place = Place::new();
+    place.guest("failing").file(
+        "workflow.toml",
+        r#"
+        [components]
+        failing = "failing.wasm"
+        [tasks.wait]
+        run = "failing#sleep"
+        with = { ms = "${item}" }
+        [groups.waiting]
+        task = "wait"
+        # The first ones show that they take no time, so that many are handed over together.
+        for-each = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20_000, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        concurrency = 16
+        executor = "process"
+        limits = { timeout = "4s" }
+        on-failure = "continue"
+        "#,
+    );
+    let began = Instant::now();
+    let ended = ended(place.command(["run", "workflow.toml", "--progress", "json"]).arg("--no-journal"));
+    let ends =
+        crate::groups::events(&ended.stderr).into_iter().filter(|event| event["event"] == "task-ended");
+    let outcomes: Vec<_> = ends.map(|event| event["outcome"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(outcomes.len(), 32, "{ended}");
+    assert_eq!(outcomes.last().map(String::as_str), Some("timed-out"), "others waited for it: {ended}");
+    assert!(began.elapsed() < Duration::from_secs(20), "it took {:?}", began.elapsed());
+}
