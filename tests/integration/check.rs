@@ -80,5 +80,11 @@ fn executors_that_are_not_there_or_not_allowed_are_errors() {
     let mut command = place.command(["check", "workflow.toml"]);
     let ended = crate::support::ended(command.env("FLOWHOST_ALLOW_EXECUTORS", "process"));
     assert_eq!(ended.code, 2, "{ended}");
-    assert!(ended.stderr.contains("FLOWHOST_ALLOW_EXECUTORS"), "{ended}");
+    assert!(ended.stderr.contains("FLOWHOST_ALLOW_EXECUTORS does not name: it is `process`"), "{ended}");
+    let mut command = place.command(["call", "echo.wasm#answer"]);
+    let ended = crate::support::ended(command.env("FLOWHOST_ALLOW_EXECUTORS", "process"));
+    assert!(ended.code == 2 && ended.stderr.contains("`in-process`, which"), "{ended}");
+    let mut command = place.command(["check", "workflow.toml"]);
+    let ended = crate::support::ended(command.env("FLOWHOST_EXECUTOR", "one=process,in-process"));
+    assert_eq!(ended.code, 0, "{ended}");
 }

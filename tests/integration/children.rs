@@ -442,7 +442,7 @@ fn g3_a_child_that_takes_more_memory_than_it_may_is_lost_alone() {
     assert!(ended.contains("\"succeeded\":3"), "{ended}");
 }
 
-/// A run whose program is a copy, and where that is.
+/// A run whose children are started from a copy of the program, and where that is.
 pub(crate) fn moved(place: &Place) -> (std::process::Command, PathBuf) {
     let own = place.path().join("flowhost");
     fs::copy(program(), &own).unwrap();
@@ -450,7 +450,35 @@ pub(crate) fn moved(place: &Place) -> (std::process::Command, PathBuf) {
     let mut moved = std::process::Command::new(&own);
     moved.args(command.get_args()).current_dir(place.path()).stdin(Stdio::null());
     moved.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    moved.env("FLOWHOST_PROGRAM", &own);
     (moved, own)
+}
+
+#[test]
+fn children_are_the_running_program_though_its_file_is_another_by_now() {
+    let place = Place::new();
+    place.guest("failing").file(
+        "workflow.toml",
+        r#"
+        [components]
+        failing = "failing.wasm"
+        [tasks.first]
+        run = "failing#sleep"
+        with = { ms = 1_500 }
+        [tasks.second]
+        run = "failing#sleep"
+        with = { ms = 1 }
+        executor = "process"
+        after = ["first"]
+        "#,
+    );
+    let (mut command, own) = moved(&place);
+    let mut running = Running::start(command.env_remove("FLOWHOST_PROGRAM"));
+    running.until("attempt-started");
+    fs::remove_file(&own).unwrap();
+    fs::copy("/bin/false", &own).unwrap();
+    running.until("run-ended");
+    assert_eq!(running.child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

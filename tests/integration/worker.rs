@@ -241,6 +241,33 @@ fn a_worker_stops_what_is_cancelled_and_ends_with_its_client() {
 }
 
 #[test]
+fn a_worker_says_what_is_wrong_with_how_it_is_started() {
+    let place = Place::new();
+    let started = |arguments: &[&str]| {
+        let mut command = place.command(["worker", "--stdio"]);
+        crate::support::ended(command.args(arguments).stdin(Stdio::null()))
+    };
+    // Its client was gone before it said anything.
+    let ended = started(&[]);
+    assert_eq!((ended.code, &*ended.stderr), (0, ""), "{ended}");
+    for (arguments, part) in [
+        (&["--allow", "read=data=/nonexistent"][..], "the directory `data` is `/nonexistent`"),
+        (&["--allow", "read=a=/tmp", "--allow", "read=a=/etc"], "two directories are called `a`"),
+        (&["--max-timeout", "0s"], "no time"),
+        (&["--max-memory", "1B"], "1 bytes of memory"),
+    ] {
+        let ended = started(arguments);
+        assert!(ended.code == 2 && ended.stderr.contains(part), "{arguments:?}: {ended}");
+    }
+    // A file comes before flags, which says so.
+    place.file("config/flowhost/worker.toml", "max-memory = \"1MiB\"");
+    let mut command = place.command(["worker", "--stdio", "--max-memory", "2MiB"]);
+    command.env("XDG_CONFIG_HOME", place.path().join("config")).stdin(Stdio::null());
+    let ended = crate::support::ended(&mut command);
+    assert!(ended.code == 0 && ended.stderr.contains("worker.toml` bounds this worker"), "{ended}");
+}
+
+#[test]
 fn p1_what_makes_no_sense_ends_the_worker() {
     let place = Place::new();
     now(async {

@@ -22,7 +22,7 @@ pub(super) enum BeneathError {
 
 /// Starts a child and asks it.
 pub(super) fn found() -> Result<Beneath, BeneathError> {
-    let runtime = Runtime::new(Settings { program: std::env::current_exe().ok(), ..Settings::default() })?;
+    let runtime = Runtime::new(Settings { program: super::host::program(), ..Settings::default() })?;
     let settings = InProcessSettings { runtime, root: PathBuf::from("/"), components: Vec::new() };
     let threads = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let threads = threads.map_err(BeneathError::Threads)?;

@@ -124,6 +124,9 @@ impl Call {
                 return Exit::Usage;
             }
         };
+        if let Err(exit) = host::allowed(&workflow) {
+            return exit;
+        }
         let (mut ended, exit) = match host::run(workflow, self.progress, &self.compiling, None, None) {
             Ok(ended) => ended,
             Err(failure) => return host::failed(&failure),

@@ -132,8 +132,12 @@ fn tell(ended: u64, attempted: &Attempted, text: &mut String) {
     if attempted.cached {
         text.push_str(", from the cache");
     } else {
-        let _ = write!(text, " after {}, {} of it in the guest", duration(*elapsed), duration(*guest));
-        let _ = write!(text, "; {} of memory at most", memory(*peak_memory));
+        let _ = write!(text, " after {}", duration(*elapsed));
+        // What a worker took of it that is gone, nobody knows.
+        if *ending != Ending::Lost {
+            let _ = write!(text, ", {} of it in the guest", duration(*guest));
+            let _ = write!(text, "; {} of memory at most", memory(*peak_memory));
+        }
         if let Some(fuel) = fuel {
             let _ = write!(text, "; {} fuel", count(*fuel));
         }

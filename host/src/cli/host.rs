@@ -1,5 +1,6 @@
 //! What `run` and `call` share: an in-process executor, a run with signals, and its exit code.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,8 +46,7 @@ pub(super) fn run(
     caching: Option<Caching>,
     journal: Option<Journaling>,
 ) -> Result<(Ended, Exit), HostError> {
-    let compiling =
-        embed::Compiling { program: std::env::current_exe().ok(), timeout: Some(compiling.compile_timeout) };
+    let compiling = embed::Compiling { program: program(), timeout: Some(compiling.compile_timeout) };
     let executors = embed::executors(&workflow, compiling);
     let threads = tokio::runtime::Builder::new_current_thread().enable_all().build();
     threads.map_err(HostError::Threads)?.block_on(async {
@@ -107,11 +107,23 @@ pub(super) fn failed(failure: &HostError) -> Exit {
     }
 }
 
+/// What children and the compiler are started from: what `FLOWHOST_PROGRAM` names, else this very program,
+/// also where its file was replaced or removed since it began.
+pub(super) fn program() -> Option<PathBuf> {
+    const RUNNING: &str = "/proc/self/exe";
+    let named = std::env::var_os("FLOWHOST_PROGRAM").filter(|named| !named.is_empty());
+    match named {
+        Some(named) => Some(named.into()),
+        None if Path::new(RUNNING).exists() => Some(RUNNING.into()),
+        None => std::env::current_exe().ok(),
+    }
+}
+
 /// The executors that `FLOWHOST_ALLOW_EXECUTORS` leaves, or an error that names the first that it
 /// forbids.
 pub(super) fn allowed(workflow: &Workflow) -> Result<(), Exit> {
-    let Ok(allowed) = std::env::var("FLOWHOST_ALLOW_EXECUTORS") else { return Ok(()) };
-    let allowed: Vec<&str> = allowed.split(',').map(str::trim).collect();
+    let Ok(named) = std::env::var("FLOWHOST_ALLOW_EXECUTORS") else { return Ok(()) };
+    let allowed: Vec<&str> = named.split(',').map(str::trim).collect();
     let asked = workflow.nodes.iter().flat_map(|node| {
         let fallback = match &node.kind {
             Kind::Group(group) => group.policy.fallback.map(|fallback| (&node.name, fallback)),
@@ -123,7 +135,7 @@ pub(super) fn allowed(workflow: &Workflow) -> Result<(), Exit> {
         let executor = executor.name();
         if !allowed.contains(&executor) {
             say(&format!(
-                "error: `{name}` may run on executor `{executor}`, which FLOWHOST_ALLOW_EXECUTORS does not name"
+                "error: `{name}` may run on executor `{executor}`, which FLOWHOST_ALLOW_EXECUTORS does not name: it is `{named}`"
             ));
             return Err(Exit::Usage);
         }

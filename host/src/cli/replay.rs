@@ -50,7 +50,7 @@ impl Replay {
             error(&failure);
             Exit::Internal
         })?;
-        let replayed = threads.block_on(call.call(std::env::current_exe().ok()));
+        let replayed = threads.block_on(call.call(host::program()));
         let replayed = replayed.map_err(|failure| failed(&failure))?;
         let text = match self.json {
             true => harmless_json(&self.object(&run, story.index, &replayed, &reaches)),

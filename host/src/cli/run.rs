@@ -25,7 +25,7 @@ pub(super) struct Source {
     #[arg(long = "input", value_name = "NAME=VALUE", env = "FLOWHOST_INPUT", value_parser = pair)]
     inputs: Vec<(String, String)>,
     /// Where attempts run, for the whole workflow or one task or group. Repeatable
-    #[arg(long = "executor", value_name = "[GROUP=]NAME", env = "FLOWHOST_EXECUTOR")]
+    #[arg(long = "executor", value_name = "[GROUP=]NAME", env = "FLOWHOST_EXECUTOR", value_delimiter = ',')]
     executors: Vec<String>,
     /// The folder that no path of the file leads out of [default: the file's folder]
     #[arg(long, value_name = "DIR", env = "FLOWHOST_ROOT")]

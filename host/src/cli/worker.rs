@@ -1,5 +1,6 @@
 //! `flowhost worker`: executes attempts for another flowhost, held to a ceiling.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use super::output::{error, say};
 use crate::manifest::{duration, size};
 use crate::runtime::{Runtime, Settings};
 use crate::wire::WireError;
-use crate::worker::{Allow, Ceiling, Limits, ServeError, serve, standard};
+use crate::worker::{Allow, Ceiling, CeilingError, Limits, ServeError, serve, standard};
 
 /// What bounds every worker on this machine.
 const MACHINE: &str = "/etc/flowhost/worker.toml";
@@ -38,12 +39,14 @@ impl Worker {
             say("error: --stdio is how a worker is reached");
             return Exit::Usage;
         }
-        // What the machine's owner or the user wrote down comes before what whoever starts the worker says.
-        let ceiling = match Ceiling::read(files()) {
-            Ok(ceiling) => ceiling.unwrap_or_else(|| Ceiling {
-                allow: self.allow.clone(),
-                limits: Limits { memory: self.max_memory, timeout: self.max_timeout },
-            }),
+        if std::io::stdin().is_terminal() {
+            say(
+                "error: standard input is a terminal: another flowhost starts `flowhost worker --stdio`, and speaks to it there",
+            );
+            return Exit::Usage;
+        }
+        let ceiling = match self.ceiling() {
+            Ok(ceiling) => ceiling,
             Err(failure) => {
                 error(&failure);
                 return Exit::Usage;
@@ -65,10 +68,33 @@ impl Worker {
         }
     }
 
+    /// What the machine's owner or the user wrote down, before what whoever starts the worker says.
+    fn ceiling(&self) -> Result<Ceiling, CeilingError> {
+        let said = Ceiling {
+            allow: self.allow.clone(),
+            limits: Limits { memory: self.max_memory, timeout: self.max_timeout },
+        };
+        let ceiling = match Ceiling::read(files())? {
+            Some((ceiling, path)) => {
+                let default = Ceiling { allow: Vec::new(), limits: Limits::default() };
+                if said != default {
+                    let path = path.display();
+                    say(&format!(
+                        "warning: `{path}` bounds this worker; what its flags allow counts for nothing"
+                    ));
+                }
+                ceiling
+            }
+            None => said,
+        };
+        ceiling.check()?;
+        Ok(ceiling)
+    }
+
     fn work(&self, ceiling: Ceiling) -> Result<(), ServeError> {
         let io = |error| ServeError::Wire(WireError::Io(error));
         let runtime = Runtime::new(Settings {
-            program: std::env::current_exe().ok(),
+            program: super::host::program(),
             compile_timeout: self.compiling.compile_timeout,
             ..Settings::default()
         })?;

@@ -224,6 +224,7 @@ impl Children {
             [OsStr::new(access), path.as_os_str()]
         });
         let mut child = Command::new(&program)
+            .arg0("flowhost")
             .arg(CHILD_SUBCOMMAND)
             .arg(std::process::id().to_string())
             .arg(&self.root)

@@ -136,7 +136,7 @@ impl Narrator {
                     self.told = Some((label(place), Arc::clone(error)));
                 }
                 match retry_in {
-                    Some(delay) if delay.is_zero() => said.push_str("; again at once"),
+                    Some(delay) if delay.is_zero() => said.push_str("; again"),
                     Some(delay) => {
                         let _infallible = write!(said, "; again in {}", duration(*delay));
                     }

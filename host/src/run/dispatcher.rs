@@ -469,7 +469,7 @@ impl Dispatcher {
             index,
             group: node.group().map(Arc::clone),
             task: Some(Arc::clone(&task.name)),
-            attempt: Some(id.number),
+            attempt: Some(id.number).filter(|number| *number > 0),
             executor: Some(self.executor_of(id.branch.node, task).name()),
             worker: None,
         })

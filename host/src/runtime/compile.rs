@@ -94,6 +94,7 @@ impl Compiler {
     ) -> Result<(), CompileError> {
         let program = self.program()?;
         let mut child = Command::new(&program)
+            .arg0("flowhost")
             .arg(COMPILE_SUBCOMMAND)
             .arg(flavour.name())
             .arg(space.name())

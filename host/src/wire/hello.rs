@@ -10,11 +10,14 @@ use super::PROTOCOL;
 pub struct Hello {
     /// The protocol's number: equality of it alone admits.
     pub protocol: u32,
-    /// flowhost's version.
+    /// flowhost's version. For people, like the next two.
+    #[serde(default = "unknown")]
     pub flowhost: String,
     /// What executes guests, with its version.
+    #[serde(default = "unknown")]
     pub engine: String,
     /// The target triple that the program was built for.
+    #[serde(default = "unknown")]
     pub target: String,
     /// Of a worker: how many attempts it executes at once, and how many may wait with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,6 +112,11 @@ pub struct Refusal {
     pub ours: Hello,
     /// Who they are.
     pub theirs: Hello,
+}
+
+/// In place of what the other side does not say of itself.
+fn unknown() -> String {
+    "?".to_owned()
 }
 
 fn describe(hello: &Hello) -> String {

@@ -57,6 +57,9 @@ pub enum WireError {
     /// No frame came for so long.
     #[error("nothing was heard for {} s", LOST.as_secs())]
     Silent,
+    /// It ended before the other side said who it is.
+    #[error("the connection ended before it began")]
+    Unbegun,
     /// It ended within a frame or message.
     #[error("the connection ended in the middle of a message")]
     Cut,
@@ -76,7 +79,7 @@ pub enum WireError {
     #[error("a message cannot be read: {0}")]
     Shape(#[from] CompactError),
     /// The other side is not a flowhost worker, or something before it talks too much.
-    #[error("no flowhost answered; instead came {bytes} bytes: {quote}")]
+    #[error("no flowhost answered; {}", instead(*bytes, quote))]
     NoMagic {
         /// How many bytes came.
         bytes: usize,
@@ -89,4 +92,12 @@ pub enum WireError {
     /// The two do not fit each other.
     #[error(transparent)]
     Refused(#[from] Box<Refusal>),
+}
+
+/// What came instead of a worker.
+fn instead(bytes: usize, quote: &str) -> String {
+    match bytes {
+        0 => "it said nothing".to_owned(),
+        _ => format!("instead came {bytes} bytes: {quote}"),
+    }
 }

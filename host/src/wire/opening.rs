@@ -78,7 +78,8 @@ async fn hear<R: AsyncRead + Unpin>(receiver: &mut Receiver<R>) -> Result<Hello,
     // Looked at before a frame's worth of bytes is waited for.
     while receiver.buffer().len() < parts::LENGTH {
         if receiver.read().await? == 0 {
-            return Err(WireError::Cut);
+            let nothing = receiver.buffer().is_empty();
+            return Err(if nothing { WireError::Unbegun } else { WireError::Cut });
         }
     }
     let claimed = receiver.buffer().split_first_chunk().map_or(0, |(length, _)| u32::from_le_bytes(*length));

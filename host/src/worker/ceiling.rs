@@ -1,6 +1,7 @@
 //! The most that a worker's operator lets any task be granted. Calls are narrowed to it where they leave
 //! something open, and refused where they ask for more.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -102,7 +103,10 @@ impl FromStr for Allow {
     }
 }
 
-/// Why a file with a ceiling is of no use. The worker does not start then.
+/// Bytes of memory without which no guest runs: a page of WebAssembly.
+const LEAST_MEMORY: u64 = 64 << 10;
+
+/// Why a ceiling is of no use. The worker does not start then.
 #[derive(Debug, thiserror::Error)]
 pub enum CeilingError {
     /// It cannot be read.
@@ -131,6 +135,25 @@ pub enum CeilingError {
         /// What is wrong.
         source: AllowError,
     },
+    /// A directory is not to be had.
+    #[error("the directory `{}` is `{}`, which cannot be opened: {source}", name.display(), folder.display())]
+    Folder {
+        /// The name that grants use.
+        name: PathBuf,
+        /// The folder here.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Two directories have one name.
+    #[error("two directories are called `{}`: give one of them another name", .0.display())]
+    Twice(PathBuf),
+    /// So little memory that nothing runs in it.
+    #[error("{0} bytes of memory are less than the {LEAST_MEMORY} that the smallest guest needs")]
+    Memory(u64),
+    /// No time at all.
+    #[error("an attempt that may take no time cannot run: give it some")]
+    Time,
     /// A bound in it is wrong.
     #[error("`{}`, which bounds this worker: {source}", path.display())]
     Unit {
@@ -150,18 +173,18 @@ struct File {
 }
 
 impl Ceiling {
-    /// The ceiling of the first of `files` that exists; none where there is none of them.
+    /// The ceiling of the first of `files` that exists, and which that is; none where there is none of them.
     ///
     /// # Errors
     /// Fails when that file is wrong in any way.
-    pub fn read(files: impl IntoIterator<Item = PathBuf>) -> Result<Option<Self>, CeilingError> {
+    pub fn read(files: impl IntoIterator<Item = PathBuf>) -> Result<Option<(Self, PathBuf)>, CeilingError> {
         for path in files {
             let text = match std::fs::read_to_string(&path) {
                 Ok(text) => text,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(source) => return Err(CeilingError::Read { path, source }),
             };
-            return Self::parse(&text, &path).map(Some);
+            return Ok(Some((Self::parse(&text, &path)?, path)));
         }
         Ok(None)
     }
@@ -180,6 +203,29 @@ impl Ceiling {
         let memory = file.max_memory.as_deref().map_or(Ok(default.memory), size).map_err(unit)?;
         let timeout = file.max_timeout.as_deref().map_or(Ok(default.timeout), duration).map_err(unit)?;
         Ok(Self { allow, limits: Limits { memory, timeout } })
+    }
+
+    /// Whether anything can run below it.
+    ///
+    /// # Errors
+    /// Fails when a directory cannot be opened, two have one name, or an attempt would have no memory or time.
+    pub fn check(&self) -> Result<(), CeilingError> {
+        let mut names = BTreeSet::new();
+        for Bound { name, folder, .. } in self.bounds() {
+            if !names.insert(name) {
+                return Err(CeilingError::Twice(name.clone()));
+            }
+            std::fs::read_dir(folder).map_err(|source| CeilingError::Folder {
+                name: name.clone(),
+                folder: folder.clone(),
+                source,
+            })?;
+        }
+        match self.limits {
+            Limits { memory, .. } if memory < LEAST_MEMORY => Err(CeilingError::Memory(memory)),
+            Limits { timeout: Duration::ZERO, .. } => Err(CeilingError::Time),
+            Limits { .. } => Ok(()),
+        }
     }
 
     /// The call as this worker makes it, or why it does not.
@@ -305,16 +351,40 @@ mod tests {
         let files = || [first.clone(), second.clone()];
         assert_eq!(Ceiling::read(files()).unwrap(), None);
         std::fs::write(&second, "allow = [\"read=data=/srv/data\"]\nmax-memory = \"2GiB\"").unwrap();
-        let ceiling = Ceiling::read(files()).unwrap().unwrap();
+        let (ceiling, path) = Ceiling::read(files()).unwrap().unwrap();
+        assert_eq!(path, second);
         assert_eq!(ceiling.limits, Limits { memory: 2048 * MIB, ..Limits::default() });
         assert_eq!(ceiling.said().directories, ["data"]);
         std::fs::write(&first, "").unwrap();
         let nothing = Ceiling { allow: Vec::new(), limits: Limits::default() };
-        assert_eq!(Ceiling::read(files()).unwrap(), Some(nothing));
+        assert_eq!(Ceiling::read(files()).unwrap(), Some((nothing, first.clone())));
         for wrong in ["allow = 1", "max-cores = 2", "allow = [\"read=x\"]", "max-timeout = \"soon\""] {
             std::fs::write(&first, wrong).unwrap();
             let error = Ceiling::read(files()).unwrap_err().to_string();
             assert!(error.contains("first.toml"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_ceiling_below_which_nothing_runs_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let check = |allow: &[String], limits| {
+            let allow = allow.iter().map(|text| text.parse().unwrap()).collect();
+            Ceiling { allow, limits }.check().map_err(|error| error.to_string())
+        };
+        let at = |path: &Path| format!("read=data={}", path.display());
+        let limits = Limits::default();
+        assert_eq!(check(&[at(folder.path())], limits), Ok(()));
+        for path in [file, folder.path().join("missing")] {
+            let error = check(&[at(&path)], limits).unwrap_err();
+            assert!(error.contains("`data`") && error.contains(&path.display().to_string()), "{error}");
+        }
+        let twice = check(&[at(folder.path()), "write=data=/tmp".to_owned()], limits).unwrap_err();
+        assert!(twice.contains("two directories are called `data`"), "{twice}");
+        let memory = check(&[], Limits { memory: 1, ..limits }).unwrap_err();
+        assert!(memory.starts_with("1 bytes of memory"), "{memory}");
+        assert!(check(&[], Limits { timeout: Duration::ZERO, ..limits }).is_err());
     }
 }

@@ -26,6 +26,8 @@ enum ChildError {
     Usage,
     #[error("the process that started this one is gone")]
     Orphan,
+    #[error("a child looks into /proc, which cannot be read: {0}")]
+    Proc(#[source] io::Error),
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("cannot follow the parent's end: {0}")]
@@ -74,7 +76,7 @@ fn close_others() -> io::Result<()> {
 }
 
 fn run(arguments: &[OsString]) -> Result<(), ChildError> {
-    close_others()?;
+    close_others().map_err(ChildError::Proc)?;
     let [parent, root, memory, network, granted @ ..] = arguments else { return Err(ChildError::Usage) };
     let memory: u64 = memory.to_str().and_then(|text| text.parse().ok()).ok_or(ChildError::Usage)?;
     let network = match network.to_str() {
@@ -100,7 +102,7 @@ fn run(arguments: &[OsString]) -> Result<(), ChildError> {
         return Err(ChildError::Orphan);
     }
     confine::give_up()?;
-    let before = confine::allocated()?;
+    let before = confine::allocated().map_err(ChildError::Proc)?;
     let runtime = Runtime::at_rest(Settings { slots: Some(1), ..Settings::default() })?;
     let after = confine::allocated()?;
     // The engines for calls that count fuel come later, and are as large.

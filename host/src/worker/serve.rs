@@ -90,7 +90,12 @@ pub async fn serve(
         beneath,
         ..Hello::of(ENGINE)
     };
-    let (mut receiver, client) = greet(from, &mut to, &hello).await?;
+    let (mut receiver, client) = match greet(from, &mut to, &hello).await {
+        Ok(met) => met,
+        // The client was gone before it wanted anything.
+        Err(WireError::Unbegun) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
     if let Some(message) = unconfined {
         let warning = Said::Warning { kind: Warning::Unconfined, message };
         outbox.to_client(FromWorker::Said(vec![warning]))?;

@@ -101,6 +101,10 @@ fn p2_a_worker_refuses_a_client_of_another_protocol_and_names_both() {
         assert!(ended.stderr.contains(part), "{ended}");
     }
     assert_eq!(harmful(&ended.stderr), None, "{:?}", ended.stderr);
+    // One that says nothing else of itself.
+    let ended = heard_by_worker(b"\x0e\0\0\0{\"protocol\":0}");
+    assert_eq!(ended.code, 102, "{ended}");
+    assert!(ended.stderr.contains("there is flowhost ? with ? on ? (protocol 0)"), "{ended}");
 }
 
 /// A run whose children are a script that writes `said` and, with `ends`, closes its end. Beside it an attempt

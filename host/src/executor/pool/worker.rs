@@ -160,6 +160,7 @@ pub(super) async fn attend(
     let how = match failure {
         // What the system says of its end says more than that the connection ended with it.
         None | Some(WireError::Cut | WireError::Io(_)) => how,
+        Some(failure @ WireError::Silent) => format!("{failure}, so it was ended"),
         Some(failure) => format!("{failure}; {how}"),
     };
     tell(News::Ended(Gone::Lost(End { how, killed })));

@@ -34,7 +34,7 @@ async fn a_worker_of_which_nothing_is_heard_for_six_seconds_is_lost() {
     tokio::time::sleep(LONG).await;
     first.falls_silent();
     let silent = tokio::time::Instant::now();
-    assert_eq!(scene.lost(id(0, 1)).await, "nothing was heard for 6 s; the worker was ended");
+    assert_eq!(scene.lost(id(0, 1)).await, "nothing was heard for 6 s, so it was ended");
     // It may have spoken two seconds before.
     let took = silent.elapsed();
     assert!((Duration::from_secs(4)..=Duration::from_millis(6_100)).contains(&took), "{took:?}");
