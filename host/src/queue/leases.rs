@@ -39,7 +39,7 @@ pub enum Input {
 }
 
 /// What is to be done.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {
     /// Ask Redis for another lease.
     Renew(HoldId),
