@@ -231,3 +231,23 @@ fn what_a_group_inside_another_came_to_is_made_again() {
     let run = runs(&place)[0].to_string();
     assert_eq!(replayed(&place, &run, "total")["verdict"], "same");
 }
+
+/// It runs in flowhost's own process, wherever the branch ran: what forbids that forbids it.
+#[test]
+fn where_nothing_may_run_in_process_nothing_is_replayed() {
+    let place = Place::new();
+    place.guest("echo").file(
+        "workflow.toml",
+        "[components]\necho = \"echo.wasm\"\n[tasks.one]\nrun = \"echo#answer\"\nexecutor = \"process\"\n",
+    );
+    let allowed = |words: &[&str], executors: &str| {
+        ended(place.command(words).env("FLOWHOST_ALLOW_EXECUTORS", executors))
+    };
+    let ran = allowed(&["run", "workflow.toml", "--progress", "none"], "process");
+    assert_eq!(ran.code, 0, "{ran}");
+    let run = &runs(&place)[0];
+    let refused = allowed(&["replay", run, "one"], "process");
+    assert!(refused.code == 2 && refused.stderr.contains("`in-process`, which"), "{refused}");
+    let replayed = allowed(&["replay", run, "one"], "in-process");
+    assert_eq!(replayed.code, 0, "{replayed}");
+}

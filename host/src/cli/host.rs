@@ -11,9 +11,9 @@ use super::signals::Signals;
 use crate::cache::CacheError;
 use crate::embed::{self, environment};
 use crate::manifest::duration;
-use crate::model::{Kind, Status, Workflow};
+use crate::model::{Executor, Kind, Status, Workflow};
 use crate::run::{Caching, Ended, Journaling, JournalingError, ResumeError, RunError, Settings, Stopper};
-use crate::runtime::RuntimeError;
+use crate::runtime::{RuntimeError, named_program};
 
 /// Why nothing ran.
 #[derive(Debug, thiserror::Error)]
@@ -110,20 +110,14 @@ pub(super) fn failed(failure: &HostError) -> Exit {
 /// What children and the compiler are started from: what `FLOWHOST_PROGRAM` names, else this very program,
 /// also where its file was replaced or removed since it began.
 pub(super) fn program() -> Option<PathBuf> {
-    const RUNNING: &str = "/proc/self/exe";
-    let named = std::env::var_os("FLOWHOST_PROGRAM").filter(|named| !named.is_empty());
-    match named {
-        Some(named) => Some(named.into()),
-        None if Path::new(RUNNING).exists() => Some(RUNNING.into()),
-        None => std::env::current_exe().ok(),
-    }
+    let running = Path::new("/proc/self/exe");
+    let this = || if running.exists() { Some(running.to_owned()) } else { std::env::current_exe().ok() };
+    named_program().or_else(this)
 }
 
 /// The executors that `FLOWHOST_ALLOW_EXECUTORS` leaves, or an error that names the first that it
 /// forbids.
 pub(super) fn allowed(workflow: &Workflow) -> Result<(), Exit> {
-    let Ok(named) = std::env::var("FLOWHOST_ALLOW_EXECUTORS") else { return Ok(()) };
-    let allowed: Vec<&str> = named.split(',').map(str::trim).collect();
     let asked = workflow.nodes.iter().flat_map(|node| {
         let fallback = match &node.kind {
             Kind::Group(group) => group.policy.fallback.map(|fallback| (&node.name, fallback)),
@@ -131,6 +125,17 @@ pub(super) fn allowed(workflow: &Workflow) -> Result<(), Exit> {
         };
         node.tasks().map(|task| (&task.name, task.policy.executor)).chain(fallback)
     });
+    permit(asked.map(|(name, executor)| (&**name, executor)))
+}
+
+/// As [`allowed`], of what runs in this process whatever the workflow says.
+pub(super) fn allowed_here(name: &str) -> Result<(), Exit> {
+    permit(std::iter::once((name, Executor::InProcess)))
+}
+
+fn permit<'n>(asked: impl Iterator<Item = (&'n str, Executor)>) -> Result<(), Exit> {
+    let Ok(named) = std::env::var("FLOWHOST_ALLOW_EXECUTORS") else { return Ok(()) };
+    let allowed: Vec<&str> = named.split(',').map(str::trim).collect();
     for (name, executor) in asked {
         let executor = executor.name();
         if !allowed.contains(&executor) {

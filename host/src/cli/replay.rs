@@ -40,7 +40,7 @@ impl Replay {
         let story = self.branch.story(&run)?;
         let Some(state) = self.kept.state()? else { return Err(Exit::Internal) };
         let call = Call::new(&state, &run, &self.branch.name, &story).map_err(|failure| failed(&failure))?;
-        host::allowed(&call.loaded().workflow)?;
+        host::allowed_here(&self.branch.name)?;
         let (reaches, writes) = (call.reaches(), call.writes());
         if !writes.is_empty() {
             say(&format!("warning: the task may write to {}, and does so again", writes.join(", ")));

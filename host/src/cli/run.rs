@@ -257,10 +257,8 @@ fn plan(workflow: &Workflow) -> String {
         // A group's members may each have one of their own. Of the default nothing is said.
         let executors: BTreeSet<Executor> = node.tasks().map(|task| task.policy.executor).collect();
         let names: Vec<&str> = executors.iter().map(|executor| executor.name()).collect();
-        let on = match &executors.iter().collect::<Vec<_>>()[..] {
-            [] | [Executor::InProcess] => String::new(),
-            _ => format!(", on {}", names.join(" and ")),
-        };
+        let default = executors.iter().all(|executor| *executor == Executor::default());
+        let on = if default { String::new() } else { format!(", on {}", names.join(" and ")) };
         let when = if node.when.is_some() { ", if its `when` holds" } else { "" };
         lines.push(format!("{what} -> {}{on}{inside}{after}{when}", node.value));
     }

@@ -19,7 +19,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 
 use super::descriptors;
-use super::pool::{End, Launch, LaunchError, Life, Link, Pool, Reach, Side};
+use super::pool::{End, Launch, LaunchError, Life, Link, Pool, Reach, Side, cores};
 use super::{BoxFuture, Capacity, Executor, InProcessSettings, Port, Report, Unreachable};
 use crate::digest::Digest;
 use crate::id::AttemptId;
@@ -99,10 +99,6 @@ pub struct Beneath {
     pub children: usize,
     /// What stands between them and the machine.
     pub layers: Vec<Layer>,
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn most() -> usize {

@@ -3,12 +3,13 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::board::{Board, Row};
 use super::figures::{count, counted, duration, endings, metrics};
 use super::paint::{Paint, Tone};
 use super::text;
-use crate::model::{Ending, Event, Fact, Level, Place, Status, Stream, Warning};
+use crate::model::{Ending, Event, Fact, Level, Place, Status, Stream, Usage, Warning};
 
 /// The branches of a group of at most so many are told one by one, those of a larger group by the
 /// tenth.
@@ -117,20 +118,20 @@ impl Narrator {
                     self.say(out, &label(place), Tone::Faint, "started");
                 }
             }
-            Fact::AttemptEnded { ending: Ending::Succeeded, elapsed, .. } => {
+            Fact::AttemptEnded { ending: Ending::Succeeded, elapsed, usage, .. } => {
                 if self.steps && is_listed(row) {
                     let attempt = match place.attempt {
                         Some(number @ 2..) => format!(", attempt {number}"),
                         Some(_) | None => String::new(),
                     };
-                    let said = format!("succeeded in {}{attempt}", duration(*elapsed));
+                    let said = format!("succeeded in {}{attempt}", duration(took(*elapsed, usage)));
                     self.say(out, &label(place), Tone::Good, &said);
                 }
             }
             Fact::AttemptEnded { ending: Ending::Cancelled, .. } => {}
-            Fact::AttemptEnded { ending, elapsed, error, retry_in, .. } => {
+            Fact::AttemptEnded { ending, elapsed, usage, error, retry_in, .. } => {
                 let mut said = format!("attempt {} {}", place.attempt.unwrap_or(1), ending.name());
-                let _infallible = write!(said, " after {}", duration(*elapsed));
+                let _infallible = write!(said, " after {}", duration(took(*elapsed, usage)));
                 if let Some(error) = error {
                     let _infallible = write!(said, ": {}", text::first_line(error));
                     self.told = Some((label(place), Arc::clone(error)));
@@ -266,6 +267,11 @@ impl Narrator {
         self.paint.push(out, tone, said);
         out.push('\n');
     }
+}
+
+/// How long an attempt took: its guest, where one ran. Before that it may have waited for its turn.
+fn took(elapsed: Duration, usage: &Usage) -> Duration {
+    if usage.wall.is_zero() { elapsed } else { usage.wall }
 }
 
 /// Whether the branches are told one by one. A lone task's start and end are its group's.

@@ -148,13 +148,18 @@ impl Compiler {
         if let Some(program) = &self.program {
             return Ok(program.clone());
         }
-        if let Some(program) = std::env::var_os(PROGRAM_VARIABLE).filter(|program| !program.is_empty()) {
-            return Ok(PathBuf::from(program));
+        if let Some(program) = named_program() {
+            return Ok(program);
         }
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut candidates = std::env::split_paths(&path).map(|folder| folder.join("flowhost"));
         candidates.find(|candidate| is_program(candidate)).ok_or(CompileError::NoProgram)
     }
+}
+
+/// The program that the environment names, if it names one.
+pub(crate) fn named_program() -> Option<PathBuf> {
+    std::env::var_os(PROGRAM_VARIABLE).filter(|program| !program.is_empty()).map(PathBuf::from)
 }
 
 fn is_program(path: &Path) -> bool {

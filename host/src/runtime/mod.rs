@@ -31,6 +31,7 @@ use std::time::Duration;
 
 pub use code_cache::CacheError;
 use code_cache::{CodeCache, Place};
+pub(crate) use compile::named_program;
 pub use compile::{COMPILE_SUBCOMMAND, CompileError, compile_child};
 pub use engine::ENGINE;
 pub use load::{CodeSource, LoadError, Source};

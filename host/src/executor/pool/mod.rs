@@ -34,6 +34,11 @@ const LOOK: Duration = Duration::from_millis(25);
 /// How soon it looks again at those that it saw waiting once.
 const SECOND_LOOK: Duration = Duration::from_millis(5);
 
+/// Workers that compute at once.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// What a pool is asked for.
 enum Order {
     Open(Port, oneshot::Sender<Result<Capacity, Unreachable>>),

@@ -12,7 +12,7 @@ use super::calls::Calls;
 use super::launch::{End, Launch, Reach};
 use super::starts::Starts;
 use super::worker::{Gone, News, Pending, Worker, WorkerId};
-use super::{Order, Outstanding, Workers};
+use super::{Order, Outstanding, Workers, cores};
 use crate::executor::{Capacity, Port, Report, Unreachable};
 use crate::id::AttemptId;
 use crate::model::{Attempt, Cause, Ending, Outcome, Usage, Warning};
@@ -68,7 +68,7 @@ impl State {
             workers: Workers::default(),
             next: 0,
             news: None,
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cores: cores(),
             starts: Starts::default(),
             hopeless: None,
             stopping: false,

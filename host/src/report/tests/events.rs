@@ -159,7 +159,8 @@ impl Teller {
     ) -> &mut Self {
         let usage = Usage { wall: Duration::from_micros(11_500), peak_memory: 65_536, ..Usage::default() };
         let retry_in = retry_in.map(Duration::from_millis);
-        let elapsed = Duration::from_millis(12);
+        // It waited before its guest ran.
+        let elapsed = Duration::from_millis(40);
         let error = error.map(Arc::from);
         self.tell(Some(place), Fact::AttemptEnded { ending, elapsed, usage, cached: false, error, retry_in })
     }

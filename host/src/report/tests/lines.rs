@@ -30,7 +30,7 @@ fn an_event_is_one_line_with_its_place_first() {
         concat!(
             r#"{"version":1,"seq":1,"time":"2026-01-02T03:04:05.010000Z","run":"20260102-030405-abc123","#,
             r#""group":"counts","task":"count","index":3,"attempt":2,"executor":"in-process","#,
-            r#""event":"attempt-ended","outcome":"timed-out","seconds":0.012,"guest-seconds":0.0115,"#,
+            r#""event":"attempt-ended","outcome":"timed-out","seconds":0.04,"guest-seconds":0.0115,"#,
             r#""peak-memory":65536,"cached":false,"error":"slow","retry-in":1.5}"#,
         )
     );
