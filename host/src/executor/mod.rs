@@ -46,6 +46,26 @@ pub trait Executor: Send + Sync {
 
     /// Waits until nothing executes.
     fn drain(&self) -> BoxFuture<'_, ()>;
+
+    /// Waits until somebody is there to execute, for so long as a group waits that may run elsewhere
+    /// instead. Who executes by itself always is.
+    ///
+    /// # Errors
+    /// Fails when nobody came.
+    fn staffed(&self) -> BoxFuture<'_, Result<(), Unreachable>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// The ends of these attempts are written down, or nobody writes them down: nothing that is kept of
+    /// them elsewhere is needed any more. Never blocks.
+    fn recorded(&self, ids: &[AttemptId]) {
+        let _ = ids;
+    }
+
+    /// The run is over and nobody goes on with it: what it left elsewhere is removed.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// How much an executor takes.
