@@ -34,6 +34,12 @@ impl Digest {
         Ok(Self(hasher.finalize().into()))
     }
 
+    /// The digest that is these 32 bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 32 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {

@@ -38,10 +38,17 @@ impl World {
     }
 
     async fn enqueue(&mut self, attempts: &[&str]) -> Option<usize> {
-        let entry = |attempt: &&str| Entry { attempt: (*attempt).to_owned(), body: b"body\0\xff".to_vec() };
+        let entry = |attempt: &&str| Entry {
+            attempt: (*attempt).to_owned(),
+            call: "call".to_owned(),
+            body: b"body\0\xff".to_vec(),
+        };
         let entries: Vec<Entry> = attempts.iter().map(entry).collect();
         let Self { connection, scripts, keys, run, epoch, .. } = self;
-        scripts.enqueue(connection, keys, run, epoch, &entries).await.unwrap()
+        scripts
+            .enqueue(connection, keys, run, epoch, &[("call".to_owned(), b"bytes".to_vec())], &entries)
+            .await
+            .unwrap()
     }
 
     /// What a worker takes.

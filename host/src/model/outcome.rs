@@ -42,6 +42,8 @@ pub enum Outcome {
     Lost {
         /// What is known of how.
         reason: String,
+        /// Whether it was delivered as often as it may be, so that it is not attempted again.
+        exhausted: bool,
     },
 }
 
@@ -143,7 +145,7 @@ impl Outcome {
             Self::Failed { message, .. } | Self::Trapped { message } => Some(message.clone()),
             Self::TimedOut { after } => Some(format!("the timeout of {after:?} passed")),
             Self::Cancelled { cause } => Some(cause.describe().to_owned()),
-            Self::Rejected { reason } | Self::Lost { reason } => Some(reason.clone()),
+            Self::Rejected { reason } | Self::Lost { reason, .. } => Some(reason.clone()),
         }
     }
 }

@@ -74,6 +74,18 @@ impl Keys {
         format!("{}:worker:{id}", self.tag)
     }
 
+    /// A string that expires: the lease of the queue's workers, in milliseconds.
+    #[must_use]
+    pub fn lease(&self) -> String {
+        format!("{}:lease", self.tag)
+    }
+
+    /// A stream: what runs have to tell a worker.
+    #[must_use]
+    pub fn inbox(&self, id: &str) -> String {
+        format!("{}:inbox:{id}", self.tag)
+    }
+
     /// The keys of a run.
     #[must_use]
     pub fn run(&self, run: &RunId) -> RunKeys {
@@ -99,10 +111,10 @@ impl Keys {
         format!("{}:component:{digest}", self.prefix)
     }
 
-    /// A string that expires: a large value's bytes.
+    /// A string that expires: a long message's bytes, which are its run's and nobody else's.
     #[must_use]
-    pub fn blob(&self, digest: &Digest) -> String {
-        format!("{}:blob:{digest}", self.prefix)
+    pub fn blob(&self, run: &RunId, name: &str) -> String {
+        format!("{}:blob:{run}:{name}", self.prefix)
     }
 }
 
@@ -114,12 +126,13 @@ mod tests {
     fn all_keys_of_a_queue_share_one_tag() {
         let keys = Keys::new("flowhost", 3, "night-shift").unwrap();
         let run = keys.run(&RunId("20261121-094119-no0abl".into()));
-        for key in [keys.tasks(), keys.letters(), keys.workers(), keys.worker("w1"), run.record, run.results]
-        {
+        let of_workers = [keys.workers(), keys.worker("w1"), keys.inbox("w1"), keys.lease()];
+        for key in [keys.tasks(), keys.letters(), run.record, run.results].into_iter().chain(of_workers) {
             assert!(key.starts_with("{flowhost:3:night-shift}:"), "{key}");
         }
         let digest = Digest::of(b"component");
-        for key in [keys.component(&digest), keys.blob(&digest), keys.queues()] {
+        let blob = keys.blob(&RunId("20261121-094119-no0abl".into()), "name");
+        for key in [keys.component(&digest), blob, keys.queues()] {
             assert!(key.starts_with("flowhost:") && !key.contains('{'), "{key}");
         }
     }

@@ -4,7 +4,7 @@
 use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, Script, ServerErrorKind};
 
-use super::{GROUP, KEPT, Keys, LETTERS, RunKeys};
+use super::{ABSENT, GROUP, KEPT, Keys, LETTERS, RunKeys, UNREAD};
 use crate::id::RunId;
 
 /// An entry of the stream of tasks as its holder knows it.
@@ -25,8 +25,21 @@ pub struct Held {
 pub struct Entry {
     /// Its id within its run.
     pub attempt: String,
-    /// What a worker needs to execute it.
+    /// The digest of its call, in hexadecimal.
+    pub call: String,
+    /// What else a worker needs to execute it.
     pub body: Vec<u8>,
+}
+
+/// What became of an attempt that was cancelled.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Cancelled {
+    /// No worker had it, and none will.
+    Unheld,
+    /// It had ended.
+    Ended,
+    /// This worker has it.
+    Held(String),
 }
 
 /// What became of a run that is begun, or gone on with.
@@ -81,6 +94,10 @@ pub struct Scripts {
     seek: Script,
     forget: Script,
     leave: Script,
+    cancel: Script,
+    withdraw: Script,
+    tell: Script,
+    announce: Script,
 }
 
 impl Default for Scripts {
@@ -95,6 +112,10 @@ impl Default for Scripts {
             seek: Script::new(include_str!("scripts/seek.lua")),
             forget: Script::new(include_str!("scripts/forget.lua")),
             leave: Script::new(include_str!("scripts/leave.lua")),
+            cancel: Script::new(include_str!("scripts/cancel.lua")),
+            withdraw: Script::new(include_str!("scripts/withdraw.lua")),
+            tell: Script::new(include_str!("scripts/tell.lua")),
+            announce: Script::new(include_str!("scripts/announce.lua")),
         }
     }
 }
@@ -118,8 +139,8 @@ impl Scripts {
         Ok(epoch.map_or(Begun::Lost, Begun::Known))
     }
 
-    /// Queues those of a run's attempts that are not known yet. Returns how many these are; none if the run
-    /// is not known in this epoch.
+    /// Queues those of a run's attempts that are not known yet, and what they share: `calls` by digest.
+    /// Returns how many these are; none if the run is not known in this epoch.
     ///
     /// # Errors
     /// Fails when Redis does.
@@ -129,12 +150,16 @@ impl Scripts {
         keys: &Keys,
         run: &RunId,
         epoch: &str,
+        calls: &[(String, Vec<u8>)],
         entries: &[Entry],
     ) -> RedisResult<Option<usize>> {
         let mut call = call(&self.enqueue, [&keys.tasks(), &keys.run(run).record]);
-        call.arg(run.to_string()).arg(epoch);
+        call.arg(&*run.0).arg(epoch).arg(calls.len());
+        for (digest, bytes) in calls {
+            call.arg(digest).arg(bytes);
+        }
         for entry in entries {
-            call.arg(&entry.attempt).arg(&entry.body);
+            call.arg(&entry.attempt).arg(&entry.call).arg(&entry.body);
         }
         self.one(connection, &self.enqueue, call).await
     }
@@ -281,6 +306,80 @@ impl Scripts {
         let mut call = call(&self.leave, [&keys.tasks()]);
         call.arg(GROUP).arg(consumer);
         self.one(connection, &self.leave, call).await
+    }
+
+    /// Cancels attempts of a run. `why` is for whoever holds them. Answers in their order.
+    ///
+    /// # Errors
+    /// Fails when Redis does.
+    pub async fn cancel(
+        &self,
+        connection: &mut impl ConnectionLike,
+        keys: &Keys,
+        run: &RunKeys,
+        why: &str,
+        attempts: &[String],
+    ) -> RedisResult<Vec<Cancelled>> {
+        let mut call = call(&self.cancel, [&keys.tasks(), &run.record]);
+        call.arg(GROUP).arg(why).arg(attempts);
+        let answers: Vec<Option<String>> = self.one(connection, &self.cancel, call).await?;
+        let answer = |answer: Option<String>| match answer {
+            None => Cancelled::Unheld,
+            Some(holder) if holder.is_empty() => Cancelled::Ended,
+            Some(holder) => Cancelled::Held(holder),
+        };
+        Ok(answers.into_iter().map(answer).collect())
+    }
+
+    /// Takes attempts of a run back, whoever holds them. Says for each whether it had not ended.
+    ///
+    /// # Errors
+    /// Fails when Redis does.
+    pub async fn withdraw(
+        &self,
+        connection: &mut impl ConnectionLike,
+        keys: &Keys,
+        run: &RunKeys,
+        attempts: &[String],
+    ) -> RedisResult<Vec<bool>> {
+        let mut call = call(&self.withdraw, [&keys.tasks(), &run.record]);
+        call.arg(GROUP).arg(attempts);
+        self.one(connection, &self.withdraw, call).await
+    }
+
+    /// Tells a run something that is no outcome. Left out where the run is gone, or reads nothing.
+    ///
+    /// # Errors
+    /// Fails when Redis does.
+    pub async fn tell(
+        &self,
+        connection: &mut impl ConnectionLike,
+        run: &RunKeys,
+        from: &str,
+        said: &[u8],
+    ) -> RedisResult<bool> {
+        let mut call = call(&self.tell, [&run.record, &run.results]);
+        call.arg(UNREAD).arg(from).arg(said);
+        self.one(connection, &self.tell, call).await
+    }
+
+    /// Says that the worker `id` is there. Returns the lease of the queue's workers in milliseconds:
+    /// nothing was said where that is another than `lease`.
+    ///
+    /// # Errors
+    /// Fails when Redis does.
+    pub async fn announce(
+        &self,
+        connection: &mut impl ConnectionLike,
+        keys: &Keys,
+        id: &str,
+        said: &str,
+        lease: u64,
+    ) -> RedisResult<u64> {
+        let all = [&keys.workers(), &keys.worker(id), &keys.lease(), &keys.inbox(id)];
+        let mut call = call(&self.announce, all);
+        call.arg(id).arg(said).arg(lease).arg(ABSENT.as_millis().to_string());
+        self.one(connection, &self.announce, call).await
     }
 
     async fn one<T: FromRedisValue>(

@@ -220,7 +220,7 @@ impl Ended {
             Outcome::TimedOut { after } => Self::TimedOut { after },
             Outcome::Cancelled { cause } => Self::Cancelled { cause },
             Outcome::Rejected { reason } => Self::Rejected { reason },
-            Outcome::Lost { reason } => Self::Lost { reason },
+            Outcome::Lost { reason, .. } => Self::Lost { reason },
         })
     }
 
@@ -242,7 +242,7 @@ impl Ended {
             Self::TimedOut { after } => Outcome::TimedOut { after },
             Self::Cancelled { cause } => Outcome::Cancelled { cause },
             Self::Rejected { reason } => Outcome::Rejected { reason },
-            Self::Lost { reason } => Outcome::Lost { reason },
+            Self::Lost { reason } => Outcome::Lost { reason, exhausted: false },
         })
     }
 
@@ -297,6 +297,48 @@ impl Message for FromWorker {
             Self::NeedComponent { .. } | Self::NeedCode { .. } | Self::Ask { .. } => Vec::new(),
         }
     }
+}
+
+/// A message for whom frames do not part: its bytes where it lies somewhere whole.
+macro_rules! packed {
+    ($message:ty) => {
+        impl $message {
+            /// Its bytes, all together.
+            ///
+            /// # Errors
+            /// Fails when it is too large.
+            pub fn pack(mut self) -> Result<Vec<u8>, WireError> {
+                pack(&mut self)
+            }
+
+            /// The message that these bytes are.
+            ///
+            /// # Errors
+            /// Fails when they are none.
+            pub fn unpack(bytes: bytes::Bytes) -> Result<Self, WireError> {
+                read(bytes)
+            }
+        }
+    };
+}
+
+packed!(ToWorker);
+packed!(FromWorker);
+
+fn pack<M: Message>(message: &mut M) -> Result<Vec<u8>, WireError> {
+    let mut bytes = vec![0; HEAD_LENGTH];
+    codec::encode(message, &mut bytes)?;
+    let length = u32::try_from(bytes.len() - HEAD_LENGTH).unwrap_or(u32::MAX);
+    if length as usize > super::HEAD {
+        return Err(WireError::MessageTooLarge(length.into()));
+    }
+    if let Some(space) = bytes.get_mut(..HEAD_LENGTH) {
+        space.copy_from_slice(&length.to_le_bytes());
+    }
+    for payload in message.payloads() {
+        payload.pieces().for_each(|piece| bytes.extend_from_slice(piece));
+    }
+    Ok(bytes)
 }
 
 /// Bytes before a message's head: the head's length, little-endian.

@@ -67,7 +67,7 @@ impl Lane {
                     continue;
                 }
                 (Next::Again(attempt), None) => {
-                    let outcome = Outcome::Lost { reason: broken("the call was gone") };
+                    let outcome = Outcome::Lost { reason: broken("the call was gone"), exhausted: false };
                     port.report([Report::Finished {
                         id: attempt.id,
                         outcome,
@@ -105,7 +105,7 @@ impl Lane {
             let (outcome, usage) = match end {
                 End::Ended(outcome, usage) => (outcome, usage),
                 End::Cancelled(cause) => (Outcome::Cancelled { cause }, Usage::default()),
-                End::Panicked(reason) => (Outcome::Lost { reason }, Usage::default()),
+                End::Panicked(reason) => (Outcome::Lost { reason, exhausted: false }, Usage::default()),
             };
             teller.end(matches!(outcome, Outcome::Succeeded(_)));
             turn = if paused { Duration::ZERO } else { turn.saturating_add(usage.wall) };

@@ -256,7 +256,10 @@ impl State {
                     if let Some(worker) = self.workers.get(&worker) {
                         worker.stop.notify_one();
                     }
-                    Outcome::Lost { reason: format!("the worker's answer makes no sense: {error}") }
+                    Outcome::Lost {
+                        reason: format!("the worker's answer makes no sense: {error}"),
+                        exhausted: false,
+                    }
                 });
                 let ending = outcome.ending();
                 let name = self.workers.get(&worker).and_then(Worker::name);
@@ -342,7 +345,7 @@ impl State {
                     if let Some(known) = self.calls.get_mut(&first.attempt.call) {
                         known.alone = true;
                     }
-                    Outcome::Lost { reason }
+                    Outcome::Lost { reason, exhausted: false }
                 }
             };
             self.finish(first.attempt.id, outcome, Usage::default(), name);
@@ -405,7 +408,12 @@ impl State {
             if !self.workers.values().any(mine) {
                 for attempt in std::mem::take(self.waits(profile)) {
                     let reason = format!("no worker starts: {reason}");
-                    self.finish(attempt.id, Outcome::Lost { reason }, Usage::default(), None);
+                    self.finish(
+                        attempt.id,
+                        Outcome::Lost { reason, exhausted: false },
+                        Usage::default(),
+                        None,
+                    );
                 }
             }
         }

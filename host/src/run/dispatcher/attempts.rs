@@ -84,7 +84,10 @@ impl Dispatcher {
         };
         let again = flow.again.is_some();
         let ending = outcome.ending();
-        let permanent = matches!(outcome, Outcome::Failed { permanent: true, .. });
+        let permanent = matches!(
+            outcome,
+            Outcome::Failed { permanent: true, .. } | Outcome::Lost { exhausted: true, .. }
+        );
         let error: Option<Arc<str>> = outcome.message().map(Into::into);
         let key = flight.key;
         if let (Outcome::Succeeded(value), Some(key), false) = (&outcome, &key, cached) {

@@ -320,7 +320,7 @@ impl Scene {
     /// The next end is this attempt's loss. Why, in words.
     async fn lost(&mut self, lost: AttemptId) -> String {
         match self.end().await {
-            (id, Some(Outcome::Lost { reason })) if id == lost => reason,
+            (id, Some(Outcome::Lost { reason, .. })) if id == lost => reason,
             other => panic!("{other:?}"),
         }
     }
