@@ -32,7 +32,7 @@ impl World {
         let (scripts, keys) = (Scripts::default(), Keys::new("flowhost", 1, "default").unwrap());
         let run = RunId("20261121-094119-no0abl".into());
         let _: () = connection.xgroup_create_mkstream(keys.tasks(), GROUP, "0").await.unwrap();
-        let begun = scripts.begin(&mut connection, &keys.run(&run), "first", None).await.unwrap();
+        let begun = scripts.begin(&mut connection, &keys.run(&run), "first", None, "{}").await.unwrap();
         assert_eq!(begun, Begun::Known("first".to_owned()));
         Self { connection, scripts, keys, run, epoch: "first".to_owned(), _server: server }
     }
@@ -121,21 +121,21 @@ fn a_run_is_begun_once_and_known_by_its_epoch() {
         let mut world = World::new().await;
         let keys = world.keys.run(&world.run);
         let World { connection, scripts, .. } = &mut world;
-        let again = scripts.begin(connection, &keys, "second", None).await.unwrap();
+        let again = scripts.begin(connection, &keys, "second", None, "{}").await.unwrap();
         assert_eq!(again, Begun::Known("first".to_owned()));
-        assert_eq!(scripts.begin(connection, &keys, "second", Some("first")).await.unwrap(), again);
+        assert_eq!(scripts.begin(connection, &keys, "second", Some("first"), "{}").await.unwrap(), again);
         for key in [&keys.record, &keys.results] {
             let left: i64 = cmd("TTL").arg(key).query_async(connection).await.unwrap();
             assert!((600_000..=604_800).contains(&left), "{key} is kept for {left} s");
         }
         // R8: the server comes back without it.
         let _: () = cmd("FLUSHALL").query_async(connection).await.unwrap();
-        assert_eq!(scripts.begin(connection, &keys, "third", Some("first")).await.unwrap(), Begun::Lost);
+        assert_eq!(scripts.begin(connection, &keys, "third", Some("first"), "{}").await.unwrap(), Begun::Lost);
         assert_eq!(
-            scripts.begin(connection, &keys, "third", None).await.unwrap(),
+            scripts.begin(connection, &keys, "third", None, "{}").await.unwrap(),
             Begun::Known("third".to_owned())
         );
-        assert_eq!(scripts.begin(connection, &keys, "third", Some("first")).await.unwrap(), Begun::Lost);
+        assert_eq!(scripts.begin(connection, &keys, "third", Some("first"), "{}").await.unwrap(), Begun::Lost);
     });
 }
 

@@ -338,6 +338,16 @@ pub enum Warning {
     Fallback,
     /// The kernel does not confine children to what was granted, or not fully.
     Unconfined,
+    /// Nobody is there to execute what is queued. It waits.
+    NoWorkers,
+    /// Redis does not answer, or not as it should. What is queued waits.
+    RedisUnavailable,
+    /// Redis may lose what is queued, the way it is set up.
+    RedisSettings,
+    /// Redis came back without what was queued.
+    QueueStateLost,
+    /// Somebody without the run's key answered for a worker.
+    Forged,
 }
 
 impl Warning {
@@ -357,6 +367,11 @@ impl Warning {
             Self::NoFiles => "no-files",
             Self::Fallback => "fallback",
             Self::Unconfined => "unconfined",
+            Self::NoWorkers => "no-workers",
+            Self::RedisUnavailable => "redis-unavailable",
+            Self::RedisSettings => "redis-settings",
+            Self::QueueStateLost => "queue-state-lost",
+            Self::Forged => "forged",
         }
     }
 }

@@ -122,7 +122,7 @@ impl Default for Scripts {
 
 impl Scripts {
     /// Begins a run with `epoch`, or goes on with it, and renews how long its keys are kept. `known` is the
-    /// epoch that the caller knows, if any.
+    /// epoch that the caller knows, if any; `wants` is for its workers.
     ///
     /// # Errors
     /// Fails when Redis does.
@@ -132,9 +132,10 @@ impl Scripts {
         run: &RunKeys,
         epoch: &str,
         known: Option<&str>,
+        wants: &str,
     ) -> RedisResult<Begun> {
         let mut call = call(&self.begin, [&run.record, &run.results]);
-        call.arg(epoch).arg(known.unwrap_or_default()).arg(KEPT);
+        call.arg(epoch).arg(known.unwrap_or_default()).arg(KEPT).arg(wants);
         let epoch: Option<String> = self.one(connection, &self.begin, call).await?;
         Ok(epoch.map_or(Begun::Lost, Begun::Known))
     }
@@ -308,7 +309,8 @@ impl Scripts {
         self.one(connection, &self.leave, call).await
     }
 
-    /// Cancels attempts of a run. `why` is for whoever holds them. Answers in their order.
+    /// Cancels attempts of a run. `why` is for whoever holds them; where it is empty, they are left to them.
+    /// Answers in their order.
     ///
     /// # Errors
     /// Fails when Redis does.

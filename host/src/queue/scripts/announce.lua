@@ -12,5 +12,8 @@ local now = tonumber(redis.call('TIME')[1])
 redis.call('ZADD', KEYS[1], now, ARGV[1])
 -- Those that were not seen for a day.
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 86400)
+if redis.call('EXISTS', KEYS[4]) == 0 then
+  redis.call('XDEL', KEYS[4], redis.call('XADD', KEYS[4], '*', 'opened', '1'))
+end
 redis.call('PEXPIRE', KEYS[4], ARGV[4])
 return ARGV[3]

@@ -1,7 +1,7 @@
--- Cancels attempts. One that no worker has is forgotten, and its entry is skipped by whoever takes it: it is
+-- Cancels attempts, or only takes those back that no worker has. Such a one is forgotten, and its entry is skipped by whoever takes it: it is
 -- not deleted, which would blind those who scale by the stream's length. Of the others the holder is told.
 -- KEYS: the stream of tasks, the run's record
--- ARGV: group, why, then the attempts' ids
+-- ARGV: group; why, or '' for those alone that no worker has; then the attempts' ids
 -- Answers for each with false if no worker has it, '' if it ended, or its holder.
 local answers = {}
 for i = 3, #ARGV do
@@ -14,7 +14,9 @@ for i = 3, #ARGV do
     redis.call('HDEL', KEYS[2], 'attempt ' .. ARGV[i])
     answers[#answers + 1] = false
   else
-    redis.call('HSET', KEYS[2], 'cancel ' .. ARGV[i], ARGV[2])
+    if ARGV[2] ~= '' then
+      redis.call('HSET', KEYS[2], 'cancel ' .. ARGV[i], ARGV[2])
+    end
     answers[#answers + 1] = held[2]
   end
 end

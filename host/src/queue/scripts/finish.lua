@@ -18,6 +18,6 @@ redis.call('XDEL', KEYS[1], ARGV[3])
 if known ~= 'queued ' .. ARGV[3] then
   return 'gone'
 end
-redis.call('XADD', KEYS[3], '*', 'attempt', ARGV[5], 'outcome', ARGV[6])
+redis.call('XADD', KEYS[3], '*', 'attempt', ARGV[5], 'from', ARGV[2], 'outcome', ARGV[6])
 redis.call('HSET', KEYS[2], attempt, ended)
 return 'recorded'
