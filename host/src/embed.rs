@@ -19,7 +19,7 @@ use crate::executor::{InProcess, InProcessSettings, Process};
 use crate::folder::FolderError;
 use crate::journal::Start;
 use crate::manifest::{self, Loaded, Problems, Trust};
-use crate::model::{Event, Executor, Node, Workflow};
+use crate::model::{Event, Executor, ExecutorKind, Node, Workflow};
 use crate::report::{Interest, Reporter};
 use crate::run::{Caching, Ended, Executors, ResumeOptions, RunError, Settings, Stop, Stopper};
 use crate::runtime::{ENGINE, Runtime, RuntimeError};
@@ -420,7 +420,7 @@ pub(crate) struct Compiling {
 /// Where the workflow's attempts run. What an executor needs is set up when a task first needs it.
 pub(crate) fn executors(workflow: &Workflow, compiling: Compiling) -> Executors {
     let (here, children) = (needs(workflow, compiling.clone()), needs(workflow, compiling));
-    Executors::default()
+    let on_this_machine = Executors::default()
         .with(Executor::InProcess, move || {
             let executor = here().and_then(InProcess::new).map_err(|error| error.to_string())?;
             Ok(Arc::new(executor))
@@ -428,7 +428,11 @@ pub(crate) fn executors(workflow: &Workflow, compiling: Compiling) -> Executors 
         .with(Executor::Process, move || {
             let executor = children().and_then(Process::new).map_err(|error| error.to_string())?;
             Ok(Arc::new(executor))
-        })
+        });
+    workflow.executors.iter().fold(on_this_machine, |executors, named| match &named.kind {
+        // What is not given cannot be reached, and placement says so.
+        ExecutorKind::Redis(_) => executors,
+    })
 }
 
 /// Where single attempts of the workflow run in this process, wherever they ran before.

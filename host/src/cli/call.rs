@@ -176,6 +176,7 @@ impl Call {
             seed: self.seed,
             inputs: Vec::new(),
             components: vec![Component { alias: "component".into(), digest: Digest::of(&bytes), path }],
+            executors: Vec::new(),
             outputs: vec![Output {
                 name: "value".into(),
                 value: Expr::Reference { source: Source::Node(NodeId(0)), path: Vec::new() },

@@ -11,7 +11,7 @@ use super::signals::Signals;
 use crate::cache::CacheError;
 use crate::embed::{self, environment};
 use crate::manifest::duration;
-use crate::model::{Executor, Kind, Status, Workflow};
+use crate::model::{Executor, Kind, NamedExecutor, Status, Workflow};
 use crate::run::{Caching, Ended, Journaling, JournalingError, ResumeError, RunError, Settings, Stopper};
 use crate::runtime::{RuntimeError, named_program};
 
@@ -120,25 +120,29 @@ pub(super) fn program() -> Option<PathBuf> {
 pub(super) fn allowed(workflow: &Workflow) -> Result<(), Exit> {
     let asked = workflow.nodes.iter().flat_map(|node| {
         let fallback = match &node.kind {
-            Kind::Group(group) => group.policy.fallback.map(|fallback| (&node.name, fallback)),
+            Kind::Group(group) => group.policy.fallback.as_ref().map(|fallback| (&node.name, fallback)),
             Kind::Task(_) | Kind::Started(_) | Kind::Best(_) => None,
         };
-        node.tasks().map(|task| (&task.name, task.policy.executor)).chain(fallback)
+        node.tasks().map(|task| (&task.name, &task.policy.executor)).chain(fallback)
     });
-    permit(asked.map(|(name, executor)| (&**name, executor)))
+    permit(asked.map(|(name, executor)| (&**name, executor)), &workflow.executors)
 }
 
 /// As [`allowed`], of what runs in this process whatever the workflow says.
 pub(super) fn allowed_here(name: &str) -> Result<(), Exit> {
-    permit(std::iter::once((name, Executor::InProcess)))
+    permit(std::iter::once((name, &Executor::InProcess)), &[])
 }
 
-fn permit<'n>(asked: impl Iterator<Item = (&'n str, Executor)>) -> Result<(), Exit> {
+fn permit<'n>(
+    asked: impl Iterator<Item = (&'n str, &'n Executor)>,
+    kinds: &[NamedExecutor],
+) -> Result<(), Exit> {
     let Ok(named) = std::env::var("FLOWHOST_ALLOW_EXECUTORS") else { return Ok(()) };
     let allowed: Vec<&str> = named.split(',').map(str::trim).collect();
     for (name, executor) in asked {
         let executor = executor.name();
-        if !allowed.contains(&executor) {
+        let kind = kinds.iter().find(|one| *one.name == *executor).map(|one| one.kind.name());
+        if !allowed.contains(&executor) && kind.is_none_or(|kind| !allowed.contains(&kind)) {
             say(&format!(
                 "error: `{name}` may run on executor `{executor}`, which FLOWHOST_ALLOW_EXECUTORS does not name: it is `{named}`"
             ));

@@ -255,7 +255,7 @@ fn plan(workflow: &Workflow) -> String {
         let around = workflow.around(node).next();
         let inside = around.map_or(String::new(), |outer| format!(", in group {}", outer.name));
         // A group's members may each have one of their own. Of the default nothing is said.
-        let executors: BTreeSet<Executor> = node.tasks().map(|task| task.policy.executor).collect();
+        let executors: BTreeSet<Executor> = node.tasks().map(|task| task.policy.executor.clone()).collect();
         let names: Vec<&str> = executors.iter().map(|executor| executor.name()).collect();
         let default = executors.iter().all(|executor| *executor == Executor::default());
         let on = if default { String::new() } else { format!(", on {}", names.join(" and ")) };

@@ -192,13 +192,13 @@ impl Executor for InProcess {
             let shared = &self.shared;
             if shared.port.set(port.clone()).is_err() {
                 let reason = "it is in use by another run; make an executor for each run".to_owned();
-                return Err(Unreachable { executor: "in-process", reason });
+                return Err(Unreachable { executor: "in-process".into(), reason });
             }
             // Who is handed code compiles none.
             if shared.compiles
                 && let Err(error) = shared.runtime.open_cache().await
             {
-                return Err(Unreachable { executor: "in-process", reason: error.to_string() });
+                return Err(Unreachable { executor: "in-process".into(), reason: error.to_string() });
             }
             for (me, wake) in shared.lanes.iter().enumerate() {
                 let (shared, wake) = (Arc::clone(shared), Arc::clone(wake));

@@ -82,7 +82,7 @@ pub struct Capacity {
 #[error("executor `{executor}` cannot be reached: {reason}")]
 pub struct Unreachable {
     /// The executor's name.
-    pub executor: &'static str,
+    pub executor: Arc<str>,
     /// Why, and what to do.
     pub reason: String,
 }

@@ -72,7 +72,7 @@ impl Process {
     /// # Errors
     /// Fails when no child starts.
     pub async fn beneath(settings: InProcessSettings) -> Result<Beneath, Unreachable> {
-        let unreachable = |reason: String| Unreachable { executor: "process", reason };
+        let unreachable = |reason: String| Unreachable { executor: "process".into(), reason };
         let InProcessSettings { runtime, root, .. } = settings;
         let code =
             Code { runtime, components: HashMap::new(), known: Mutex::default(), port: OnceLock::new() };
@@ -109,7 +109,7 @@ impl Executor for Process {
     fn open(&self, port: Port) -> BoxFuture<'_, Result<Capacity, Unreachable>> {
         Box::pin(async move {
             if let Err(error) = self.code.runtime.open_cache().await {
-                return Err(Unreachable { executor: "process", reason: error.to_string() });
+                return Err(Unreachable { executor: "process".into(), reason: error.to_string() });
             }
             // A second time is refused by the pool.
             let _ = self.code.port.set(port.clone());

@@ -258,7 +258,6 @@ fn is_false(value: &bool) -> bool {
 }
 
 /// Where most attempts run needs no word.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_default(executor: &Executor) -> bool {
     *executor == Executor::default()
 }

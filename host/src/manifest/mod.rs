@@ -301,6 +301,7 @@ fn load_text(path: &Path, source: &str, options: &Options<'_>, findings: &Findin
         seed: file.seed,
         inputs: file.inputs.iter().map(given).collect::<Option<_>>()?,
         components,
+        executors: Vec::new(),
         nodes: resolved.nodes,
         outputs: resolved.outputs,
     };

@@ -69,7 +69,8 @@ impl<'t> Policies<'t> {
                 model::Require::Critical(positions.collect::<BTreeSet<_>>().into_iter().collect())
             }
         };
-        let Self { timeout, breaker, rate_limit, fallback, .. } = *self;
+        let Self { timeout, breaker, rate_limit, .. } = *self;
+        let fallback = self.fallback.clone();
         Some(GroupPolicy { require, timeout, breaker, rate_limit, fallback })
     }
 

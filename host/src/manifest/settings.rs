@@ -73,7 +73,7 @@ impl<'t> Settings<'t> {
     /// `nearer` where it says something, else `self`.
     pub(super) fn overlaid(&self, nearer: &Self) -> Self {
         Self {
-            executor: nearer.executor.or(self.executor),
+            executor: nearer.executor.as_ref().or(self.executor.as_ref()).cloned(),
             retry: RetryKeys {
                 max_attempts: nearer.retry.max_attempts.or(self.retry.max_attempts),
                 delay: nearer.retry.delay.or(self.retry.delay),
@@ -216,7 +216,7 @@ pub(super) fn override_executors(
         let groups = file.groups.iter_mut().map(|group| (group.name.value, &mut group.settings));
         for (name, settings) in tasks.chain(groups) {
             if node.as_ref().is_none_or(|node| node == name) {
-                settings.executor = Some(executor);
+                settings.executor = Some(executor.clone());
                 found = true;
             }
         }
@@ -240,10 +240,10 @@ pub(super) fn executor(name: &str) -> Result<Option<Executor>, UnknownExecutor> 
     if name == "auto" {
         return Ok(None);
     }
-    if let Some(executor) = Executor::ALL.into_iter().find(|executor| executor.name() == name) {
+    if let Some(executor) = Executor::HERE.into_iter().find(|executor| executor.name() == name) {
         return Ok(Some(executor));
     }
-    let names = || std::iter::once("auto").chain(Executor::ALL.iter().map(|executor| executor.name()));
+    let names = || std::iter::once("auto").chain(Executor::HERE.iter().map(|executor| executor.name()));
     let known = suggest::list(names()).unwrap_or_default();
     Err(match name {
         "redis" | "ssh" => UnknownExecutor {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChannelWrite, Ending, Totals, Usage};
+use super::{ChannelWrite, Ending, Executor, Totals, Usage};
 use crate::digest::Digest;
 use crate::id::RunId;
 
@@ -34,8 +34,8 @@ pub struct Place {
     pub index: Option<u32>,
     /// Which attempt of the branch, from 1.
     pub attempt: Option<u32>,
-    /// The executor's name.
-    pub executor: Option<&'static str>,
+    /// The executor.
+    pub executor: Option<Executor>,
     /// Of an attempt that ended: which of the executor's workers had it, where it has any.
     pub worker: Option<Arc<str>>,
 }

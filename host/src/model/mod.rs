@@ -4,6 +4,7 @@ mod address_range;
 mod attempt;
 mod channel;
 mod event;
+mod executor;
 mod flow;
 mod grants;
 mod group;
@@ -27,6 +28,7 @@ pub use channel::{
     ChannelAnswer, ChannelAsk, ChannelChange, ChannelError, ChannelWrite,
 };
 pub use event::{Counts, Event, Fact, Level, Place, RunStarted, Status, Stream, Warning};
+pub use executor::{Executor, ExecutorKind, NamedExecutor, RedisSettings};
 pub use flow::{Allowed, MOST_REQUESTS, Parameter, REQUESTS_TEXT, Requests, Start, Startable, Then};
 pub use grants::{Directory, EnvironmentValue, Grants};
 pub use group::{
@@ -37,7 +39,7 @@ pub use limits::{Limits, MIB};
 pub use metrics::{MetricError, Metrics, Totals};
 pub use origin::{Host, Origin, OriginError, Scheme};
 pub use outcome::{Cause, Ending, Outcome, Usage};
-pub use policy::{Executor, LOST_BUDGET, Policy, Retry, RetryOn};
+pub use policy::{LOST_BUDGET, Policy, Retry, RetryOn};
 pub use task::{Base, Entry, Expr, Flow, Items, Part, Signature, Source, Task};
 pub use types::{Case, Field, Named, Type};
 pub use value::Value;

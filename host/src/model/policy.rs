@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Grants, Limits};
+use super::{Executor, Grants, Limits};
 
 /// All that governs the attempts of one task, after defaults, task and group are merged.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -21,31 +21,6 @@ pub struct Policy {
     pub deterministic: bool,
     /// Succeeded outcomes are kept, and found by the next run. Only where `deterministic`.
     pub cache: bool,
-}
-
-/// Where attempts run.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Executor {
-    /// Instances in this process.
-    #[default]
-    InProcess,
-    /// Children of this process.
-    Process,
-}
-
-impl Executor {
-    /// Every executor, as workflow files name them.
-    pub const ALL: [Self; 2] = [Self::InProcess, Self::Process];
-
-    /// The name in workflow files and events.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::InProcess => "in-process",
-            Self::Process => "process",
-        }
-    }
 }
 
 /// Whether and when another attempt is made: after `delay * factor^(n - 1)`, at most `max_delay`,

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Allowed, Best, Expr, Form, Group, Items, Member, Runs, Source, Startable, Task, Type, Value};
+use super::{
+    Allowed, Best, Expr, Form, Group, Items, Member, NamedExecutor, Runs, Source, Startable, Task, Type,
+    Value,
+};
 use crate::digest::Digest;
 use crate::id::{BranchId, NodeId};
 
@@ -25,6 +28,9 @@ pub struct Workflow {
     pub inputs: Vec<Input>,
     /// The components that tasks run.
     pub components: Vec<Component>,
+    /// What the names are that tasks and groups have for executors other than those of this machine. Only
+    /// such as some of them run on.
+    pub executors: Vec<NamedExecutor>,
     /// Lone tasks and groups, in the file's order. A task that groups name is inside those groups. A
     /// group may be several nodes, one right after the other: see [`Section`]. A group that another one
     /// names has nodes of its own: see [`Node::inside`].

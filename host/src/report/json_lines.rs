@@ -13,7 +13,7 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 use super::text::is_harmless;
 use super::{Interest, Reporter};
 use crate::id::RunId;
-use crate::model::{ChannelChange, Counts, Event, Fact, Metrics, RunStarted, Totals};
+use crate::model::{ChannelChange, Counts, Event, Executor, Fact, Metrics, RunStarted, Totals};
 
 /// Of the lines' form. It changes when a field changes its meaning or goes away.
 const VERSION: u32 = 1;
@@ -77,7 +77,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    executor: Option<&'static str>,
+    executor: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     worker: Option<&'a str>,
     #[serde(flatten)]
@@ -216,7 +216,7 @@ impl<'a> Line<'a> {
             task: place.and_then(|place| place.task.as_deref()),
             index: place.and_then(|place| place.index),
             attempt: place.and_then(|place| place.attempt),
-            executor: place.and_then(|place| place.executor),
+            executor: place.and_then(|place| place.executor.as_ref()).map(Executor::name),
             worker: place.and_then(|place| place.worker.as_deref()),
             further: Further::new(&event.fact),
         })

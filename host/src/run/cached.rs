@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use crate::cache::{Cache, CacheError, Entry, Key};
 use crate::interface::{from_json, to_json};
-use crate::model::{Call, Metrics, Usage, Value};
+use crate::model::{Call, Executor, Metrics, Usage, Value};
 
 /// Outcomes that wait to be written. Beyond it the run waits for the disk.
 const WAITING: usize = 256;
@@ -54,7 +54,7 @@ impl Caching {
             let mut failure = None;
             for Outcome { key, call, value, usage, executor } in receiver {
                 let json = to_json(&value, &call.signature.result.task_value());
-                let kept = cache.keep(&Entry::new(key, json, usage, executor));
+                let kept = cache.keep(&Entry::new(key, json, usage, executor.name()));
                 failure = failure.or(kept.err());
             }
             failure
@@ -70,7 +70,7 @@ pub(crate) struct Outcome {
     pub(crate) call: Arc<Call>,
     pub(crate) value: Value,
     pub(crate) usage: Usage,
-    pub(crate) executor: &'static str,
+    pub(crate) executor: Executor,
 }
 
 /// Writes outcomes.

@@ -86,6 +86,7 @@ fn workflow(branches: i64) -> Workflow {
         max_branches: 1_000,
     };
     Workflow {
+        executors: Vec::new(),
         name: "w".into(),
         digest: Digest::of(b""),
         folder: PathBuf::from("/"),

@@ -470,7 +470,7 @@ impl Dispatcher {
             group: node.group().map(Arc::clone),
             task: Some(Arc::clone(&task.name)),
             attempt: Some(id.number).filter(|number| *number > 0),
-            executor: Some(self.executor_of(id.branch.node, task).name()),
+            executor: Some(self.executor_of(id.branch.node, task)),
             worker: None,
         })
     }
@@ -478,7 +478,7 @@ impl Dispatcher {
     fn node_place(&self, id: NodeId) -> Option<Place> {
         let node = self.workflow.nodes.get(id.index())?;
         let name = Some(Arc::clone(&node.name));
-        let executor = node.tasks().next().map(|task| self.executor_of(id, task).name());
+        let executor = node.tasks().next().map(|task| self.executor_of(id, task));
         Some(match node.group() {
             None => Place { task: name, executor, ..Place::default() },
             Some(_) => Place { group: name, executor, ..Place::default() },

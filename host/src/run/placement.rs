@@ -77,7 +77,7 @@ impl Placement {
         let mut room = 0_usize;
         let mut later = false;
         for kind in kinds {
-            let not = |reason: &str| Unreachable { executor: kind.name(), reason: reason.to_owned() };
+            let not = |reason: &str| Unreachable { executor: kind.name().into(), reason: reason.to_owned() };
             let Some((_, stage)) = self.stages.iter_mut().find(|(known, _)| known == kind) else {
                 return (Reached::Not(not("this run was not given it")), openings);
             };
@@ -95,14 +95,14 @@ impl Placement {
                         continue;
                     };
                     later = true;
-                    let (port, name) = (self.port.clone(), kind.name());
+                    let (port, name) = (self.port.clone(), Arc::from(kind.name()));
                     let open = async move {
                         let made = make();
                         let executor = made.map_err(|reason| Unreachable { executor: name, reason })?;
                         let capacity = executor.open(port).await?;
                         Ok((executor, capacity))
                     };
-                    openings.push((*kind, Box::pin(open) as BoxFuture<'static, Opened>));
+                    openings.push((kind.clone(), Box::pin(open) as BoxFuture<'static, Opened>));
                 }
             }
         }
@@ -110,8 +110,8 @@ impl Placement {
     }
 
     /// An executor opened, or not. Gives the nodes that wait for it.
-    pub(crate) fn opened(&mut self, kind: model::Executor, opened: Opened) -> Vec<NodeId> {
-        let Some((_, stage)) = self.stages.iter_mut().find(|(known, _)| *known == kind) else {
+    pub(crate) fn opened(&mut self, kind: &model::Executor, opened: Opened) -> Vec<NodeId> {
+        let Some((_, stage)) = self.stages.iter_mut().find(|(known, _)| known == kind) else {
             return Vec::new();
         };
         let next = match opened {

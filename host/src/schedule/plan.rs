@@ -66,7 +66,8 @@ pub struct Nested {
 
 impl From<&Workflow> for Plan {
     fn from(workflow: &Workflow) -> Self {
-        let executors = |node: &Node| node.tasks().map(|task| task.policy.executor).collect::<BTreeSet<_>>();
+        let executors =
+            |node: &Node| node.tasks().map(|task| task.policy.executor.clone()).collect::<BTreeSet<_>>();
         let mut lanes: Vec<BTreeSet<Executor>> = Vec::new();
         let nodes = workflow.nodes.iter().map(|node| {
             let executors = executors(node);
@@ -201,6 +202,7 @@ mod tests {
             value: Type::String,
         });
         let plan = Plan::from(&Workflow {
+            executors: Vec::new(),
             name: Arc::from("workflow"),
             digest: Digest::of(b""),
             folder: PathBuf::new(),

@@ -114,7 +114,7 @@ impl Executor for Pool {
         self.order(Order::Open(port, answer));
         Box::pin(async move {
             opened.await.unwrap_or_else(|_| {
-                Err(Unreachable { executor: "pool", reason: "its thread ended".to_owned() })
+                Err(Unreachable { executor: "pool".into(), reason: "its thread ended".to_owned() })
             })
         })
     }

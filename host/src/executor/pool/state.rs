@@ -107,7 +107,7 @@ impl State {
         if self.port.is_some() {
             let reason = "it is in use by another run; make an executor for each run".to_owned();
             // Who asked may be gone.
-            let _ = answer.send(Err(Unreachable { executor: name, reason }));
+            let _ = answer.send(Err(Unreachable { executor: name.into(), reason }));
             return;
         }
         let interest = port.interest();
@@ -330,7 +330,7 @@ impl State {
             if (self.hopeless.is_some() || self.starts.are_out_of_reach(now))
                 && let Some(opening) = self.opening.take()
             {
-                let executor = self.launch.name();
+                let executor = self.launch.name().into();
                 // Who asked may be gone.
                 let _ = opening.send(Err(Unreachable { executor, reason: reason.clone() }));
             }

@@ -208,7 +208,7 @@ pub(super) fn task(name: &str) -> Place {
 
 /// An attempt of a lone task.
 pub(super) fn task_attempt(name: &str, number: u32) -> Place {
-    Place { attempt: Some(number), executor: Some("in-process"), ..task(name) }
+    Place { attempt: Some(number), executor: Some("in-process".into()), ..task(name) }
 }
 
 /// The group `counts`.

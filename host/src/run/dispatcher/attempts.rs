@@ -165,7 +165,7 @@ impl Dispatcher {
     /// Keeps an outcome for later runs.
     pub(super) fn keep(&self, id: AttemptId, key: Key, value: Value, usage: Usage) {
         if let (Some((_, keeper)), Some(call), Some(task)) = (&self.caching, self.call(id), self.task(id)) {
-            let executor = self.executor_of(id.branch.node, task).name();
+            let executor = self.executor_of(id.branch.node, task);
             keeper.keep(cached::Outcome { key, call, value, usage, executor });
         }
     }

@@ -185,9 +185,9 @@ impl Dispatcher {
     /// Where the attempts of a task run.
     pub(super) fn executor_of(&self, id: NodeId, task: &Task) -> Executor {
         if self.elsewhere.is_empty() {
-            return task.policy.executor;
+            return task.policy.executor.clone();
         }
-        self.elsewhere.get(&id).copied().unwrap_or(task.policy.executor)
+        self.elsewhere.get(&id).unwrap_or(&task.policy.executor).clone()
     }
 
     /// Whether the executors of a node are open. If not, it is looked at again when one more is.
@@ -209,13 +209,13 @@ impl Dispatcher {
             Reached::Later => false,
             Reached::Not(unreachable) => {
                 let fallback = match &node.kind {
-                    Kind::Group(group) => group.policy.fallback,
+                    Kind::Group(group) => group.policy.fallback.clone(),
                     Kind::Task(_) | Kind::Started(_) | Kind::Best(_) => None,
                 };
-                match fallback.filter(|fallback| kinds != [*fallback]) {
+                match fallback.filter(|fallback| kinds != [fallback.clone()]) {
                     Some(fallback) => {
+                        let message = format!("{unreachable}; the group runs {fallback} instead");
                         self.elsewhere.insert(id, fallback);
-                        let message = format!("{unreachable}; the group runs {} instead", fallback.name());
                         self.warn(id, Warning::Fallback, &message);
                         self.reach(id, node)
                     }
@@ -231,7 +231,7 @@ impl Dispatcher {
     /// An executor is open, or cannot be reached: the nodes that wait for it go on.
     pub(super) fn executor_opened(&mut self, executor: Executor, opened: Opened) {
         let workflow = Arc::clone(&self.workflow);
-        for id in self.placement.opened(executor, opened) {
+        for id in self.placement.opened(&executor, opened) {
             let Some(node) = workflow.nodes.get(id.index()) else { continue };
             // An interrupted run closes what still waits.
             let closed = self.branches.get(id.index()).is_none_or(|branches| branches.closed);
