@@ -130,12 +130,18 @@ fn a_run_is_begun_once_and_known_by_its_epoch() {
         }
         // R8: the server comes back without it.
         let _: () = cmd("FLUSHALL").query_async(connection).await.unwrap();
-        assert_eq!(scripts.begin(connection, &keys, "third", Some("first"), "{}").await.unwrap(), Begun::Lost);
+        assert_eq!(
+            scripts.begin(connection, &keys, "third", Some("first"), "{}").await.unwrap(),
+            Begun::Lost
+        );
         assert_eq!(
             scripts.begin(connection, &keys, "third", None, "{}").await.unwrap(),
             Begun::Known("third".to_owned())
         );
-        assert_eq!(scripts.begin(connection, &keys, "third", Some("first"), "{}").await.unwrap(), Begun::Lost);
+        assert_eq!(
+            scripts.begin(connection, &keys, "third", Some("first"), "{}").await.unwrap(),
+            Begun::Lost
+        );
     });
 }
 

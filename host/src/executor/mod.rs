@@ -6,6 +6,7 @@ mod in_process;
 mod pool;
 mod port;
 mod process;
+mod redis;
 mod writes;
 
 use std::future::Future;
@@ -16,6 +17,7 @@ pub use in_process::{InProcess, InProcessSettings, ServingSettings, Supply};
 pub use port::{Port, Reports};
 pub use process::{Beneath, CHILD_SUBCOMMAND, Process};
 
+pub use self::redis::{Queue, QueueSettings};
 pub(crate) use descriptors::receive;
 
 use crate::id::AttemptId;

@@ -50,6 +50,18 @@ impl Keys {
         &self.queue
     }
 
+    /// The protocol's number.
+    #[must_use]
+    pub fn protocol(&self) -> u32 {
+        self.protocol
+    }
+
+    /// The queue of the same name for those who speak another protocol.
+    #[must_use]
+    pub fn of_protocol(&self, protocol: u32) -> Option<Self> {
+        Self::new(&self.prefix, protocol, &self.queue).ok()
+    }
+
     /// A stream: attempts that wait or execute.
     #[must_use]
     pub fn tasks(&self) -> String {

@@ -25,6 +25,13 @@ pub const DELIVERIES: u64 = 1 + crate::model::LOST_BUDGET as u64;
 /// A run's keys are kept for so long after it last renewed them, in seconds: 7 days.
 pub const KEPT: u64 = 7 * 24 * 60 * 60;
 
+/// Under a seal, what a run says to a worker, what a worker says of attempts, and how one ended.
+pub const INBOX: &str = "inbox";
+/// See [`INBOX`].
+pub const SAID: &str = "said";
+/// See [`INBOX`].
+pub const OUTCOME: &str = "outcome";
+
 /// So many entries wait for a run at most before what is no outcome is left out.
 pub const UNREAD: u64 = 50_000;
 
