@@ -44,6 +44,20 @@ impl Keys {
         Ok(Self { prefix: prefix.to_owned(), tag, protocol, queue: queue.to_owned() })
     }
 
+    /// Of another queue, or for others, under the same prefix.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn beside(&self, protocol: u32, queue: &str) -> Result<Self, NameError> {
+        Self::new(&self.prefix, protocol, queue)
+    }
+
+    /// The protocol that its workers speak.
+    #[must_use]
+    pub fn protocol(&self) -> u32 {
+        self.protocol
+    }
+
     /// The queue's name.
     #[must_use]
     pub fn queue(&self) -> &str {

@@ -1,12 +1,15 @@
 //! The queue that a run on Redis and its workers share: names of keys, the scripts that change them, and
 //! the rules of leases. Knows no attempts, only their ids and bytes.
 
+mod announce;
 mod keys;
 pub mod leases;
+pub mod look;
 mod scripts;
 #[cfg(test)]
 mod tests;
 
+pub use announce::Announcement;
 pub use keys::{Keys, NameError, RunKeys};
 pub use scripts::{Begun, Entry, Finish, Finished, Held, Renewal, Scripts};
 
