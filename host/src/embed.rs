@@ -15,7 +15,7 @@ pub(crate) use replay::root_of;
 pub use replay::{Reach, Replay, ReplayError};
 
 use crate::cache::{Cache, CacheError};
-use crate::executor::{InProcess, InProcessSettings, Process};
+use crate::executor::{InProcess, InProcessSettings, Process, Queue, QueueSettings};
 use crate::folder::FolderError;
 use crate::journal::Start;
 use crate::manifest::{self, Loaded, Problems, Trust};
@@ -430,8 +430,13 @@ pub(crate) fn executors(workflow: &Workflow, compiling: Compiling) -> Executors 
             Ok(Arc::new(executor))
         });
     workflow.executors.iter().fold(on_this_machine, |executors, named| match &named.kind {
-        // What is not given cannot be reached, and placement says so.
-        ExecutorKind::Redis(_) => executors,
+        ExecutorKind::Redis(redis) => {
+            let components = workflow.components.iter();
+            let components = components.map(|component| (component.digest, component.path.clone())).collect();
+            let (name, redis) = (Arc::clone(&named.name), redis.clone());
+            let settings = QueueSettings { name: Arc::clone(&name), redis, components };
+            executors.with(Executor::Named(name), move || Ok(Arc::new(Queue::new(settings))))
+        }
     })
 }
 
