@@ -121,6 +121,8 @@ pub struct Run {
     root: Option<PathBuf>,
     concurrency: Option<u32>,
     trust: Trust,
+    redis: Option<String>,
+    plain_secrets: bool,
     cache: Cached,
     journal: bool,
     state_dir: Option<PathBuf>,
@@ -183,6 +185,8 @@ impl Run {
             root: None,
             concurrency: None,
             trust: Trust::Full,
+            redis: None,
+            plain_secrets: false,
             cache: Cached::User,
             journal: false,
             state_dir: None,
@@ -219,6 +223,18 @@ impl Run {
     #[must_use]
     pub fn trust(self, trust: Trust) -> Self {
         Self { trust, ..self }
+    }
+
+    /// Where redis executors are for which the file gives no URL.
+    #[must_use]
+    pub fn redis(self, url: impl Into<String>) -> Self {
+        Self { redis: Some(url.into()), ..self }
+    }
+
+    /// Lets secrets go to executors that are reached unencrypted, where anybody on the way can read them.
+    #[must_use]
+    pub fn allow_plain_secrets(self) -> Self {
+        Self { plain_secrets: true, ..self }
     }
 
     /// Executes tasks with `cache` as well, and keeps nothing.
@@ -291,6 +307,9 @@ impl Run {
             current: then.unwrap_or(here),
             environment: &environment,
             trust: self.trust.clone(),
+            redis: self.redis.clone(),
+            plain_secrets: self.plain_secrets,
+            purpose: manifest::Purpose::Run,
             recorded: None,
         };
         Ok(manifest::load(&self.file, &options)?)
