@@ -124,6 +124,7 @@ pub struct Run {
     redis: Option<String>,
     plain_secrets: bool,
     cache: Cached,
+    cache_remote: bool,
     journal: bool,
     state_dir: Option<PathBuf>,
     resume: Option<Resume>,
@@ -188,6 +189,7 @@ impl Run {
             redis: None,
             plain_secrets: false,
             cache: Cached::User,
+            cache_remote: false,
             journal: false,
             state_dir: None,
             resume: None,
@@ -241,6 +243,13 @@ impl Run {
     #[must_use]
     pub fn without_cache(self) -> Self {
         Self { cache: Cached::Nowhere, ..self }
+    }
+
+    /// Keeps also outcomes that executors of the workflow's own answered, such as workers on Redis: whoever
+    /// can answer there then has a say in what later runs find.
+    #[must_use]
+    pub fn cache_remote(self) -> Self {
+        Self { cache_remote: true, ..self }
     }
 
     /// Finds and keeps outcomes of tasks with `cache` in this folder, instead of in the user's. Nobody
@@ -369,8 +378,8 @@ impl Run {
             environment: Arc::new(environment),
             caching: match self.cache {
                 Cached::Nowhere => None,
-                Cached::User => caching(&workflow, None)?,
-                Cached::In(folder) => caching(&workflow, Some(folder))?,
+                Cached::User => caching(&workflow, None, self.cache_remote)?,
+                Cached::In(folder) => caching(&workflow, Some(folder), self.cache_remote)?,
             },
             stops,
             journal,
@@ -477,13 +486,19 @@ fn needs(
     move || Ok(InProcessSettings { runtime: Runtime::new(settings)?, root, components })
 }
 
-/// The cache, for a workflow with tasks that use it: in `folder`, or else in the user's cache folder.
-pub(crate) fn caching(workflow: &Workflow, folder: Option<PathBuf>) -> Result<Option<Caching>, CacheError> {
+/// The cache, for a workflow with tasks that use it: in `folder`, or else in the user's cache folder. With
+/// `remote` it takes also what named executors answer.
+pub(crate) fn caching(
+    workflow: &Workflow,
+    folder: Option<PathBuf>,
+    remote: bool,
+) -> Result<Option<Caching>, CacheError> {
     if !workflow.nodes.iter().flat_map(Node::tasks).any(|task| task.policy.cache) {
         return Ok(None);
     }
     let cache = Cache::open(folder, &others(workflow))?;
-    Ok(Some(Caching::new(cache, &format!("flowhost {} {ENGINE}", env!("CARGO_PKG_VERSION")))))
+    let caching = Caching::new(cache, &format!("flowhost {} {ENGINE}", env!("CARGO_PKG_VERSION")));
+    Ok(Some(caching.keeping_remote(remote)))
 }
 
 /// Folders in which nothing may lie that we trust: the workflow file's own, and those that tasks write

@@ -81,6 +81,9 @@ pub(super) struct Run {
     /// Execute tasks with `cache` as well, and keep nothing
     #[arg(long, env = "FLOWHOST_NO_CACHE", value_parser = clap::builder::FalseyValueParser::new())]
     no_cache: bool,
+    /// Keep also outcomes that executors of the file's own answered, and not this machine
+    #[arg(long, env = "FLOWHOST_CACHE_REMOTE", value_parser = clap::builder::FalseyValueParser::new())]
+    cache_remote: bool,
     /// Check, say what would run, and run nothing
     #[arg(long, env = "FLOWHOST_DRY_RUN", value_parser = clap::builder::FalseyValueParser::new())]
     dry_run: bool,
@@ -181,7 +184,8 @@ impl Run {
         let given = embed::recorded::inputs(&self.source.inputs, start);
         let journal = self.recording.journaling(file, state_dir, given, &loaded, found)?;
         let recorded = journal.is_some();
-        let caching = if self.no_cache { Ok(None) } else { embed::caching(&loaded.workflow, None) };
+        let caching =
+            if self.no_cache { Ok(None) } else { embed::caching(&loaded.workflow, None, self.cache_remote) };
         let ended = caching
             .map_err(HostError::from)
             .and_then(|caching| host::run(loaded.workflow, self.progress, &self.compiling, caching, journal));
