@@ -36,6 +36,7 @@ mod interrupts;
 mod limits;
 mod merging;
 mod metrics;
+mod named;
 mod nesting;
 mod network;
 mod outputs;
