@@ -90,6 +90,8 @@ fn compose_has_redis_that_keeps_what_it_has_a_producer_and_three_workers() {
         let condition = &services[service]["depends_on"]["redis"]["condition"];
         assert_eq!(condition.as_str(), Some("service_healthy"));
     }
+    // Whoever starts the producer starts the workers.
+    assert!(!services["producer"]["depends_on"]["worker"].is_badvalue());
 }
 
 #[test]
