@@ -29,7 +29,7 @@ const STATUS: Duration = Duration::from_secs(10);
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "With --redis")]
 pub(super) struct Consumer {
-    /// Take attempts from the queue on this server: redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], or rediss://
+    /// Take attempts from the queue on this server: redis://USER:PASSWORD@HOST:PORT/DATABASE, all but HOST optional, or rediss:// with TLS
     #[arg(long, value_name = "URL", env = "FLOWHOST_REDIS", hide_env_values = true)]
     pub(super) redis: Option<String>,
     /// The queue to serve. Repeatable; the first that has something is served first
