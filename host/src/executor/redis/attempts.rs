@@ -44,6 +44,7 @@ pub(super) struct Flying {
 
 pub(super) struct Unsent {
     pub(super) body: Vec<u8>,
+    pub(super) traceparent: Option<String>,
     /// What lies under a key of its own.
     pub(super) long: Option<Vec<u8>>,
 }
@@ -103,7 +104,9 @@ impl Attempts {
         };
         let body = slip.write(seal, &[run, &text, &shared.digest]);
         self.ids.insert(Arc::clone(&text), id);
-        let unsent = Some(Unsent { body, long });
+        let sampled = call.trace.filter(|trace| trace.sampled);
+        let traceparent = sampled.map(|trace| trace.of_attempt(id).to_string());
+        let unsent = Some(Unsent { body, traceparent, long });
         let flying = Flying { text, shared, unsent, blob, since: Instant::now(), cancelled: None };
         self.flying.insert(id, flying);
         self.unsent.push_back(id);
@@ -189,8 +192,13 @@ impl Attempts {
     /// As it is queued.
     pub(super) fn entry(&self, id: AttemptId) -> Option<Entry> {
         let flying = self.flying.get(&id)?;
-        let body = flying.unsent.as_ref()?.body.clone();
-        Some(Entry { attempt: flying.text.to_string(), call: flying.shared.digest.clone(), body })
+        let Unsent { body, traceparent, long: _ } = flying.unsent.as_ref()?;
+        Some(Entry {
+            attempt: flying.text.to_string(),
+            call: flying.shared.digest.clone(),
+            body: body.clone(),
+            traceparent: traceparent.clone(),
+        })
     }
 
     /// What flies and was queued before `since`: its ids here and in the queue.
