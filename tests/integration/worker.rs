@@ -46,6 +46,7 @@ fn call(guest: &[u8], function: &str, parameters: &[Type], result: Type) -> Call
         group: None,
         count: 1,
         allowed: None,
+        trace: None,
     }
 }
 
