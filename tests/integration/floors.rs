@@ -6,7 +6,7 @@ use std::path::Path;
 const FLOORS: &[&[&str]] = &[
     &["compact", "digest", "id"],
     &["folder", "model"],
-    &["cache", "channel", "interface", "journal", "report", "schedule", "store", "wire"],
+    &["cache", "channel", "interface", "journal", "queue", "report", "schedule", "store", "wire"],
     &["manifest", "runtime"],
     &["executor"],
     &["run", "worker"],

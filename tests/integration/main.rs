@@ -43,6 +43,7 @@ mod policies;
 mod pool;
 mod progress;
 mod queue;
+mod queue_look;
 mod recorded;
 mod replay;
 mod repository;

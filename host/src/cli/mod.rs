@@ -7,6 +7,7 @@ mod cache;
 mod call;
 mod cancel;
 mod check;
+mod consumer;
 pub mod exit;
 mod explain;
 mod host;
@@ -16,13 +17,17 @@ mod logs;
 mod output;
 mod progress;
 mod prune;
+mod queue;
 mod recording;
+mod redis;
 mod replay;
 mod run;
 mod runs;
 mod schema;
 mod signals;
+mod table;
 mod worker;
+mod workers;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -70,6 +75,10 @@ enum Command {
     Schema(schema::Schema),
     /// Execute attempts for another flowhost, and grant them no more than this machine's owner allows
     Worker(worker::Worker),
+    /// List the workers that serve the queues on a Redis server
+    Workers(workers::Workers),
+    /// Show what waits in the queues on a Redis server, and what nobody could finish; queue that again, or drop it
+    Queue(queue::Queue),
     /// Compile a component on standard input, for the process that started this one
     #[command(hide = true)]
     CompileComponent(Arguments),
@@ -113,6 +122,8 @@ pub fn main() -> ExitCode {
         Command::Cache(cache) => cache.execute().into(),
         Command::Schema(schema) => schema.execute().into(),
         Command::Worker(worker) => worker.execute().into(),
+        Command::Workers(workers) => workers.execute().into(),
+        Command::Queue(queue) => queue.execute().into(),
         Command::CompileComponent(compile) => crate::runtime::compile_child(&compile.arguments),
         Command::ExecuteAttempts(child) => crate::worker::child(&child.arguments),
     }

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::consumer::Consumer;
 use super::exit::Exit;
 use super::output::{error, say};
 use crate::manifest::{duration, size};
@@ -17,7 +18,7 @@ const MACHINE: &str = "/etc/flowhost/worker.toml";
 #[derive(clap::Args, Debug)]
 pub(super) struct Worker {
     /// Take attempts from standard input and answer on standard output, in the protocol of docs/protocol.md
-    #[arg(long, required = true, env = "FLOWHOST_STDIO", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "FLOWHOST_STDIO", value_parser = clap::builder::FalseyValueParser::new())]
     stdio: bool,
     /// What tasks may be granted: read=NAME=DIR, write=NAME=DIR, env=NAME, net=ADDRESS:PORT or http=ORIGIN.
     /// Repeatable
@@ -31,14 +32,37 @@ pub(super) struct Worker {
     max_timeout: Duration,
     #[command(flatten)]
     compiling: super::host::Compiling,
+    #[command(flatten)]
+    consumer: Consumer,
 }
 
 impl Worker {
     pub(super) fn execute(self) -> Exit {
-        if !self.stdio {
-            say("error: --stdio is how a worker is reached");
-            return Exit::Usage;
+        match (self.stdio, self.consumer.redis.clone()) {
+            (false, Some(url)) => match self.ceiling() {
+                Ok(ceiling) => self.consumer.execute(&url, ceiling, self.compiling.compile_timeout),
+                Err(failure) => {
+                    error(&failure);
+                    Exit::Usage
+                }
+            },
+            (true, None) => self.at_stdio(),
+            (true, Some(_)) => {
+                say(
+                    "error: --stdio and --redis, or their variables FLOWHOST_STDIO and FLOWHOST_REDIS, are both given: a worker takes attempts from one of them",
+                );
+                Exit::Usage
+            }
+            (false, None) => {
+                say(
+                    "error: a worker takes attempts from somewhere: --redis URL (FLOWHOST_REDIS) from a queue, --stdio from whoever starts it",
+                );
+                Exit::Usage
+            }
         }
+    }
+
+    fn at_stdio(&self) -> Exit {
         if std::io::stdin().is_terminal() {
             say(
                 "error: standard input is a terminal: another flowhost starts `flowhost worker --stdio`, and speaks to it there",

@@ -44,22 +44,24 @@ impl Keys {
         Ok(Self { prefix: prefix.to_owned(), tag, protocol, queue: queue.to_owned() })
     }
 
-    /// The queue's name.
-    #[must_use]
-    pub fn queue(&self) -> &str {
-        &self.queue
+    /// Of another queue, or for others, under the same prefix.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn beside(&self, protocol: u32, queue: &str) -> Result<Self, NameError> {
+        Self::new(&self.prefix, protocol, queue)
     }
 
-    /// The protocol's number.
+    /// The protocol that its workers speak.
     #[must_use]
     pub fn protocol(&self) -> u32 {
         self.protocol
     }
 
-    /// The queue of the same name for those who speak another protocol.
+    /// The queue's name.
     #[must_use]
-    pub fn of_protocol(&self, protocol: u32) -> Option<Self> {
-        Self::new(&self.prefix, protocol, &self.queue).ok()
+    pub fn queue(&self) -> &str {
+        &self.queue
     }
 
     /// A stream: attempts that wait or execute.

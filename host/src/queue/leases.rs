@@ -32,6 +32,8 @@ pub enum Input {
         /// The answer.
         answer: Finish,
     },
+    /// It was given back: it is held no more.
+    Returned(HoldId),
     /// Redis did not answer what was asked about these.
     Unanswered(Vec<HoldId>),
     /// Nothing but time passed.
@@ -137,6 +139,7 @@ impl Leases {
                     actions.push(Action::Release { id, answer: Some(answer) });
                 }
             }
+            Input::Returned(id) => drop(self.held.remove(&id)),
             Input::Unanswered(ids) => {
                 for id in ids {
                     if let Some(hold) = self.held.get_mut(&id) {

@@ -1,15 +1,18 @@
 //! The queue that a run on Redis and its workers share: names of keys, the scripts that change them, and
 //! the rules of leases. Knows no attempts, only their ids and bytes.
 
+mod announce;
 mod connect;
 mod keys;
 pub mod leases;
+pub mod look;
 mod scripts;
 mod seal;
 mod slip;
 #[cfg(test)]
 mod tests;
 
+pub use announce::Announcement;
 pub use connect::{BLOCK, ConnectError, Link, Server, advice};
 pub use keys::{Keys, NameError, RunKeys};
 pub use scripts::{Begun, Cancelled, Entry, Finish, Finished, Held, Renewal, Scripts};

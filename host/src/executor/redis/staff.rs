@@ -25,7 +25,7 @@ pub(super) async fn missing(link: &mut Link, keys: &Keys, shown: &str) -> RedisR
     let served: Vec<String> = link.smembers(keys.queues()).await?;
     for served in served {
         let Some((protocol, name)) = served.split_once(':') else { continue };
-        let Some(theirs) = protocol.parse().ok().and_then(|protocol| keys.of_protocol(protocol)) else {
+        let Some(theirs) = protocol.parse().ok().and_then(|protocol| keys.beside(protocol, name).ok()) else {
             continue;
         };
         if name == queue && theirs != *keys {
