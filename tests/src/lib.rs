@@ -31,7 +31,7 @@ pub use cluster::Cluster;
 pub use fleet::Fleet;
 pub use kernels::{Landlock, with_landlock};
 pub use proxy::Proxy;
-pub use redis::Redis;
+pub use redis::{Redis, free_port};
 pub use servers::Server;
 pub use worker::{Worker, announced};
 
@@ -247,10 +247,9 @@ impl Place {
             command.env("FLOWHOST_EXECUTOR", executor);
         }
         let arguments: Vec<A> = arguments.into_iter().collect();
-        let mut words = arguments.iter().map(AsRef::as_ref);
-        if words.next() == Some(OsStr::new("run"))
-            && (self.executor() == Some(fleet::EXECUTOR) || words.any(|word| word == fleet::EXECUTOR))
-        {
+        let says = |word: &str| arguments.iter().any(|argument| argument.as_ref() == word);
+        let on_redis = self.executor() == Some(fleet::EXECUTOR) || says(fleet::EXECUTOR);
+        if says("run") && on_redis && !says("--redis") {
             let mut fleet = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
             command.env("FLOWHOST_REDIS", Fleet::ready(&mut fleet, self.path()));
         }

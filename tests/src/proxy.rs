@@ -19,6 +19,8 @@ enum Mode {
 #[derive(Debug)]
 struct State {
     mode: Mode,
+    /// Where connections lead.
+    server: SocketAddr,
     /// Both ends of every connection.
     open: Vec<[TcpStream; 2]>,
     /// Part of the request whose reply is lost, and how many more of those.
@@ -30,7 +32,6 @@ struct State {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    server: SocketAddr,
 }
 
 /// A proxy on a free port of loopback. It lasts as long as the process.
@@ -46,9 +47,9 @@ impl Proxy {
     pub fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let state = State { mode: Mode::Passing, open: Vec::new(), swallow: None, swallowed: 0 };
         let server = SocketAddr::from(([127, 0, 0, 1], port));
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), server });
+        let state = State { mode: Mode::Passing, server, open: Vec::new(), swallow: None, swallowed: 0 };
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let theirs = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -85,6 +86,13 @@ impl Proxy {
         self.set(Mode::Passing);
     }
 
+    /// Leads to another port from now on. Connections that there are end.
+    pub fn lead_to(&self, port: u16) {
+        self.cut();
+        self.shared.lock().server.set_port(port);
+        self.restore();
+    }
+
     /// Loses the replies to the next `times` requests that contain `part`: the server gets the request, then
     /// the connection ends.
     pub fn swallow(&self, part: &str, times: usize) {
@@ -117,11 +125,15 @@ impl Shared {
     }
 
     fn connect(self: &Arc<Self>, client: TcpStream) {
-        if self.lock().mode == Mode::Cut {
+        let (mode, server) = {
+            let state = self.lock();
+            (state.mode, state.server)
+        };
+        if mode == Mode::Cut {
             return;
         }
         // A server that is down is one that refuses: the client is dropped.
-        let Ok(server) = TcpStream::connect(self.server) else { return };
+        let Ok(server) = TcpStream::connect(server) else { return };
         for stream in [&client, &server] {
             stream.set_nodelay(true).unwrap();
         }

@@ -28,8 +28,9 @@ pub struct Redis {
     folder: TempDir,
 }
 
-/// A port of loopback that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
+/// A port of loopback that was free a moment ago, so that nobody is there.
+#[must_use]
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -121,6 +122,12 @@ impl Redis {
     pub fn tls(&self) -> (String, PathBuf) {
         let (port, certificates) = self.encrypted.as_ref().expect("it speaks TLS");
         (format!("rediss://localhost:{port}"), certificates.authority())
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.server.id()
     }
 
     /// Ends it at once, as a loss of power does. What it wrote to disk stays.
