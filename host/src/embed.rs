@@ -15,7 +15,7 @@ pub(crate) use replay::root_of;
 pub use replay::{Reach, Replay, ReplayError};
 
 use crate::cache::{Cache, CacheError};
-use crate::executor::{InProcess, InProcessSettings, Process};
+use crate::executor::{InProcess, InProcessSettings, Process, Queue, QueueSettings};
 use crate::folder::FolderError;
 use crate::journal::Start;
 use crate::manifest::{self, Loaded, Problems, Trust};
@@ -121,7 +121,10 @@ pub struct Run {
     root: Option<PathBuf>,
     concurrency: Option<u32>,
     trust: Trust,
+    redis: Option<String>,
+    plain_secrets: bool,
     cache: Cached,
+    cache_remote: bool,
     journal: bool,
     state_dir: Option<PathBuf>,
     resume: Option<Resume>,
@@ -183,7 +186,10 @@ impl Run {
             root: None,
             concurrency: None,
             trust: Trust::Full,
+            redis: None,
+            plain_secrets: false,
             cache: Cached::User,
+            cache_remote: false,
             journal: false,
             state_dir: None,
             resume: None,
@@ -221,10 +227,29 @@ impl Run {
         Self { trust, ..self }
     }
 
+    /// Where redis executors are for which the file gives no URL.
+    #[must_use]
+    pub fn redis(self, url: impl Into<String>) -> Self {
+        Self { redis: Some(url.into()), ..self }
+    }
+
+    /// Lets secrets go to executors that are reached unencrypted, where anybody on the way can read them.
+    #[must_use]
+    pub fn allow_plain_secrets(self) -> Self {
+        Self { plain_secrets: true, ..self }
+    }
+
     /// Executes tasks with `cache` as well, and keeps nothing.
     #[must_use]
     pub fn without_cache(self) -> Self {
         Self { cache: Cached::Nowhere, ..self }
+    }
+
+    /// Keeps also outcomes that executors of the workflow's own answered, such as workers on Redis: whoever
+    /// can answer there then has a say in what later runs find.
+    #[must_use]
+    pub fn cache_remote(self) -> Self {
+        Self { cache_remote: true, ..self }
     }
 
     /// Finds and keeps outcomes of tasks with `cache` in this folder, instead of in the user's. Nobody
@@ -291,6 +316,9 @@ impl Run {
             current: then.unwrap_or(here),
             environment: &environment,
             trust: self.trust.clone(),
+            redis: self.redis.clone(),
+            plain_secrets: self.plain_secrets,
+            purpose: manifest::Purpose::Run,
             recorded: None,
         };
         Ok(manifest::load(&self.file, &options)?)
@@ -350,8 +378,8 @@ impl Run {
             environment: Arc::new(environment),
             caching: match self.cache {
                 Cached::Nowhere => None,
-                Cached::User => caching(&workflow, None)?,
-                Cached::In(folder) => caching(&workflow, Some(folder))?,
+                Cached::User => caching(&workflow, None, self.cache_remote)?,
+                Cached::In(folder) => caching(&workflow, Some(folder), self.cache_remote)?,
             },
             stops,
             journal,
@@ -430,8 +458,13 @@ pub(crate) fn executors(workflow: &Workflow, compiling: Compiling) -> Executors 
             Ok(Arc::new(executor))
         });
     workflow.executors.iter().fold(on_this_machine, |executors, named| match &named.kind {
-        // What is not given cannot be reached, and placement says so.
-        ExecutorKind::Redis(_) => executors,
+        ExecutorKind::Redis(redis) => {
+            let components = workflow.components.iter();
+            let components = components.map(|component| (component.digest, component.path.clone())).collect();
+            let (name, redis) = (Arc::clone(&named.name), redis.clone());
+            let settings = QueueSettings { name: Arc::clone(&name), redis, components };
+            executors.with(Executor::Named(name), move || Ok(Arc::new(Queue::new(settings))))
+        }
     })
 }
 
@@ -458,13 +491,19 @@ fn needs(
     move || Ok(InProcessSettings { runtime: Runtime::new(settings)?, root, components })
 }
 
-/// The cache, for a workflow with tasks that use it: in `folder`, or else in the user's cache folder.
-pub(crate) fn caching(workflow: &Workflow, folder: Option<PathBuf>) -> Result<Option<Caching>, CacheError> {
+/// The cache, for a workflow with tasks that use it: in `folder`, or else in the user's cache folder. With
+/// `remote` it takes also what named executors answer.
+pub(crate) fn caching(
+    workflow: &Workflow,
+    folder: Option<PathBuf>,
+    remote: bool,
+) -> Result<Option<Caching>, CacheError> {
     if !workflow.nodes.iter().flat_map(Node::tasks).any(|task| task.policy.cache) {
         return Ok(None);
     }
     let cache = Cache::open(folder, &others(workflow))?;
-    Ok(Some(Caching::new(cache, &format!("flowhost {} {ENGINE}", env!("CARGO_PKG_VERSION")))))
+    let caching = Caching::new(cache, &format!("flowhost {} {ENGINE}", env!("CARGO_PKG_VERSION")));
+    Ok(Some(caching.keeping_remote(remote)))
 }
 
 /// Folders in which nothing may lie that we trust: the workflow file's own, and those that tasks write

@@ -88,3 +88,78 @@ fn executors_that_are_not_there_or_not_allowed_are_errors() {
     let ended = crate::support::ended(command.env("FLOWHOST_EXECUTOR", "one=process,in-process"));
     assert_eq!(ended.code, 0, "{ended}");
 }
+
+/// A workflow with a task on an executor of its own, and one that is given a secret and is not.
+const FLEET: &str = r#"
+    [components]
+    echo = "echo.wasm"
+    [executors.fleet]
+    kind = "redis"
+    url = "redis://me:hush@127.0.0.1:1/0"
+    [tasks.one]
+    run = "echo#answer"
+    executor = "fleet"
+    [tasks.two]
+    run = "echo#answer"
+    grants = { env = { HOME = { env = "HOME" } } }
+"#;
+
+#[test]
+fn named_executors_are_checked_and_shown_by_name() {
+    let place = Place::new();
+    place.guest("echo").file("workflow.toml", FLEET);
+    let with = |words: &[&str], variables: &[(&str, &str)]| {
+        let mut command = place.command(words);
+        crate::support::ended(command.envs(variables.iter().copied()))
+    };
+    let checked = with(&["check", "workflow.toml"], &[]);
+    assert!(
+        checked.code == 0
+            && checked.stdout.contains("runs on executor fleet: redis at redis://127.0.0.1:1/0"),
+        "{checked}"
+    );
+    let planned = with(&["run", "workflow.toml", "--dry-run"], &[]);
+    assert!(planned.stdout.contains("task one: echo#answer -> u32, on fleet"), "{planned}");
+    assert!(
+        planned.stdout.contains("executor fleet: redis at redis://127.0.0.1:1/0, queue default"),
+        "{planned}"
+    );
+    assert!(!checked.to_string().contains("hush") && !planned.to_string().contains("hush"), "{planned}");
+
+    // By its name or by its kind's, and by none else.
+    let all = ["in-process,fleet", "in-process,redis"];
+    for allowed in all {
+        let ended = with(&["check", "workflow.toml"], &[("FLOWHOST_ALLOW_EXECUTORS", allowed)]);
+        assert_eq!(ended.code, 0, "{ended}");
+    }
+    let ended = with(&["check", "workflow.toml"], &[("FLOWHOST_ALLOW_EXECUTORS", "in-process,flee")]);
+    assert!(ended.code == 2 && ended.stderr.contains("may run on executor `fleet`"), "{ended}");
+
+    let ended = with(&["check", "workflow.toml", "--executor", "one=flet"], &[]);
+    assert!(ended.code == 2 && ended.stderr.contains("did you mean `fleet`?"), "{ended}");
+    let ended = with(&["check", "workflow.toml", "--executor", "redis"], &[]);
+    assert!(ended.code == 2 && ended.stderr.contains("executor `redis` has no URL"), "{ended}");
+    let ended =
+        with(&["check", "workflow.toml", "--executor", "one=redis"], &[("FLOWHOST_REDIS", "rediss://host")]);
+    assert_eq!(ended.code, 0, "{ended}");
+    let ended =
+        with(&["check", "workflow.toml", "--executor", "one=redis", "--redis", "http://me:hush@host"], &[]);
+    assert!(ended.code == 2 && ended.stderr.contains("--redis: a URL with `http://`"), "{ended}");
+    assert!(!ended.stderr.contains("hush"), "{ended}");
+    let help = with(&["run", "--help"], &[("FLOWHOST_REDIS", "redis://:hush@host")]);
+    assert!(help.stdout.contains("FLOWHOST_REDIS") && !help.stdout.contains("hush"), "{help}");
+}
+
+#[test]
+fn secrets_go_unencrypted_only_where_that_is_allowed() {
+    let place = Place::new();
+    place.guest("echo").file("workflow.toml", FLEET);
+    let ended = place.flowhost(["check", "workflow.toml", "--executor", "two=fleet"]);
+    assert_eq!(ended.code, 2, "{ended}");
+    assert!(ended.stderr.starts_with("workflow.toml:11:12: task `two` is given a secret"), "{ended}");
+    assert!(ended.stderr.contains("--allow-plain-secrets") && !ended.stderr.contains("hush"), "{ended}");
+    let allowed = ["check", "workflow.toml", "--executor", "two=fleet", "--allow-plain-secrets"];
+    assert_eq!(place.flowhost(allowed).code, 0);
+    let mut command = place.command(["check", "workflow.toml", "--executor", "two=fleet"]);
+    assert_eq!(crate::support::ended(command.env("FLOWHOST_ALLOW_PLAIN_SECRETS", "1")).code, 0);
+}

@@ -36,16 +36,20 @@ impl World {
         let (scripts, keys) = (Scripts::default(), Keys::new("flowhost", PROTOCOL, "default").unwrap());
         let run = RunId("20261121-094119-no0abl".into());
         let _: () = connection.xgroup_create_mkstream(keys.tasks(), GROUP, "0").await.unwrap();
-        let begun = scripts.begin(&mut connection, &keys.run(&run), "first", None).await.unwrap();
+        let begun = scripts.begin(&mut connection, &keys.run(&run), "first", None, "{}").await.unwrap();
         assert_eq!(begun, Begun::Known("first".to_owned()));
         Self { connection, scripts, keys, run, server }
     }
 
     async fn enqueue(&mut self, attempts: &[&str]) {
-        let entry = |attempt: &&str| Entry { attempt: (*attempt).to_owned(), body: b"body\0\xff".to_vec() };
+        let entry = |attempt: &&str| Entry {
+            attempt: (*attempt).to_owned(),
+            call: "call".to_owned(),
+            body: b"body\0\xff".to_vec(),
+        };
         let entries: Vec<Entry> = attempts.iter().map(entry).collect();
         let Self { connection, scripts, keys, run, .. } = self;
-        let new = scripts.enqueue(connection, keys, run, "first", &entries).await.unwrap();
+        let new = scripts.enqueue(connection, keys, run, "first", &[], &entries).await.unwrap();
         assert_eq!(new, Some(attempts.len()));
     }
 

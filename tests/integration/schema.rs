@@ -15,6 +15,15 @@ const SOUND: &str = r#"
     words = { type = "list<string>", default = ["a"] }
     [components]
     echo = "echo.wasm"
+    [executors.fleet]
+    kind = "redis"
+    url = "redis://127.0.0.1:6379"
+    queue = "night"
+    prefix = "mine"
+    key = { env = "HOME" }
+    [executors.redis]
+    url = { env = "HOME" }
+    ca = "ca.pem"
     [defaults]
     executor = "auto"
     retry = { max-attempts = 2, delay = "200ms", factor = 1.5, max-delay = "1m", jitter = 0, on = ["failed", "trapped"] }
@@ -70,7 +79,7 @@ fn validate(place: &Place, files: &[&str]) -> Ended {
 #[test]
 fn a_sound_file_fits_the_schema() {
     let place = Place::new();
-    place.guest("echo").file("workflow.toml", SOUND).file("data/file", "");
+    place.guest("echo").file("workflow.toml", SOUND).file("data/file", "").file("ca.pem", "");
     let checked = place.flowhost(["check", "workflow.toml"]);
     assert_eq!(checked.code, 0, "{checked}");
     let examples = ["wordcount", "mandelbrot", "batch", "compare", "review"];
@@ -84,7 +93,7 @@ fn a_sound_file_fits_the_schema() {
 #[test]
 fn a_file_that_check_refuses_for_its_form_does_not_fit_the_schema() {
     let place = Place::new();
-    place.guest("echo").file("data/file", "");
+    place.guest("echo").file("data/file", "").file("ca.pem", "");
     for (from, to) in [
         ("seed = 7", "sede = 7"),
         ("seed = 7", "seed = -7"),
@@ -92,7 +101,11 @@ fn a_file_that_check_refuses_for_its_form_does_not_fit_the_schema() {
         ("\"200ms\"", "\"200 years\""),
         ("\"64MiB\"", "64"),
         ("[\"failed\", \"trapped\"]", "[\"fallen\"]"),
-        ("executor = \"auto\"", "executor = \"magic\""),
+        ("executor = \"auto\"", "executor = \"in process\""),
+        ("kind = \"redis\"", "kind = \"rabbit\""),
+        ("\"redis://127.0.0.1:6379\"", "\"http://127.0.0.1:6379\""),
+        ("queue = \"night\"", "queue = \"every night\""),
+        ("key = { env = \"HOME\" }", "key = \"hush\""),
         ("on-failure = \"cancel\"", "on-failure = \"stop\""),
         ("concurrency = 2", "concurrency = 0"),
         ("{ at-least = 1 }", "{ at-least = 0 }"),

@@ -11,7 +11,7 @@ use flowhost::digest::Digest;
 use flowhost::executor::{Executor, InProcess, InProcessSettings, Port, Process, Report, Reports};
 use flowhost::id::{AttemptId, BranchId, NodeId, RunId};
 use flowhost::journal::State;
-use flowhost::manifest::{self, Options, Trust};
+use flowhost::manifest::{self, Options, Purpose, Trust};
 use flowhost::model::{
     self, Attempt, Call, Entry, Limits, Outcome, Signature, Status, Type, Value, Workflow,
 };
@@ -67,6 +67,9 @@ impl Product {
             environment: &|_| None,
             trust: Trust::Full,
             state_dir: None,
+            redis: None,
+            plain_secrets: false,
+            purpose: Purpose::Run,
             recorded: None,
         };
         let loaded = manifest::load(&file, &options).unwrap_or_else(|problems| panic!("{problems}"));

@@ -3,6 +3,7 @@
 use super::exit::Exit;
 use super::output::told;
 use super::run::Source;
+use crate::embed::environment;
 use crate::manifest::Loaded;
 use crate::model::{Kind, Node};
 
@@ -14,8 +15,8 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn execute(self) -> Exit {
-        // Secrets are wanted where the workflow runs, which may be elsewhere.
-        match self.source.load(None, &|_| Some(String::new())) {
+        // What is not set here may be where the workflow runs.
+        match self.source.check(&|name| Some(environment(name).unwrap_or_default())) {
             Ok(loaded) => told(&summary(&loaded)),
             Err(exit) => exit,
         }
@@ -45,6 +46,7 @@ fn summary(loaded: &Loaded) -> String {
         count(groups, "group"),
         count(workflow.outputs.len(), "output"),
     )];
+    lines.extend(workflow.executors.iter().map(|executor| format!("runs on executor {executor}")));
     if loaded.asks.is_empty() {
         lines.push("asks for nothing: no directories, no environment, no network".to_owned());
     }

@@ -12,8 +12,8 @@ use super::{build, host};
 use crate::embed;
 use crate::id::RunId;
 use crate::journal::Start;
-use crate::manifest::{self, Loaded, Trust};
-use crate::model::{Executor, Form, Group, Items, Kind, Split, Workflow};
+use crate::manifest::{self, Loaded, Purpose, Trust};
+use crate::model::{Executor, Form, Group, Items, Kind, Split, Workflow, shown_url};
 use crate::run::Environment;
 
 /// What a workflow is loaded with, for `run` and `check` alike.
@@ -27,6 +27,12 @@ pub(super) struct Source {
     /// Where attempts run, for the whole workflow or one task or group. Repeatable
     #[arg(long = "executor", value_name = "[GROUP=]NAME", env = "FLOWHOST_EXECUTOR", value_delimiter = ',')]
     executors: Vec<String>,
+    /// Where redis executors are for which the file gives no URL: redis://, rediss:// or unix://
+    #[arg(long, value_name = "URL", env = "FLOWHOST_REDIS", hide_env_values = true)]
+    redis: Option<String>,
+    /// Let secrets go to executors that are reached unencrypted
+    #[arg(long, env = "FLOWHOST_ALLOW_PLAIN_SECRETS", value_parser = clap::builder::FalseyValueParser::new())]
+    allow_plain_secrets: bool,
     /// The folder that no path of the file leads out of [default: the file's folder]
     #[arg(long, value_name = "DIR", env = "FLOWHOST_ROOT")]
     root: Option<PathBuf>,
@@ -75,6 +81,9 @@ pub(super) struct Run {
     /// Execute tasks with `cache` as well, and keep nothing
     #[arg(long, env = "FLOWHOST_NO_CACHE", value_parser = clap::builder::FalseyValueParser::new())]
     no_cache: bool,
+    /// Keep also outcomes that executors of the file's own answered, and not this machine
+    #[arg(long, env = "FLOWHOST_CACHE_REMOTE", value_parser = clap::builder::FalseyValueParser::new())]
+    cache_remote: bool,
     /// Check, say what would run, and run nothing
     #[arg(long, env = "FLOWHOST_DRY_RUN", value_parser = clap::builder::FalseyValueParser::new())]
     dry_run: bool,
@@ -99,16 +108,17 @@ impl Source {
     }
 
     /// Builds where asked, and loads. Problems are printed. `environment` says which secrets there are.
-    pub(super) fn load(&self, concurrency: Option<u32>, environment: &Environment) -> Result<Loaded, Exit> {
-        self.load_as(concurrency, environment, None)
+    pub(super) fn check(&self, environment: &Environment) -> Result<Loaded, Exit> {
+        self.load_as(None, environment, Purpose::Check, None)
     }
 
-    /// As [`Source::load`], with the inputs and the root of a recorded run where the command line has
+    /// As [`Source::check`], with the inputs and the root of a recorded run where the command line has
     /// none.
     fn load_as(
         &self,
         concurrency: Option<u32>,
         environment: &Environment,
+        purpose: Purpose,
         recorded: Option<&Start>,
     ) -> Result<Loaded, Exit> {
         let usage = |problem: &dyn std::error::Error| {
@@ -142,6 +152,9 @@ impl Source {
             executors: executors.collect(),
             concurrency,
             state_dir: self.state_dir.as_ref().map(|state_dir| here.join(state_dir)),
+            redis: self.redis.clone(),
+            plain_secrets: self.allow_plain_secrets,
+            purpose,
             recorded: None,
             current: then.unwrap_or(here),
             environment,
@@ -164,14 +177,15 @@ impl Run {
         let (file, state_dir) = (&self.source.file, self.source.state_dir.as_deref());
         let found = self.recording.found(file, state_dir, self.dry_run)?;
         let start = found.as_ref().map(|found| &*found.start);
-        let loaded = self.source.load_as(self.concurrency, &embed::environment, start)?;
+        let loaded = self.source.load_as(self.concurrency, &embed::environment, Purpose::Run, start)?;
         if self.dry_run {
             return Ok(told(&plan(&loaded.workflow)));
         }
         let given = embed::recorded::inputs(&self.source.inputs, start);
         let journal = self.recording.journaling(file, state_dir, given, &loaded, found)?;
         let recorded = journal.is_some();
-        let caching = if self.no_cache { Ok(None) } else { embed::caching(&loaded.workflow, None) };
+        let caching =
+            if self.no_cache { Ok(None) } else { embed::caching(&loaded.workflow, None, self.cache_remote) };
         let ended = caching
             .map_err(HostError::from)
             .and_then(|caching| host::run(loaded.workflow, self.progress, &self.compiling, caching, journal));
@@ -208,8 +222,15 @@ impl Run {
         let place = place.map_or_else(String::new, |place| format!(" --state-dir {}", place.display()));
         let executors = self.source.executors.iter().map(|executor| format!(" --executor {executor}"));
         let (file, executors) = (self.source.file.display(), executors.collect::<String>());
+        // One with a password is not repeated.
+        let redis = self.source.redis.as_ref().map(|url| match shown_url(url) == *url {
+            true => format!(" --redis {url}"),
+            false => " --redis URL".to_owned(),
+        });
+        let redis = redis.unwrap_or_default();
+        let secrets = if self.source.allow_plain_secrets { " --allow-plain-secrets" } else { "" };
         say(&format!(
-            "run {run} was stopped: `flowhost run {file}{place}{executors} --resume` goes on with it"
+            "run {run} was stopped: `flowhost run {file}{place}{executors}{redis}{secrets} --resume` goes on with it"
         ));
     }
 }
@@ -262,6 +283,7 @@ fn plan(workflow: &Workflow) -> String {
         let when = if node.when.is_some() { ", if its `when` holds" } else { "" };
         lines.push(format!("{what} -> {}{on}{inside}{after}{when}", node.value));
     }
+    lines.extend(workflow.executors.iter().map(|executor| format!("executor {executor}")));
     for output in &workflow.outputs {
         let to = output.file.as_ref().map_or("standard output".to_owned(), |path| path.display().to_string());
         lines.push(format!("output {}: {} to {to}", output.name, output.ty));

@@ -184,6 +184,9 @@ fn as_run(state: &State, run: &Run, start: &Start) -> Result<Loaded, ReplayError
         // What the run was allowed is what the file asked for.
         trust: Trust::Full,
         state_dir: None,
+        redis: None,
+        plain_secrets: false,
+        purpose: manifest::Purpose::Replay,
         recorded: Some(&recorded),
     };
     let loaded = manifest::load(&file, &options)?;

@@ -63,6 +63,9 @@ pub struct ServingSettings {
     pub compiles: bool,
     /// Whether attempts execute one at a time, in the order in which they were submitted.
     pub in_order: bool,
+    /// Whether some lanes beside the slots are kept for calls that hold few, so that more than there are slots
+    /// may execute at once.
+    pub kept: bool,
 }
 
 /// Hands components over.
@@ -116,7 +119,14 @@ impl InProcess {
         let components = components.into_iter().map(|(digest, path)| (digest, Source::File(path)));
         let supply = Arc::new(Listed(components.collect()));
         let folders = Folders::Below(root);
-        Self::serving(ServingSettings { runtime, folders, supply, compiles: true, in_order: false })
+        Self::serving(ServingSettings {
+            runtime,
+            folders,
+            supply,
+            compiles: true,
+            in_order: false,
+            kept: true,
+        })
     }
 
     /// As [`InProcess::new`], for a worker. One that executes in order has a single thread.
@@ -124,7 +134,7 @@ impl InProcess {
     /// # Errors
     /// As [`InProcess::new`].
     pub fn serving(settings: ServingSettings) -> Result<Self, RuntimeError> {
-        let ServingSettings { runtime, folders, supply, compiles, in_order } = settings;
+        let ServingSettings { runtime, folders, supply, compiles, in_order, kept } = settings;
         let cores = if in_order { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) };
         let threads = Builder::new_multi_thread()
             .worker_threads(cores)
@@ -134,7 +144,7 @@ impl InProcess {
             .enable_all()
             .build()?;
         let slots = if in_order { 1 } else { runtime.slots() };
-        let kept = if in_order { 0 } else { slots.div_ceil(KEPT) };
+        let kept = if in_order || !kept { 0 } else { slots.div_ceil(KEPT) };
         let shared = Shared {
             runtime,
             folders,

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::asks::Asks;
 use super::components::Components;
 use super::diagnostics::Findings;
+use super::executors::Executors;
 use super::expr::utf8;
 use super::flow;
 use super::grants::Protected;
@@ -114,6 +115,7 @@ pub(super) struct Reader<'r, 't> {
     pub(super) defaults: &'r Settings<'t>,
     pub(super) components: &'r Components<'t>,
     pub(super) protected: &'r Protected,
+    pub(super) executors: &'r Executors<'r, 't>,
     pub(super) asks: RefCell<Asks>,
     /// What was read of `grants`, by where they start, since many tasks share the defaults'.
     pub(super) grants: RefCell<HashMap<usize, Option<Grants>>>,
@@ -157,10 +159,12 @@ impl<'t> Reader<'_, 't> {
         }
         let flow = flow::allowed(task, deterministic, scope);
         let cache = settings.cache.unwrap_or(false);
-        if cache {
-            let arguments = arguments.as_deref().unwrap_or_default();
-            check_cached_secrets(task, arguments, grants.as_ref(), scope);
+        let given = arguments.as_deref().unwrap_or_default();
+        if cache && holds_secret(given, grants.as_ref()) {
+            refuse_cached_secret(task, scope);
         }
+        let secret = || holds_secret(given, grants.as_ref());
+        self.executors.used_by(task.name, settings.executor.as_ref(), secret, scope);
         let (arguments, grants) = (arguments?, grants?);
         let name: Arc<str> = Arc::from(task.name.value);
         self.asks.borrow_mut().add(&name, &grants, scope.secrets.borrow().iter());
@@ -171,7 +175,7 @@ impl<'t> Reader<'_, 't> {
             signature: Arc::clone(&called.signature),
             arguments,
             policy: Policy {
-                executor: settings.executor.unwrap_or_default(),
+                executor: settings.executor.map(|chosen| chosen.executor).unwrap_or_default(),
                 retry: settings.retry.filled(),
                 limits: settings.limits.filled(),
                 grants,
@@ -242,28 +246,24 @@ impl<'t> Reader<'_, 't> {
     }
 }
 
-/// What is kept must not give secrets away.
-fn check_cached_secrets(
-    task: &raw::Task<'_>,
-    arguments: &[Expr],
-    grants: Option<&Grants>,
-    scope: &Scope<'_>,
-) {
-    let At { value: name, span } = task.name;
+/// Whether a task is given a secret.
+fn holds_secret(arguments: &[Expr], grants: Option<&Grants>) -> bool {
     let mut environment = grants.into_iter().flat_map(|grants| &grants.environment);
     let mut secret = environment.any(|(_, value)| matches!(value, EnvironmentValue::Secret { .. }));
     for argument in arguments {
         argument.walk(&mut |expr| secret |= matches!(expr, Expr::Secret { .. }));
     }
-    if secret {
-        scope.findings.at_with_help(
-            span,
-            format!(
-                "task `{name}` has `cache` and is given a secret, which its kept outcome could give away"
-            ),
-            "take `cache` away, or keep the secret out of this task",
-        );
-    }
+    secret
+}
+
+/// What is kept must not give secrets away.
+fn refuse_cached_secret(task: &raw::Task<'_>, scope: &Scope<'_>) {
+    let At { value: name, span } = task.name;
+    scope.findings.at_with_help(
+        span,
+        format!("task `{name}` has `cache` and is given a secret, which its kept outcome could give away"),
+        "take `cache` away, or keep the secret out of this task",
+    );
 }
 
 /// One expression for each parameter.

@@ -6,6 +6,7 @@ mod calls;
 mod components;
 mod diagnostics;
 mod excerpt;
+mod executors;
 mod expr;
 mod fields;
 mod flow;
@@ -34,6 +35,7 @@ mod template;
 mod tree;
 mod trust;
 mod units;
+mod veil;
 
 use std::collections::HashMap;
 use std::io::Read as _;
@@ -52,6 +54,7 @@ use crate::digest::Digest;
 use crate::interface::Interface;
 use crate::model::{Input, Workflow};
 use diagnostics::Findings;
+use executors::Executors;
 use grants::{Protected, reason};
 use paths::Folders;
 use resolve::Overrides;
@@ -81,8 +84,26 @@ pub struct Options<'o> {
     pub trust: Trust,
     /// Where runs are kept, if not in `.flowhost` beside the file. Relative to `current`.
     pub state_dir: Option<PathBuf>,
+    /// Where redis executors are for which the file gives no URL.
+    pub redis: Option<String>,
+    /// Whether secrets may go to executors that are reached unencrypted.
+    pub plain_secrets: bool,
+    /// What becomes of the workflow.
+    pub purpose: Purpose,
     /// What is taken instead of the file's text and its components; none takes those that are there.
     pub recorded: Option<&'o Recorded>,
+}
+
+/// What becomes of a workflow, and so what has to be known here of the executors that it names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Purpose {
+    /// It runs: all of it.
+    #[default]
+    Run,
+    /// It is checked: what is empty in the environment may be set where it runs.
+    Check,
+    /// Single calls of it are made again on this machine: nothing. [`Workflow::executors`] is empty.
+    Replay,
 }
 
 /// A workflow file and its components as a run had them.
@@ -151,7 +172,9 @@ fn finish<T>(
         None if findings.is_empty() => findings.add(Place::File, "could not be understood", None),
         Some(_) | None => {}
     }
-    Err(findings.into_problems(path.display().to_string(), Arc::from(source.unwrap_or_default())))
+    // Lines of the file are shown with what is wrong in them.
+    let source = veil::veiled(source.unwrap_or_default());
+    Err(findings.into_problems(path.display().to_string(), Arc::from(source)))
 }
 
 /// The file's text.
@@ -277,8 +300,10 @@ fn load_text(path: &Path, source: &str, options: &Options<'_>, findings: &Findin
         let place = Place::CommandLine("--concurrency 0".to_owned());
         findings.add(place, "nothing could run", Some("give at least 1".to_owned()));
     }
+    let named = Executors::new(&file.executors, options);
+    named.check(&scope(&nameless));
     let overrides = Overrides { concurrency: options.concurrency };
-    let resolved = plan.resolve(&scope(&names), &components, &protected, &overrides);
+    let resolved = plan.resolve(&scope(&names), &components, &protected, &named, &overrides);
     // What could not be read was reported, and a workflow without it is another workflow.
     if !findings.is_empty()
         || resolved.nodes.len() != plan.len()
@@ -301,7 +326,7 @@ fn load_text(path: &Path, source: &str, options: &Options<'_>, findings: &Findin
         seed: file.seed,
         inputs: file.inputs.iter().map(given).collect::<Option<_>>()?,
         components,
-        executors: Vec::new(),
+        executors: named.into_used(),
         nodes: resolved.nodes,
         outputs: resolved.outputs,
     };

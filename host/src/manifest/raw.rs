@@ -2,6 +2,7 @@
 //! are not followed and values are not read by type here.
 
 use super::diagnostics::Findings;
+use super::executors;
 use super::fields::{Fields, Keys, string, table, wrong_kind};
 use super::flow;
 use super::merge::{Merge, Split};
@@ -17,6 +18,7 @@ pub(super) struct File<'t> {
     pub(super) seed: u64,
     pub(super) inputs: Vec<Input<'t>>,
     pub(super) components: Vec<Component<'t>>,
+    pub(super) executors: Vec<executors::Section<'t>>,
     pub(super) defaults: Settings<'t>,
     pub(super) tasks: Vec<Task<'t>>,
     pub(super) groups: Vec<Group<'t>>,
@@ -81,8 +83,8 @@ pub(super) struct Output<'t> {
 }
 
 pub(super) const FILE: Keys = Keys {
-    known: &["name", "seed", "inputs", "components", "defaults", "tasks", "groups", "outputs"],
-    later: &["executors"],
+    known: &["name", "seed", "inputs", "components", "executors", "defaults", "tasks", "groups", "outputs"],
+    later: &[],
 };
 pub(super) const INPUT: Keys = Keys { known: &["type", "default"], later: &[] };
 pub(super) const COMPONENT: Keys = Keys { known: &["path", "digest", "build"], later: &[] };
@@ -146,17 +148,21 @@ pub(super) fn read<'t>(document: &'t [Entry], findings: &'t Findings) -> File<'t
         &DEFAULTS,
         findings,
     );
+    let executors: Vec<_> =
+        section("executors").map(|entry| executors::Section::read(entry, findings)).collect();
+    let named: Vec<&str> = executors.iter().map(|section| section.name.value).collect();
     File {
         name: file.string("name").filter(|name| titled(*name, findings)),
         seed: file.tree("seed").and_then(|tree| seed(tree, findings)).unwrap_or(0),
         inputs: section("inputs").filter_map(|entry| input(entry, findings)).collect(),
         components: section("components").filter_map(|entry| component(entry, findings)).collect(),
-        defaults: Settings::read(&defaults, findings),
-        tasks: section("tasks").filter_map(|entry| task(entry, findings)).collect(),
-        groups: section("groups").filter_map(|entry| group(entry, findings)).collect(),
+        defaults: Settings::read(&defaults, &named, findings),
+        tasks: section("tasks").filter_map(|entry| task(entry, &named, findings)).collect(),
+        groups: section("groups").filter_map(|entry| group(entry, &named, findings)).collect(),
         outputs: file
             .get("outputs")
             .map(|_| section("outputs").filter_map(|entry| output(entry, findings)).collect()),
+        executors,
     }
 }
 
@@ -254,7 +260,7 @@ fn component<'t>(entry: &'t Entry, findings: &'t Findings) -> Option<Component<'
     })
 }
 
-fn task<'t>(entry: &'t Entry, findings: &'t Findings) -> Option<Task<'t>> {
+fn task<'t>(entry: &'t Entry, named: &[&str], findings: &'t Findings) -> Option<Task<'t>> {
     let what = format!("task `{}`", entry.key);
     let entries = table(&entry.value, &what, findings)?;
     let fields = Fields::new(entries, what, entry.span, &TASK, findings);
@@ -268,14 +274,14 @@ fn task<'t>(entry: &'t Entry, findings: &'t Findings) -> Option<Task<'t>> {
         run: fields.string("run"),
         with: fields.table("with").unwrap_or_default(),
         stdout: stdout.zip(fields.word("stdout", &words, &[])).map(|(span, bytes)| At::new(span, bytes)),
-        settings: Settings::read(&fields, findings),
+        settings: Settings::read(&fields, named, findings),
         after: fields.strings("after"),
         when: fields.tree("when"),
         flow: flow::Keys::read(&fields),
     })
 }
 
-fn group<'t>(entry: &'t Entry, findings: &'t Findings) -> Option<Group<'t>> {
+fn group<'t>(entry: &'t Entry, named: &[&str], findings: &'t Findings) -> Option<Group<'t>> {
     let what = format!("group `{}`", entry.key);
     let entries = table(&entry.value, &what, findings)?;
     let fields = Fields::new(entries, what, entry.span, &GROUP, findings);
@@ -290,7 +296,7 @@ fn group<'t>(entry: &'t Entry, findings: &'t Findings) -> Option<Group<'t>> {
     Some(Group {
         name: name(entry),
         form: form(&fields, &entry.key),
-        settings: Settings::read(&fields, findings),
+        settings: Settings::read(&fields, named, findings),
         concurrency: fields.integer("concurrency", 1, MAX_BRANCHES),
         on_failure: fields.word("on-failure", &words, &[]).unwrap_or_default(),
         policies: Policies::read(&fields, findings),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::asks::Ask;
 use super::calls::{self, Called};
 use super::components::Components;
+use super::executors::Executors;
 use super::expr::described;
 use super::flow::{self, Started, Starters};
 use super::grants::Protected;
@@ -357,6 +358,7 @@ impl<'f, 't> Plan<'f, 't> {
         scope: &Scope<'_>,
         components: &Components<'t>,
         protected: &Protected,
+        executors: &Executors<'_, 't>,
         overrides: &Overrides,
     ) -> Resolved {
         let reader = Reader {
@@ -365,6 +367,7 @@ impl<'f, 't> Plan<'f, 't> {
                 defaults: &self.file.defaults,
                 components,
                 protected,
+                executors,
                 asks: RefCell::default(),
                 grants: RefCell::default(),
             },

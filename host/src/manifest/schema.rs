@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::executors::{KINDS, PREFIX, QUEUE};
 use crate::model::MAX_BRANCHES;
 
 const TITLE: &str = "flowhost workflow";
@@ -21,6 +22,7 @@ pub fn schema() -> Value {
         ("seed", integer(0, "The seed of deterministic randomness and of the jitter of retries.", 0)),
         ("inputs", table(input(), "Values that are set from outside, with --input NAME=VALUE.")),
         ("components", table(component(), "Where the components are, by alias.")),
+        ("executors", table(executor(), "Where attempts run besides this machine, by name.")),
         ("defaults", shared(&[])),
         ("tasks", table(shared(&task()), "Calls of exports, by name.")),
         ("groups", table(shared(&group()), "Fan-outs, by name.")),
@@ -127,6 +129,23 @@ fn component() -> Value {
     one_of(&[text("The .wasm file."), required(keys, &["path"])], "Where a component's bytes are.")
 }
 
+/// `queue` and `prefix` are parts of keys in Redis.
+const KEY_PART: &str = "^[A-Za-z0-9._-]{1,64}$";
+
+fn executor() -> Value {
+    let variable = object(&[("env", text("A variable of flowhost's own environment."))]);
+    let secret = required(variable, &["env"]);
+    let url = [json!({ "type": "string", "pattern": "^(rediss?|(redis\\+)?unix)://[^#]+$" }), secret.clone()];
+    object(&[
+        ("kind", json!({ "enum": KINDS, "description": "What it is. Needed but for the name `redis`." })),
+        ("url", one_of(&url, "The Redis server. What --redis says where it is left out.")),
+        ("queue", matching(KEY_PART, "The queue that its workers take attempts from.", QUEUE)),
+        ("prefix", matching(KEY_PART, "What every key in Redis begins with.", PREFIX)),
+        ("ca", text("A PEM file: the certificate of the authority that the server's is from.")),
+        ("key", described(secret, "The secret that attempts and outcomes are authenticated with.")),
+    ])
+}
+
 fn output() -> Value {
     let file = text("The file that takes it, instead of standard output.");
     let keys = object(&[("value", anything("The value.")), ("file", file)]);
@@ -161,7 +180,14 @@ fn policies() -> Vec<(&'static str, Value)> {
         ("log", size("Captured lines. What is beyond is cut, with a mark.", "1MiB")),
     ]);
     vec![
-        ("executor", word(&["auto", "in-process", "process"], "Where attempts run.")),
+        (
+            "executor",
+            matching(
+                NAME,
+                "Where attempts run: auto, in-process, process, redis or one of `executors`.",
+                "auto",
+            ),
+        ),
         ("retry", described(retry, "Whether and when another attempt is made.")),
         ("limits", described(limits, "What one attempt may use.")),
         ("grants", grants()),
@@ -349,7 +375,7 @@ mod tests {
 
     use super::*;
     use crate::manifest::fields::Keys;
-    use crate::manifest::{grants, merge, policies, raw, settings};
+    use crate::manifest::{executors, grants, merge, policies, raw, settings};
 
     fn keys<'a>(schema: &'a Value, path: &str) -> BTreeSet<&'a str> {
         let properties = schema.pointer(path).unwrap_or_else(|| panic!("nothing at {path}"));
@@ -361,10 +387,11 @@ mod tests {
         let schema = schema();
         let of =
             |table: &str, rest: &str| format!("/properties/{table}/additionalProperties{rest}/properties");
-        let tables: [(String, &Keys); 15] = [
+        let tables: [(String, &Keys); 16] = [
             ("/properties".to_owned(), &raw::FILE),
             (of("inputs", ""), &raw::INPUT),
             (of("components", "/anyOf/1"), &raw::COMPONENT),
+            (of("executors", ""), &executors::EXECUTOR),
             ("/properties/defaults/properties".to_owned(), &raw::DEFAULTS),
             (of("tasks", ""), &raw::TASK),
             (of("groups", ""), &raw::GROUP),

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::diagnostics::{Findings, Place};
+use super::executors;
 use super::fields::{Fields, Keys, string, wrong_kind};
 use super::raw::File;
 use super::span::At;
@@ -12,11 +13,18 @@ use super::tree::{Data, Tree};
 use super::units::{self, UnitError};
 use crate::model::{Executor, Limits, Retry, RetryOn};
 
+/// An executor, and where it is named.
+#[derive(Clone)]
+pub(super) struct Chosen {
+    pub(super) executor: Executor,
+    pub(super) place: Place,
+}
+
 /// What one table says; none where it says nothing.
 #[derive(Clone, Default)]
 pub(super) struct Settings<'t> {
     /// None is also what `auto` says: whatever is farther decides.
-    pub(super) executor: Option<Executor>,
+    pub(super) executor: Option<Chosen>,
     pub(super) retry: RetryKeys,
     pub(super) limits: LimitKeys,
     pub(super) grants: Option<&'t Tree>,
@@ -52,11 +60,11 @@ pub(super) const LIMITS: Keys = Keys { known: &["memory", "timeout", "fuel", "ou
 const MOST_ATTEMPTS: u32 = 1_000_000;
 
 impl<'t> Settings<'t> {
-    /// Reads the shared keys of a table.
-    pub(super) fn read(fields: &Fields<'t>, findings: &'t Findings) -> Self {
+    /// Reads the shared keys of a table. `named` are the executors of the file.
+    pub(super) fn read(fields: &Fields<'t>, named: &[&str], findings: &'t Findings) -> Self {
         Self {
-            executor: fields.string("executor").and_then(|name| match executor(name.value) {
-                Ok(executor) => executor,
+            executor: fields.string("executor").and_then(|name| match executor(name.value, named) {
+                Ok(executor) => executor.map(|executor| Chosen { executor, place: Place::At(name.span) }),
                 Err(UnknownExecutor { message, help }) => {
                     findings.at_with_help(name.span, message, help);
                     None
@@ -194,6 +202,7 @@ pub(super) fn override_executors(
     executors: &[(Option<String>, String)],
     findings: &Findings,
 ) {
+    let named: Vec<&str> = file.executors.iter().map(|section| section.name.value).collect();
     // Those for all come first, so that those for one can win over them.
     let for_all = executors.iter().filter(|(node, _)| node.is_none());
     let for_one = executors.iter().filter(|(node, _)| node.is_some());
@@ -202,7 +211,7 @@ pub(super) fn override_executors(
             None => Place::CommandLine(format!("--executor {name}")),
             Some(node) => Place::CommandLine(format!("--executor {node}={name}")),
         };
-        let executor = match executor(name) {
+        let executor = match executor(name, &named) {
             // `auto` leaves it to the file.
             Ok(None) => continue,
             Ok(Some(executor)) => executor,
@@ -216,7 +225,7 @@ pub(super) fn override_executors(
         let groups = file.groups.iter_mut().map(|group| (group.name.value, &mut group.settings));
         for (name, settings) in tasks.chain(groups) {
             if node.as_ref().is_none_or(|node| node == name) {
-                settings.executor = Some(executor.clone());
+                settings.executor = Some(Chosen { executor: executor.clone(), place: place() });
                 found = true;
             }
         }
@@ -230,31 +239,32 @@ pub(super) fn override_executors(
 }
 
 /// Why a name is no executor, and what to do.
-pub(super) struct UnknownExecutor {
-    pub(super) message: String,
-    pub(super) help: String,
+struct UnknownExecutor {
+    message: String,
+    help: String,
 }
 
-/// The executor of a name; none for `auto`.
-pub(super) fn executor(name: &str) -> Result<Option<Executor>, UnknownExecutor> {
-    if name == "auto" {
-        return Ok(None);
+/// The executor of a name; none for `auto`. `named` are those that the file has sections of.
+fn executor(name: &str, named: &[&str]) -> Result<Option<Executor>, UnknownExecutor> {
+    let own = || executors::KINDS.into_iter().chain(named.iter().copied());
+    match Executor::from(name) {
+        Executor::Named(_) if name == "auto" => Ok(None),
+        Executor::Named(_) if !own().any(|known| known == name) => {
+            let here = Executor::HERE.iter().map(Executor::name);
+            let known = || std::iter::once("auto").chain(here.clone()).chain(own());
+            Err(match name {
+                "ssh" => UnknownExecutor {
+                    message: "executor `ssh` is not supported by this version of flowhost".to_owned(),
+                    help: format!("this version has {}", suggest::list(known()).unwrap_or_default()),
+                },
+                _ => UnknownExecutor {
+                    message: format!("there is no executor `{name}`"),
+                    help: suggest::or_list(name, known(), ""),
+                },
+            })
+        }
+        executor => Ok(Some(executor)),
     }
-    if let Some(executor) = Executor::HERE.into_iter().find(|executor| executor.name() == name) {
-        return Ok(Some(executor));
-    }
-    let names = || std::iter::once("auto").chain(Executor::HERE.iter().map(|executor| executor.name()));
-    let known = suggest::list(names()).unwrap_or_default();
-    Err(match name {
-        "redis" | "ssh" => UnknownExecutor {
-            message: format!("executor `{name}` is not supported by this version of flowhost"),
-            help: format!("this version has {known}"),
-        },
-        _ => UnknownExecutor {
-            message: format!("there is no executor `{name}`"),
-            help: suggest::or_list(name, names(), ""),
-        },
-    })
 }
 
 fn retry_on(tree: &Tree, findings: &Findings) -> Option<RetryOn> {

@@ -79,6 +79,16 @@ pub struct NamedExecutor {
     pub kind: ExecutorKind,
 }
 
+/// As in "fleet: redis at rediss://example.com, queue default".
+impl fmt::Display for NamedExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ExecutorKind::Redis(redis) = &self.kind;
+        let address = redis.address();
+        let address = if address.is_empty() { "a place that is not known here" } else { &address };
+        write!(f, "{}: {} at {address}, queue {}", self.name, self.kind.name(), redis.queue)
+    }
+}
+
 /// What a named executor is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ExecutorKind {
@@ -118,14 +128,14 @@ impl RedisSettings {
     /// The URL as it may be shown: without user and password, and without what follows the database.
     #[must_use]
     pub fn address(&self) -> String {
-        shown(&self.url)
+        shown_url(&self.url)
     }
 
     /// Whether nobody between this machine and the server can read along: by TLS, or over a socket of this
     /// machine.
     #[must_use]
     pub fn is_private(&self) -> bool {
-        !self.url.starts_with("redis://")
+        ["rediss://", "unix://", "redis+unix://"].iter().any(|scheme| self.url.starts_with(scheme))
     }
 }
 
@@ -142,8 +152,9 @@ impl fmt::Debug for RedisSettings {
     }
 }
 
-/// A URL without user, password and query.
-fn shown(url: &str) -> String {
+/// A URL as it may be shown: without user, password and query.
+#[must_use]
+pub fn shown_url(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     // A password may hold whatever stands before the last of these.

@@ -28,7 +28,7 @@ pub use channel::{
     ChannelAnswer, ChannelAsk, ChannelChange, ChannelError, ChannelWrite,
 };
 pub use event::{Counts, Event, Fact, Level, Place, RunStarted, Status, Stream, Warning};
-pub use executor::{Executor, ExecutorKind, NamedExecutor, RedisSettings};
+pub use executor::{Executor, ExecutorKind, NamedExecutor, RedisSettings, shown_url};
 pub use flow::{Allowed, MOST_REQUESTS, Parameter, REQUESTS_TEXT, Requests, Start, Startable, Then};
 pub use grants::{Directory, EnvironmentValue, Grants};
 pub use group::{

@@ -28,6 +28,8 @@ pub const DELIVERIES: u64 = 1 + crate::model::LOST_BUDGET as u64;
 /// A run's keys are kept for so long after it last renewed them, in seconds: 7 days.
 pub const KEPT: u64 = 7 * 24 * 60 * 60;
 
+/// Under a seal, what attempts share.
+pub const CALL: &str = "call";
 /// Under a seal, what a run says to a worker, what a worker says of attempts, and how one ended.
 pub const INBOX: &str = "inbox";
 /// See [`INBOX`].

@@ -17,6 +17,7 @@ const WAITING: usize = 256;
 pub struct Caching {
     cache: Arc<Cache>,
     engine: Arc<str>,
+    remote: bool,
 }
 
 /// What the cache knows of a call.
@@ -31,7 +32,19 @@ impl Caching {
     /// `engine` names what executes guests: outcomes of other versions are not found.
     #[must_use]
     pub fn new(cache: Cache, engine: &str) -> Self {
-        Self { cache: Arc::new(cache), engine: engine.into() }
+        Self { cache: Arc::new(cache), engine: engine.into(), remote: false }
+    }
+
+    /// Keeps also what the workflow's named executors answer, if `remote`. Whoever can answer there then has
+    /// a say in what later runs find.
+    #[must_use]
+    pub fn keeping_remote(self, remote: bool) -> Self {
+        Self { remote, ..self }
+    }
+
+    /// Whether what `executor` answers is kept.
+    pub(crate) fn keeps(&self, executor: &Executor) -> bool {
+        self.remote || !matches!(executor, Executor::Named(_))
     }
 
     /// What is known of a call. Reads a file.

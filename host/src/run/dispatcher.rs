@@ -3,6 +3,7 @@
 mod attempts;
 pub(super) mod flow;
 mod nodes;
+mod placing;
 mod recording;
 
 use std::collections::{HashMap, VecDeque};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use self::placing::Staffing;
 use super::announce::Announcer;
 use super::branches::Branches;
 use super::cached::{Caching, Keeper, Looked};
@@ -45,6 +47,7 @@ enum Aside {
     Arguments(AttemptId, Result<Vec<Value>, EvaluateError>, Vec<FileRead>),
     Looked(AttemptId, Vec<Value>, Looked),
     Opened(Executor, Opened),
+    Staffed(NodeId, Result<(), Unreachable>),
 }
 
 /// What ended a wait.
@@ -89,6 +92,10 @@ pub(super) struct Dispatcher {
     placement: Placement,
     /// Nodes that wait for their executors, with their branches and those that are left out.
     unreached: HashMap<NodeId, (u32, Vec<u32>)>,
+    /// Groups that could run elsewhere, while it is not known or not minded whether they have to.
+    staffing: HashMap<NodeId, Staffing>,
+    /// Attempts that executors answered and were not told of: due when the journal has so many facts.
+    answered: VecDeque<(u64, Executor, AttemptId)>,
     /// Nodes that run elsewhere than where the file says.
     elsewhere: HashMap<NodeId, Executor>,
     /// An executor that cannot be reached, and nothing may run in its place.
@@ -182,6 +189,8 @@ impl Dispatcher {
             run,
             placement: Placement::new(executors, port),
             unreached: HashMap::new(),
+            staffing: HashMap::new(),
+            answered: VecDeque::new(),
             elsewhere: HashMap::new(),
             unreachable: None,
             caching,
@@ -261,13 +270,14 @@ impl Dispatcher {
             }
         };
         self.placement.drain().await;
-        self.end(status, counts)
+        self.end(status, counts).await
     }
 
-    /// Hands facts to the journal, and to reporters what it has written.
+    /// Hands facts to the journal, and to reporters and executors what it has written.
     fn settle(&mut self) {
         self.recorder.hand_over();
         self.announcer.flush(self.recorder.pushed(), self.recorder.written());
+        self.tell_recorded();
     }
 
     /// The journal failed, and nothing more is to happen that it would not know of; or there is nowhere to
@@ -305,13 +315,14 @@ impl Dispatcher {
         self.announcer.announce(None, Fact::RunStarted(Box::new(started)));
     }
 
-    fn end(mut self, status: Status, counts: Counts) -> Result<Ended, RunError> {
+    async fn end(mut self, status: Status, counts: Counts) -> Result<Ended, RunError> {
         // Outputs are made of nothing that could still be lost.
         if let Err(failure) = self.recorder.finish() {
             self.announcer.forget_held();
             self.announcer.finish();
             return Err(RunError::Journal(failure));
         }
+        self.tell_recorded();
         let has_value = |node: &NodeId| self.scope.values.get(node.index()).is_some_and(Option::is_some);
         let outputs = Outputs::make(&self.workflow, &self.scope, |output| output.needs.iter().all(has_value));
         if let Some(failure) = self.caching.take().and_then(|(_, keeper)| keeper.finish()) {
@@ -336,7 +347,9 @@ impl Dispatcher {
         if let Some(failure) = failure {
             return Err(RunError::Journal(failure));
         }
-        Ok(Ended { run: self.run, status, counts, outputs: outputs? })
+        let outputs = outputs?;
+        self.placement.close().await;
+        Ok(Ended { run: self.run, status, counts, outputs })
     }
 
     fn stop(&mut self, stop: Stop) {
@@ -370,6 +383,7 @@ impl Dispatcher {
             }
             Aside::Looked(id, arguments, looked) => self.looked(id, arguments, looked),
             Aside::Opened(executor, opened) => self.executor_opened(executor, opened),
+            Aside::Staffed(node, staffed) => self.staff_known(node, staffed),
         }
     }
 

@@ -2,10 +2,14 @@
 //! Knows nothing of what they are.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::executor::{BoxFuture, Capacity, Executor, Port, Unreachable};
 use crate::id::{AttemptId, NodeId};
 use crate::model::{self, Attempt, Cause};
+
+/// Executors may take so long in all to remove what a run that is over left elsewhere.
+const CLOSING: Duration = Duration::from_secs(10);
 
 type Make = Box<dyn FnOnce() -> Result<Arc<dyn Executor>, String> + Send + Sync>;
 
@@ -168,6 +172,24 @@ impl Placement {
         for executor in self.open() {
             executor.drain().await;
         }
+    }
+
+    /// An executor that is open.
+    pub(crate) fn opened_as(&self, kind: &model::Executor) -> Option<Arc<dyn Executor>> {
+        self.stages.iter().find_map(|(known, stage)| match stage {
+            Stage::Open(executor, _) if known == kind => Some(Arc::clone(executor)),
+            Stage::Open(..) | Stage::Unmade(_) | Stage::Opening(_) | Stage::Failed(_) => None,
+        })
+    }
+
+    /// Lets executors remove what the run left elsewhere, as far as they get to it in time.
+    pub(crate) async fn close(&self) {
+        let mut closing = tokio::task::JoinSet::new();
+        for executor in self.open().map(Arc::clone) {
+            closing.spawn(async move { executor.close().await });
+        }
+        // What is left expires there.
+        let _ = tokio::time::timeout(CLOSING, async { while closing.join_next().await.is_some() {} }).await;
     }
 
     fn open(&self) -> impl Iterator<Item = &Arc<dyn Executor>> {

@@ -110,8 +110,14 @@ pub async fn serve(
     };
     let channel = Arc::new(Remote::new(Arc::clone(&outbox)));
     let by = Arc::new(ByAsking(Arc::clone(&supply)));
-    let executor =
-        InProcess::serving(ServingSettings { runtime, folders, supply: by, compiles: !in_order, in_order })?;
+    let executor = InProcess::serving(ServingSettings {
+        runtime,
+        folders,
+        supply: by,
+        compiles: !in_order,
+        in_order,
+        kept: true,
+    })?;
     let remote = Arc::clone(&channel);
     let (port, reports) = Port::new(interest, move |_| remote);
     executor.open(port).await?;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::digest::Digest;
 use crate::id::AttemptId;
 use crate::model::{Attempt, Call, Cause, Type};
-use crate::queue::{Entry, INLINE, Seal, Slip};
+use crate::queue::{CALL, Entry, INLINE, Seal, Slip};
 use crate::wire::{Start, ToWorker, encode};
 
 /// Bytes of one value in Redis at most (proto-max-bulk-len).
@@ -71,9 +71,6 @@ pub(super) struct Attempts {
     /// Ended, and not written down yet.
     pub(super) left: HashMap<AttemptId, Left, rustc_hash::FxBuildHasher>,
 }
-
-/// The call's place under a seal.
-pub(super) const CALL: &str = "call";
 
 impl Attempts {
     /// Takes an attempt over, or says why it cannot be queued.

@@ -50,7 +50,7 @@ fn w1_syntax() {
     told(
         "not-in-this-version",
         &project,
-        &changed("for-each", "executor = \"redis\"\nfallback = \"in-process\"\nfor-each"),
+        &changed("for-each", "executor = \"ssh\"\nfallback = \"in-process\"\nfor-each"),
     );
     told(
         "wrong-kinds",

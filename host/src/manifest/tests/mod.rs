@@ -1,6 +1,7 @@
 //! Tests of the floor as a whole: files on disk, components made from WIT.
 
 mod broken;
+mod executors;
 mod hostile;
 mod joins;
 mod literals;
@@ -16,7 +17,7 @@ use wit_parser::{ManglingAndAbi, Resolve};
 
 use crate::digest::Digest;
 
-use super::{Loaded, Options, Problems, Trust, load};
+use super::{Loaded, Options, Problems, Purpose, Trust, load};
 
 const TEXT: &str = "
     package test:text@0.1.0;
@@ -113,6 +114,9 @@ impl Project {
             environment: &|name| (name == "TOKEN").then(|| "secret".to_owned()),
             trust: Trust::Full,
             state_dir: None,
+            redis: None,
+            plain_secrets: false,
+            purpose: Purpose::Run,
             recorded: None,
         }
     }

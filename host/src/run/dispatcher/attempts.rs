@@ -23,6 +23,8 @@ use crate::schedule::{Action, Input};
 enum By {
     /// Its outcome was known.
     Cache,
+    /// It was never handed over.
+    Nobody,
     /// It executed, in this worker if it was in one.
     Execution(Option<Arc<str>>),
 }
@@ -66,9 +68,10 @@ impl Dispatcher {
     }
 
     fn ended_so(&mut self, id: AttemptId, outcome: Outcome, mut usage: Usage, by: By) {
-        let (cached, worker) = match by {
-            By::Cache => (true, None),
-            By::Execution(worker) => (false, worker),
+        let (cached, executed, worker) = match by {
+            By::Cache => (true, false, None),
+            By::Nobody => (false, false, None),
+            By::Execution(worker) => (false, true, worker),
         };
         let Some(flight) = self.flights.remove(&id) else {
             // Not one of ours, or no longer: the scheduler counts and drops it.
@@ -147,6 +150,9 @@ impl Dispatcher {
             };
             self.record_attempt(note);
         }
+        if executed {
+            self.answered(self.executed_by(id), id);
+        }
         if ending != Ending::Succeeded || self.announcer.interest().successes {
             let retry_in = self.actions.range(decided..).find_map(|action| match action {
                 Action::Retry { id: again, delay } if *again == id => Some(*delay),
@@ -162,10 +168,13 @@ impl Dispatcher {
         }
     }
 
-    /// Keeps an outcome for later runs.
+    /// Keeps an outcome for later runs, if it comes from where that is wanted.
     pub(super) fn keep(&self, id: AttemptId, key: Key, value: Value, usage: Usage) {
-        if let (Some((_, keeper)), Some(call), Some(task)) = (&self.caching, self.call(id), self.task(id)) {
-            let executor = self.executor_of(id.branch.node, task);
+        if let (Some((caching, keeper)), Some(call)) = (&self.caching, self.call(id)) {
+            let executor = self.executed_by(id);
+            if !caching.keeps(&executor) {
+                return;
+            }
             keeper.keep(cached::Outcome { key, call, value, usage, executor });
         }
     }
@@ -272,7 +281,7 @@ impl Dispatcher {
     }
 
     pub(super) fn reject(&mut self, id: AttemptId, reason: String) {
-        self.finished(id, Outcome::Rejected { reason }, Usage::default(), None);
+        self.ended_so(id, Outcome::Rejected { reason }, Usage::default(), By::Nobody);
     }
 
     pub(super) fn cancel(&mut self, id: AttemptId, cause: Cause) {

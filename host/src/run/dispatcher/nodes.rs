@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::super::branches::{Making, Opening};
 use super::super::evaluate::EvaluateError;
 use super::super::items::ItemsError;
-use super::super::placement::{Opened, Reached};
 use super::super::resume::ResumedNode;
 use super::super::sections::End;
 use super::super::split::BranchItems;
@@ -16,8 +15,7 @@ use crate::digest::Digest;
 use crate::id::{BranchId, NodeId};
 use crate::journal::{Again, Record};
 use crate::model::{
-    Best, Counts, Ending, Executor, Expr, Fact, Form, Group, Items, Kind, Node, Runs, Status, Task, Value,
-    Warning,
+    Best, Counts, Ending, Expr, Fact, Form, Group, Items, Kind, Node, Runs, Status, Value, Warning,
 };
 use crate::schedule::{Input, Recorded};
 
@@ -179,73 +177,6 @@ impl Dispatcher {
         self.decide(Input::Opened { node: id, branches: count, left_out });
         if let Some(succeeded) = decided {
             self.decide(Input::End { succeeded });
-        }
-    }
-
-    /// Where the attempts of a task run.
-    pub(super) fn executor_of(&self, id: NodeId, task: &Task) -> Executor {
-        if self.elsewhere.is_empty() {
-            return task.policy.executor.clone();
-        }
-        self.elsewhere.get(&id).unwrap_or(&task.policy.executor).clone()
-    }
-
-    /// Whether the executors of a node are open. If not, it is looked at again when one more is.
-    pub(super) fn reach(&mut self, id: NodeId, node: &Node) -> bool {
-        let mut kinds: Vec<Executor> = node.tasks().map(|task| self.executor_of(id, task)).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        let (reached, openings) = self.placement.reach(id, &kinds);
-        for (kind, opening) in openings {
-            let sender = self.aside.0.clone();
-            // As above.
-            drop(tokio::spawn(async move { sender.send(Aside::Opened(kind, opening.await)) }));
-        }
-        match reached {
-            Reached::Open(room) => {
-                self.scheduler.set_capacity_for(id, room);
-                true
-            }
-            Reached::Later => false,
-            Reached::Not(unreachable) => {
-                let fallback = match &node.kind {
-                    Kind::Group(group) => group.policy.fallback.clone(),
-                    Kind::Task(_) | Kind::Started(_) | Kind::Best(_) => None,
-                };
-                match fallback.filter(|fallback| kinds != [fallback.clone()]) {
-                    Some(fallback) => {
-                        let message = format!("{unreachable}; the group runs {fallback} instead");
-                        self.elsewhere.insert(id, fallback);
-                        self.warn(id, Warning::Fallback, &message);
-                        self.reach(id, node)
-                    }
-                    None => {
-                        self.unreachable.get_or_insert(unreachable);
-                        false
-                    }
-                }
-            }
-        }
-    }
-
-    /// An executor is open, or cannot be reached: the nodes that wait for it go on.
-    pub(super) fn executor_opened(&mut self, executor: Executor, opened: Opened) {
-        let workflow = Arc::clone(&self.workflow);
-        for id in self.placement.opened(&executor, opened) {
-            let Some(node) = workflow.nodes.get(id.index()) else { continue };
-            // An interrupted run closes what still waits.
-            let closed = self.branches.get(id.index()).is_none_or(|branches| branches.closed);
-            match (self.unreached.remove(&id), &node.kind) {
-                _ if closed => {}
-                // More of it may have been started meanwhile.
-                (Some(_), Kind::Started(_)) => self.open(id),
-                (Some((count, left_out)), _) => self.opened(id, count, left_out),
-                (None, _) => {
-                    if self.reach(id, node) {
-                        self.decide(Input::Tick);
-                    }
-                }
-            }
         }
     }
 

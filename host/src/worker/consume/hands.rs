@@ -42,8 +42,6 @@ pub(super) struct Hold {
     pub(super) id: AttemptId,
     /// Of its task's value.
     pub(super) value: Arc<Type>,
-    /// Its call's digest.
-    pub(super) call: Arc<str>,
     pub(super) began: Option<Instant>,
     /// It was stopped because its run wants no more of it.
     pub(super) cancelled: bool,

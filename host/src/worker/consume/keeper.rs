@@ -127,7 +127,8 @@ impl Keeper {
             }
             self.settle();
             // What is still due after an error waits for its time.
-            let pause = (!self.to_say.is_empty() || !self.to_return.is_empty()).then(|| Instant::now() + PAUSE);
+            let pause =
+                (!self.to_say.is_empty() || !self.to_return.is_empty()).then(|| Instant::now() + PAUSE);
             let wake = self.leases.wake_at().map(|at| self.began + at);
             let wake = [pause, wake].into_iter().flatten().min();
             let ask = tokio::select! {
