@@ -18,9 +18,6 @@ const WORKERS: u32 = 1_000;
 /// How long the server is watched.
 const WATCHED: Duration = Duration::from_secs(20);
 
-/// Between two looks for what others left behind.
-const RECOVER: Duration = Duration::from_secs(10);
-
 /// The lease, in milliseconds.
 const LEASE: u32 = 30_000;
 
@@ -31,7 +28,7 @@ pub(crate) fn measure(table: &Table) {
         return table
             .lacks("1,000 idle workers", "there is no redis-server: install the apt package of that name");
     };
-    // Four connections each, at both ends.
+    // Six connections each, at both ends.
     let limit = rustix::process::Rlimit { current: Some(65_536), maximum: Some(65_536) };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit);
     server.ask::<()>(&["CONFIG", "SET", "maxclients", "10000"]);
@@ -44,19 +41,25 @@ pub(crate) fn measure(table: &Table) {
         for number in 0..WORKERS {
             let worker = format!("host-4711-{number}");
             // As they would be if they had been started at any time.
-            let starts = Instant::now() + RECOVER * number / WORKERS;
-            for commands in [takes(&keys, &worker), hears(&keys, &worker)] {
-                tokio::spawn(again_and_again(server.address(), starts, Duration::ZERO, vec![commands]));
+            let starts = Instant::now() + ANNOUNCE * number / WORKERS;
+            let pauses = [Duration::ZERO, Duration::ZERO, ANNOUNCE];
+            let all = [takes(&keys, &worker), hears(&keys, &worker), announces(&script, &keys, &worker)];
+            for (pause, commands) in pauses.into_iter().zip(all) {
+                tokio::spawn(again_and_again(server.address(), starts, pause, commands));
             }
-            for (pause, commands) in
-                [(ANNOUNCE, announces(&script, &keys, &worker)), (RECOVER, recovers(&keys, &worker))]
-            {
-                tokio::spawn(again_and_again(server.address(), starts, pause, vec![commands]));
+            // One that renews leases, and those over which entries are looked up and words are removed.
+            for _ in 0..3 {
+                tokio::spawn(again_and_again(
+                    server.address(),
+                    starts,
+                    Duration::from_secs(3600),
+                    Vec::new(),
+                ));
             }
         }
-        sleep(RECOVER + Duration::from_secs(1)).await;
+        sleep(2 * ANNOUNCE + Duration::from_secs(1)).await;
         let connected = server.figure("clients", "connected_clients");
-        assert!(connected >= f64::from(4 * WORKERS), "{connected} connections");
+        assert!(connected >= f64::from(6 * WORKERS), "{connected} connections");
         let before = server.cpu();
         sleep(WATCHED).await;
         (server.cpu() - before) / WATCHED.as_secs_f64()
@@ -69,48 +72,52 @@ pub(crate) fn measure(table: &Table) {
     );
 }
 
-fn takes(keys: &Keys, worker: &str) -> Cmd {
-    let mut command = cmd("XREADGROUP");
-    command.arg("GROUP").arg(GROUP).arg(worker).arg("COUNT").arg(64).arg("BLOCK").arg(BLOCK);
-    command.arg("STREAMS").arg(keys.tasks()).arg(">").take()
+/// Looks for entries whose holders are gone, then waits for new ones.
+fn takes(keys: &Keys, worker: &str) -> Vec<Cmd> {
+    let mut idle = cmd("XPENDING");
+    idle.arg(keys.tasks()).arg(GROUP).arg("IDLE").arg(LEASE).arg("-").arg("+").arg(100);
+    let mut read = cmd("XREADGROUP");
+    read.arg("GROUP").arg(GROUP).arg(worker).arg("COUNT").arg(2).arg("BLOCK").arg(BLOCK);
+    read.arg("STREAMS").arg(keys.tasks()).arg(">");
+    vec![idle, read]
 }
 
-/// What runs have to say to the worker alone.
-fn hears(keys: &Keys, worker: &str) -> Cmd {
-    cmd("XREAD").arg("BLOCK").arg(BLOCK).arg("STREAMS").arg(keys.inbox(worker)).arg("$").take()
+/// Waits for what runs have to say to the worker alone.
+fn hears(keys: &Keys, worker: &str) -> Vec<Cmd> {
+    vec![cmd("XREAD").arg("BLOCK").arg(BLOCK).arg("STREAMS").arg(keys.inbox(worker)).arg("0").take()]
 }
 
-fn announces(script: &str, keys: &Keys, worker: &str) -> Cmd {
-    let mut command = cmd("EVALSHA");
-    command.arg(script).arg(4);
-    command.arg(keys.workers()).arg(keys.worker(worker)).arg(keys.lease()).arg(keys.inbox(worker));
-    command.arg(worker).arg("x".repeat(400)).arg(LEASE).arg(u64::try_from(ABSENT.as_millis()).unwrap()).take()
+/// Says that it is there, and looks how long the queue is, for its figures.
+fn announces(script: &str, keys: &Keys, worker: &str) -> Vec<Cmd> {
+    let mut announce = cmd("EVALSHA");
+    announce.arg(script).arg(4);
+    announce.arg(keys.workers()).arg(keys.worker(worker)).arg(keys.lease()).arg(keys.inbox(worker));
+    let absent = u64::try_from(ABSENT.as_millis()).unwrap();
+    announce.arg(worker).arg("x".repeat(400)).arg(LEASE).arg(absent);
+    vec![
+        announce,
+        cmd("SADD").arg(keys.queues()).arg(keys.served()).take(),
+        cmd("XLEN").arg(keys.tasks()).take(),
+        cmd("XLEN").arg(keys.letters()).take(),
+        cmd("XINFO").arg("GROUPS").arg(keys.tasks()).take(),
+        cmd("XRANGE").arg(keys.tasks()).arg("(0-0").arg("+").arg("COUNT").arg(1).take(),
+    ]
 }
 
-fn recovers(keys: &Keys, worker: &str) -> Cmd {
-    cmd("XAUTOCLAIM")
-        .arg(keys.tasks())
-        .arg(GROUP)
-        .arg(worker)
-        .arg(LEASE)
-        .arg("0-0")
-        .arg("COUNT")
-        .arg(64)
-        .take()
-}
-
-/// Sends commands in turn, each once the one before was answered and `pause` is over.
+/// Sends commands in turn, each once the one before was answered, pauses, and begins anew.
 async fn again_and_again(address: (&str, u16), starts: Instant, pause: Duration, commands: Vec<Cmd>) {
     sleep_until(starts).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let mut answer = [0; 4096];
-    for command in commands.iter().cycle() {
-        // The server may be gone: the measure is over.
-        if stream.write_all(&command.get_packed_command()).await.is_err() {
-            return;
-        }
-        if matches!(stream.read(&mut answer).await, Ok(0) | Err(_)) {
-            return;
+    loop {
+        for command in &commands {
+            // The server may be gone: the measure is over.
+            if stream.write_all(&command.get_packed_command()).await.is_err() {
+                return;
+            }
+            if matches!(stream.read(&mut answer).await, Ok(0) | Err(_)) {
+                return;
+            }
         }
         sleep(pause).await;
     }

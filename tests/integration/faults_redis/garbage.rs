@@ -15,22 +15,24 @@ fn r14_garbage_in_the_stream_becomes_dead_letters_and_the_worker_lives() {
     let run = "20260101-000000-aaaaaa";
     let call = "0".repeat(64);
     let long = "x".repeat(100_000);
-    let garbage: [&[&str]; 8] = [
-        &["nothing", "at all"],
-        &["run", run],
-        &["run", run, "attempt", "0.0.1.abc"],
-        &["run", run, "attempt", "0.0.1.abc", "call", &call, "body", ""],
-        &["run", run, "attempt", "0.0.1.abc", "call", &call, "body", "\u{1}\u{2}\u{3}"],
-        &["run", "../..", "attempt", "}{", "call", "no digest", "body", &long],
-        &["run", "", "attempt", "", "call", "", "body", ""],
-        &["body", &long],
+    // What is no attempt is kept for people to look at; an attempt of a run that nobody knows is not.
+    let garbage: [(&[&str], bool); 8] = [
+        (&["nothing", "at all"], true),
+        (&["run", run], true),
+        (&["run", run, "attempt", "0.0.1.abc"], true),
+        (&["run", run, "attempt", "0.0.1.abc", "call", &call, "body", ""], false),
+        (&["run", run, "attempt", "0.0.1.abc", "call", &call, "body", "\u{1}\u{2}\u{3}"], false),
+        (&["run", "../..", "attempt", "}{", "call", "no digest", "body", &long], false),
+        (&["run", "", "attempt", "", "call", "", "body", ""], true),
+        (&["body", &long], true),
     ];
-    for fields in garbage {
+    for (fields, _) in garbage {
         let command: Vec<&str> = ["XADD", &tasks, "*"].into_iter().chain(fields.iter().copied()).collect();
         redis.command::<String>(&command);
     }
     until(HANGS, "the worker's way with the garbage", || scene.queued(&redis) == 0);
-    assert_eq!(redis.command::<usize>(&["XLEN", &scene.keys.letters()]), garbage.len(), "{}", worker.said());
+    let dead = garbage.iter().filter(|(_, dead)| *dead).count();
+    assert_eq!(redis.command::<usize>(&["XLEN", &scene.keys.letters()]), dead, "{}", worker.said());
     assert_eq!(scene.held(&redis), []);
     let shown = scene.place.flowhost(["queue", "--redis", &redis.url(), "--json"]);
     assert_eq!(shown.code, 0, "{shown}");
@@ -40,6 +42,32 @@ fn r14_garbage_in_the_stream_becomes_dead_letters_and_the_worker_lives() {
     scene.place.file("workflow.toml", again.replace("[0, 20]", "[100, 103]"));
     let ran = scene.run(&redis).end();
     assert_eq!(ran.code, Some(0), "{ran}");
+}
+
+/// An attempt that a run has queued, and whose entry somebody put another in the place of.
+#[test]
+fn r14_an_attempt_that_makes_no_sense_is_a_dead_letter_and_its_branch_is_lost() {
+    let redis = Redis::start(&[]);
+    let scene = Scene::marking_with(2, 1, "on-failure = \"continue\"");
+    let run = scene.run(&redis);
+    until(HANGS, "the queue", || scene.queued(&redis) == 2);
+    let (tasks, record) = (scene.keys.tasks(), scene.run_keys().record);
+    let entries: Vec<(String, Vec<String>)> = redis.command(&["XRANGE", &tasks, "-", "+", "COUNT", "1"]);
+    let (entry, fields) = &entries[0];
+    let part = |name: &str| fields[fields.iter().position(|field| field == name).unwrap() + 1].clone();
+    let (run_id, attempt, call) = (part("run"), part("attempt"), part("call"));
+    let parts = ["run", &run_id, "attempt", &attempt, "call", &call, "body", "\u{1}garbage"];
+    let command: Vec<&str> = ["XADD", &tasks, "*"].into_iter().chain(parts).collect();
+    let other: String = redis.command(&command);
+    redis.command::<u32>(&["HSET", &record, &format!("attempt {attempt}"), &format!("queued {other}")]);
+    redis.command::<u32>(&["XDEL", &tasks, entry]);
+    let mut worker = scene.worker(&redis, "one", &[]);
+    let ran = run.end();
+    assert_eq!(ran.code, Some(100), "{ran}: {}", worker.said());
+    assert_eq!(redis.command::<usize>(&["XLEN", &scene.keys.letters()]), 1, "{}", worker.said());
+    scene.has_one_outcome_each(2);
+    assert_eq!(scene.begun(), 1);
+    assert!(worker.lives(), "{}", worker.said());
 }
 
 /// Garbage among what a run reads.

@@ -44,7 +44,7 @@ fn r2_a_worker_stopped_past_its_lease_is_fenced_and_counted() {
     // It is of use again.
     drop(fresh);
     let again = Scene::marking(2, 1);
-    let worker = again.worker(&redis, "another", &[]);
+    let worker = again.worker(&redis, "another", &["--lease", "2s"]);
     again.run(&redis).succeeds(2);
     drop(worker);
 }

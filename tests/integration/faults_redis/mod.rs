@@ -144,7 +144,7 @@ impl Scene {
         redis.ask(&["XPENDING", &self.keys.tasks(), "workers", "-", "+", "10000"]).unwrap_or_default()
     }
 
-    /// Every branch of `all` succeeded and has one outcome in the journal, which was read and makes sense.
+    /// Every branch of `all` has one outcome in the journal, which was read and makes sense.
     fn has_one_outcome_each(&self, branches: u32) {
         let all = ends(&self.place);
         let all: Vec<_> = all.iter().filter(|((node, _), _)| node == "all").collect();
