@@ -1,8 +1,9 @@
 //! The examples, on their real input, against answers that other programs give.
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use flowhost_tests::Redis;
 use serde_json::Value;
 
 use crate::support::{Place, ended, plain, repository};
@@ -115,6 +116,64 @@ cells = zlib.decompress(open("examples/compare/out/table.deflate", "rb").read(),
 rows = list(csv.reader(open("examples/batch/penguins.csv")))
 print(cells == [row[column] for column in range(len(rows[0])) for row in rows])'"#;
     assert_eq!(shell(unpack), "True\n");
+}
+
+#[test]
+fn fleet_agrees_with_python_whichever_worker_shuffled() {
+    let server = Redis::start(&[]);
+    // Two workers, started by hand as its README has it.
+    let places = [Place::new(), Place::new()];
+    let workers = places.each_ref().map(|place| {
+        let mut worker = place.command(["worker", "--redis", &server.url(), "--concurrency", "1"]);
+        Ending(worker.stderr(Stdio::null()).spawn().unwrap())
+    });
+    let place = Place::new();
+    let workflow = "examples/fleet/workflow.toml";
+    let mut command = place.command(["run", "--build", "--root", ".", "--progress", "none", workflow]);
+    plain(&mut command);
+    command.args(["--input", "times=50"]).env("FLOWHOST_REDIS", server.url());
+    let ended = ended(command.current_dir(repository()));
+    assert_eq!(ended.code, 0, "{ended}");
+    let told = ended.json();
+    let script = r#"python3 -c '
+import csv
+weights = {}
+for row in csv.DictReader(open("examples/batch/penguins.csv")):
+    if row["body_mass_g"] != "NA":
+        weights.setdefault(row["species"], []).append(int(row["body_mass_g"]))
+one, other = weights["Adelie"], weights["Chinstrap"]
+first, wrap = len(one), (1 << 64) - 1
+def difference(all):
+    return abs(sum(all[:first]) * len(other) - sum(all[first:]) * first)
+def below(bound):
+    global state
+    state = (state + 0x9e3779b97f4a7c15) & wrap
+    mixed = ((state ^ (state >> 30)) * 0xbf58476d1ce4e5b9) & wrap
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94d049bb133111eb) & wrap
+    return ((mixed ^ (mixed >> 31)) * bound) >> 64
+count = 0
+for state in range(200):
+    all = one + other
+    for _ in range(50):
+        for at in range(first):
+            swap = at + below(len(all) - at)
+            all[at], all[swap] = all[swap], all[at]
+        count += difference(all) >= difference(one + other)
+print(count)'"#;
+    assert_eq!(told["shuffles"], 200 * 50);
+    assert_eq!(told["as-far"].to_string(), shell(script).trim());
+    drop(workers);
+}
+
+/// A process that ends with its owner.
+struct Ending(std::process::Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// What the review should find and mend, by regular expressions.

@@ -82,7 +82,7 @@ fn a_sound_file_fits_the_schema() {
     place.guest("echo").file("workflow.toml", SOUND).file("data/file", "").file("ca.pem", "");
     let checked = place.flowhost(["check", "workflow.toml"]);
     assert_eq!(checked.code, 0, "{checked}");
-    let examples = ["wordcount", "mandelbrot", "batch", "compare", "review"];
+    let examples = ["wordcount", "mandelbrot", "batch", "compare", "review", "fleet"];
     let examples = examples
         .map(|name| repository().join(format!("examples/{name}/workflow.toml")).display().to_string());
     let files: Vec<&str> = std::iter::once("workflow.toml").chain(examples.iter().map(|it| &**it)).collect();

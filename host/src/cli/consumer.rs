@@ -29,7 +29,7 @@ const STATUS: Duration = Duration::from_secs(10);
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "With --redis")]
 pub(super) struct Consumer {
-    /// Take attempts from the queue on this server: redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], or rediss://
+    /// Take attempts from the queue on this server: redis://USER:PASSWORD@HOST:PORT/DATABASE, all but HOST optional, or rediss:// with TLS
     #[arg(long, value_name = "URL", env = "FLOWHOST_REDIS", hide_env_values = true)]
     pub(super) redis: Option<String>,
     /// The queue to serve. Repeatable; the first that has something is served first
@@ -133,7 +133,8 @@ impl Consumer {
             Exit::Internal
         })?;
         let (asks, stops) = watch::channel(Stopping::No);
-        let signals = follow(asks, Arc::clone(&log)).map_err(|failure| {
+        let (exits, exit) = watch::channel(Exit::Succeeded);
+        let signals = follow(asks, exits, Arc::clone(&log)).map_err(|failure| {
             say(&format!("error: flowhost cannot listen for signals: {failure}"));
             Exit::Internal
         })?;
@@ -154,12 +155,11 @@ impl Consumer {
             figures,
             log,
         };
-        let worked = consume(settings, stops.clone()).await;
+        let worked = consume(settings, stops).await;
         signals.abort();
         telling.abort();
         match worked {
-            Ok(()) if *stops.borrow() == Stopping::Now => Ok(Exit::Terminated),
-            Ok(()) => Ok(Exit::Succeeded),
+            Ok(()) => Ok(*exit.borrow()),
             Err(failure) => {
                 error(&failure);
                 Err(if failure.is_unreachable() { Exit::Unreachable } else { Exit::Internal })
@@ -190,21 +190,28 @@ async fn listen(address: &str, log: &Log) -> Result<TcpListener, Exit> {
     }
 }
 
-/// Passes signals on: the first asks the worker to drain, a second to stop.
-fn follow(asks: watch::Sender<Stopping>, log: Arc<Log>) -> io::Result<tokio::task::JoinHandle<()>> {
+/// Passes signals on: the first asks the worker to drain, a second to stop, and is then what it exits with.
+fn follow(
+    asks: watch::Sender<Stopping>,
+    exits: watch::Sender<Exit>,
+    log: Arc<Log>,
+) -> io::Result<tokio::task::JoinHandle<()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
     Ok(tokio::spawn(async move {
         loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-                _ = hangup.recv() => {}
-            }
+            let exit = tokio::select! {
+                _ = terminate.recv() => Exit::Terminated,
+                _ = interrupt.recv() => Exit::Interrupted,
+                _ = hangup.recv() => Exit::Hangup,
+            };
             let (next, message) = match *asks.borrow() {
                 Stopping::No => (Stopping::Drain, "asked to stop: waiting for what executes"),
-                Stopping::Drain | Stopping::Now => (Stopping::Now, "asked again: stopping what executes"),
+                Stopping::Drain | Stopping::Now => {
+                    exits.send_replace(exit);
+                    (Stopping::Now, "asked again: stopping what executes")
+                }
             };
             log.say(Level::Info, "stopping", message, &[]);
             asks.send_replace(next);

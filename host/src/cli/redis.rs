@@ -16,7 +16,7 @@ use crate::worker::without_passwords;
 /// Where the queue is.
 #[derive(clap::Args, Debug)]
 pub(super) struct Server {
-    /// The PEM file with the certificates that vouch for a rediss:// server, in place of those that browsers trust
+    /// The PEM file with the certificates that vouch for a rediss:// server, in place of those that the system trusts
     #[arg(long, value_name = "FILE", env = "FLOWHOST_CA")]
     pub(super) ca: Option<PathBuf>,
     /// What the names of all keys in Redis begin with
@@ -27,7 +27,7 @@ pub(super) struct Server {
 /// Which queues are looked at, and where.
 #[derive(clap::Args, Debug)]
 pub(super) struct Link {
-    /// The server: redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], or rediss://
+    /// The server: redis://USER:PASSWORD@HOST:PORT/DATABASE, all but HOST optional, or rediss:// with TLS
     #[arg(long, value_name = "URL", required = true, env = "FLOWHOST_REDIS", hide_env_values = true)]
     redis: String,
     /// Only this queue. Repeatable [default: all that workers serve or served]

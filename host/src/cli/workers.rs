@@ -47,7 +47,9 @@ impl Workers {
         if self.json {
             let object = |worker: &Announcement| {
                 let mut object = json!(worker);
-                object["same_protocol"] = json!(worker.protocol == PROTOCOL);
+                if let Some(object) = object.as_object_mut() {
+                    object.insert("same_protocol".to_owned(), json!(worker.protocol == PROTOCOL));
+                }
                 object
             };
             return told(&harmless_json(&workers.iter().map(object).collect()));

@@ -45,7 +45,7 @@ impl Executor for Adds {
     }
 }
 
-struct Keep(Arc<Mutex<Vec<Event>>>, Interest);
+pub(super) struct Keep(pub(super) Arc<Mutex<Vec<Event>>>, pub(super) Interest);
 
 impl Reporter for Keep {
     fn interest(&self) -> Interest {
@@ -63,7 +63,7 @@ impl Reporter for Keep {
 }
 
 /// A group of so many branches.
-fn workflow(branches: i64) -> Workflow {
+pub(super) fn workflow(branches: i64) -> Workflow {
     let task = Task {
         name: "add".into(),
         component: 0,

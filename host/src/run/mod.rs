@@ -14,6 +14,8 @@ mod join;
 mod journaling;
 mod outputs;
 mod placement;
+#[cfg(test)]
+mod placement_tests;
 mod reasons;
 mod recorder;
 mod replay;

@@ -13,7 +13,7 @@ use crate::runtime::Runtime;
 pub struct ConsumerSettings {
     /// The server, with who logs in. Never to be shown.
     pub url: Arc<str>,
-    /// The certificates to trust, in a PEM file, in place of those that browsers trust.
+    /// The certificates to trust, in a PEM file, in place of those that the system trusts.
     pub ca: Option<PathBuf>,
     /// The secret that attempts and outcomes are signed with.
     pub key: Option<Arc<str>>,

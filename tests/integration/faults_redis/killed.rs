@@ -83,7 +83,7 @@ fn r5_a_task_that_kills_its_worker_each_time_is_a_dead_letter_with_a_reason() {
         }
     }
     let ended = run.until("\"group-ended\"");
-    assert!(ended.contains("\"succeeded\":1") && ended.contains("\"lost\":1"), "{ended}");
+    assert!(ended.contains("\"succeeded\":1") && ended.contains("\"failed\":1"), "{ended}");
     let ran = run.end();
     assert_eq!(ran.code, Some(100), "{ran}");
     assert_eq!(deliveries, 4, "once, and as often again as a branch may be lost: {ran}");

@@ -79,10 +79,8 @@ fn r9_a_waiting_entry_that_is_deleted_is_lost_and_made_again() {
     let scene = Scene::marking(6, 1);
     let run = scene.run(&redis);
     until(HANGS, "the queue", || scene.queued(&redis) == 6);
-    let entries: Vec<(String, Vec<String>)> =
-        redis.command(&["XRANGE", &scene.keys.tasks(), "-", "+", "COUNT", "2"]);
-    for (entry, _) in &entries {
-        assert_eq!(redis.command::<u32>(&["XDEL", &scene.keys.tasks(), entry]), 1);
+    for (entry, _) in scene.entries(&redis).into_iter().take(2) {
+        assert_eq!(redis.command::<u32>(&["XDEL", &scene.keys.tasks(), &entry]), 1);
     }
     let _worker = scene.worker(&redis, "one", &[]);
     let ran = run.succeeds(6);

@@ -139,6 +139,14 @@ impl Scene {
         redis.command(&["XLEN", &self.keys.tasks()])
     }
 
+    /// The entries that wait or execute, each with its fields.
+    fn entries(&self, redis: &Redis) -> Vec<(String, BTreeMap<String, String>)> {
+        let entries: Vec<(String, Vec<Vec<u8>>)> = redis.command(&["XRANGE", &self.keys.tasks(), "-", "+"]);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let fields = |all: &[Vec<u8>]| all.chunks(2).map(|pair| (text(&pair[0]), text(&pair[1]))).collect();
+        entries.iter().map(|(entry, all)| (entry.clone(), fields(all))).collect()
+    }
+
     /// What workers hold: for each entry its holder, how long it was not renewed, and its deliveries.
     fn held(&self, redis: &Redis) -> Vec<(String, String, u64, u64)> {
         redis.ask(&["XPENDING", &self.keys.tasks(), "workers", "-", "+", "10000"]).unwrap_or_default()

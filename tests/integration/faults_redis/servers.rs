@@ -9,10 +9,12 @@ use crate::support::{Cluster, Redis, Worker, ended, until};
 fn tls_works_with_the_authority_that_is_given_and_with_no_other() {
     let redis = Redis::encrypted();
     let (url, authority) = redis.tls();
-    let authority = authority.display().to_string();
     let scene = Scene::marking(10, 1);
+    // A file's paths stay below its folder.
+    scene.place.file("authority.pem", std::fs::read(&authority).unwrap());
+    let authority = authority.display().to_string();
     let _worker = scene.worker_at(&url, &redis, "one", &["--ca", &authority]);
-    let executor = format!("[executors.fleet]\nkind = \"redis\"\nurl = \"{url}\"\nca = \"{authority}\"\n");
+    let executor = format!("[executors.fleet]\nkind = \"redis\"\nurl = \"{url}\"\nca = \"authority.pem\"\n");
     let workflow = scene.place.read("workflow.toml");
     scene.place.file("workflow.toml", format!("{executor}{workflow}"));
     let run = |place: &crate::support::Place| {

@@ -1,6 +1,7 @@
 -- Queues a dead letter's attempt again, with all its deliveries before it, where its run can still make use
 -- of what comes of it: the run was told that the attempt is lost, and has not written that down yet, as when
--- its process is gone. What it was told is taken back.
+-- its process is gone. What it was told is taken back. A run that read it a moment ago writes it down all the
+-- same, and forgets the attempt: what comes of this one is 'gone' to who finishes it.
 -- KEYS: the stream of tasks, the stream of dead letters, the run's record, its results
 -- ARGV: the letter, the run, the attempt's id
 -- Answers 'queued'; 'missing' where there is no such letter of this attempt; 'broken' where there is nothing
