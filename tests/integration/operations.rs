@@ -142,10 +142,13 @@ async fn the_autoscalers_query_sees_what_waits_and_what_runs() {
     };
     assert_eq!(asked(), 0);
     let _: () = connection.xgroup_create_mkstream(keys.tasks(), GROUP, "0").await.unwrap();
-    scripts.begin(&mut connection, &keys.run(&run), "first", None).await.unwrap();
-    let entries =
-        ["a", "b", "c", "d", "e"].map(|it| Entry { attempt: it.to_owned(), body: b"body".to_vec() });
-    scripts.enqueue(&mut connection, &keys, &run, "first", &entries).await.unwrap();
+    scripts.begin(&mut connection, &keys.run(&run), "first", None, "{}").await.unwrap();
+    let entries = ["a", "b", "c", "d", "e"].map(|it| Entry {
+        attempt: it.to_owned(),
+        call: "call".to_owned(),
+        body: b"body".to_vec(),
+    });
+    scripts.enqueue(&mut connection, &keys, &run, "first", &[], &entries).await.unwrap();
     assert_eq!(asked(), 5);
     let options = StreamReadOptions::default().group(GROUP, "one").count(2);
     let read: Option<StreamReadReply> =

@@ -73,7 +73,7 @@ impl World {
         claim.arg(self.keys.tasks()).arg(GROUP).arg(consumer).arg(idle).arg("0-0").arg("JUSTID");
         let (_, claimed, _): (String, Vec<String>, Vec<String>) =
             claim.query_async(&mut self.connection).await.unwrap();
-        assert_eq!(claimed, [held.entry.clone()]);
+        assert_eq!(claimed, std::slice::from_ref(&held.entry));
         // JUSTID leaves the count, and a worker that means to execute it counts.
         let mut count = cmd("XCLAIM");
         count.arg(self.keys.tasks()).arg(GROUP).arg(consumer).arg(0).arg(&held.entry);

@@ -162,7 +162,11 @@ impl Consumer {
             Ok(()) => Ok(*exit.borrow()),
             Err(failure) => {
                 error(&failure);
-                Err(if failure.is_unreachable() { Exit::Unreachable } else { Exit::Internal })
+                Err(match (failure.is_usage(), failure.is_unreachable()) {
+                    (true, _) => Exit::Usage,
+                    (false, true) => Exit::Unreachable,
+                    (false, false) => Exit::Internal,
+                })
             }
         }
     }

@@ -1,16 +1,15 @@
 //! `flowhost queue`: what waits in the queues on a Redis server, and what nobody could finish.
 
 use redis::RedisResult;
-use redis::aio::MultiplexedConnection;
 use serde_json::json;
 
 use super::exit::Exit;
 use super::output::{say, told};
-use super::redis::{Link, now};
+use super::redis::{Place, now};
 use super::runs::time;
 use super::table::Table;
-use crate::queue::Keys;
 use crate::queue::look::{self, Depth, Letter, Requeued};
+use crate::queue::{Keys, Link};
 use crate::report::{duration, harmless_json};
 use crate::wire::PROTOCOL;
 
@@ -23,7 +22,7 @@ const ALL: usize = 100_000;
 #[derive(clap::Args, Debug)]
 pub(super) struct Queue {
     #[command(flatten)]
-    link: Link,
+    place: Place,
     /// Show so many dead letters of each queue, the newest first
     #[arg(long, value_name = "N", default_value = "20", env = "FLOWHOST_LETTERS")]
     letters: u32,
@@ -71,19 +70,19 @@ struct Shown {
 impl Queue {
     pub(super) fn execute(self) -> Exit {
         now(async {
-            let mut connection = self.link.connect().await?;
+            let mut connection = self.place.connect().await?;
             let done = match (&self.requeue, &self.drop) {
                 (Some(which), _) => self.change(&mut connection, which, true).await,
                 (None, Some(which)) => self.change(&mut connection, which, false).await,
                 (None, None) => self.show(&mut connection).await,
             };
-            done.map_err(|failure| self.link.lost(&failure))
+            done.map_err(|failure| self.place.lost(&failure))
         })
     }
 
-    async fn show(&self, connection: &mut MultiplexedConnection) -> RedisResult<Exit> {
+    async fn show(&self, connection: &mut Link) -> RedisResult<Exit> {
         let mut all = Vec::new();
-        for keys in self.link.queues(connection).await? {
+        for keys in self.place.queues(connection).await? {
             let depth = look::depth(connection, &keys).await?;
             let workers = look::workers(connection, &keys).await?.len();
             let letters = letters(connection, &keys, self.letters as usize).await?;
@@ -137,14 +136,9 @@ impl Queue {
     }
 
     /// Queues letters again, or drops them. Exits with 1 where something could not be done.
-    async fn change(
-        &self,
-        connection: &mut MultiplexedConnection,
-        which: &Which,
-        again: bool,
-    ) -> RedisResult<Exit> {
+    async fn change(&self, connection: &mut Link, which: &Which, again: bool) -> RedisResult<Exit> {
         let mut meant = Vec::new();
-        for keys in self.link.queues(connection).await? {
+        for keys in self.place.queues(connection).await? {
             match which {
                 Which::All => {
                     for letter in letters(connection, &keys, ALL).await? {
@@ -225,11 +219,7 @@ fn requeued(requeued: Requeued) -> (bool, String) {
 }
 
 /// Up to `most` dead letters, the newest first.
-async fn letters(
-    connection: &mut MultiplexedConnection,
-    keys: &Keys,
-    most: usize,
-) -> RedisResult<Vec<Letter>> {
+async fn letters(connection: &mut Link, keys: &Keys, most: usize) -> RedisResult<Vec<Letter>> {
     let mut all: Vec<Letter> = Vec::new();
     while all.len() < most {
         let before = all.last().map(|letter| letter.id.as_str());

@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use redis::aio::MultiplexedConnection;
-use redis::{Client, IntoConnectionInfo as _, RedisError, RedisResult, TlsCertificates};
+use redis::{IntoConnectionInfo as _, RedisError, RedisResult};
 
 use super::exit::Exit;
-use super::output::say;
+use super::output::{error, say};
 use crate::queue::look::{self, Depth};
-use crate::queue::{Keys, NameError};
+use crate::queue::{self, Keys, Link, NameError};
 use crate::wire::PROTOCOL;
 use crate::worker::without_passwords;
 
@@ -26,7 +25,7 @@ pub(super) struct Server {
 
 /// Which queues are looked at, and where.
 #[derive(clap::Args, Debug)]
-pub(super) struct Link {
+pub(super) struct Place {
     /// The server: redis://USER:PASSWORD@HOST:PORT/DATABASE, all but HOST optional, or rediss:// with TLS
     #[arg(long, value_name = "URL", required = true, env = "FLOWHOST_REDIS", hide_env_values = true)]
     redis: String,
@@ -37,9 +36,15 @@ pub(super) struct Link {
     server: Server,
 }
 
-impl Link {
-    pub(super) async fn connect(&self) -> Result<MultiplexedConnection, Exit> {
-        connect(&self.redis, &self.server).await
+impl Place {
+    pub(super) async fn connect(&self) -> Result<Link, Exit> {
+        let url = checked(&self.redis, &self.server)?;
+        let opened = queue::Server::open(&url, self.server.ca.as_deref()).await;
+        let (server, _) = opened.map_err(|failure| {
+            error(&failure);
+            Exit::Unreachable
+        })?;
+        server.link().await.map_err(|failure| self.lost(&failure))
     }
 
     /// Says that the server stopped answering.
@@ -49,7 +54,7 @@ impl Link {
 
     /// The queues of all protocols. Those that are named are there for this one, served or not, and so is
     /// the default one where there is no other.
-    pub(super) async fn queues(&self, connection: &mut MultiplexedConnection) -> RedisResult<Vec<Keys>> {
+    pub(super) async fn queues(&self, connection: &mut Link) -> RedisResult<Vec<Keys>> {
         // Both are names: they were looked at when the flags were read.
         let ours = |queue: &str| Keys::new(&self.server.prefix, PROTOCOL, queue).ok();
         let Some(any) = ours("default") else { return Ok(Vec::new()) };
@@ -111,24 +116,8 @@ pub(super) fn checked(url: &str, server: &Server) -> Result<Arc<str>, Exit> {
     Ok(url.into())
 }
 
-/// A connection to the server at `url`.
-pub(super) async fn connect(url: &str, server: &Server) -> Result<MultiplexedConnection, Exit> {
-    let url = checked(url, server)?;
-    let certificates = server.ca.as_ref().and_then(|ca| std::fs::read(ca).ok());
-    let connection = async {
-        let client = match certificates {
-            Some(pem) => {
-                Client::build_with_tls(&*url, TlsCertificates { client_tls: None, root_cert: Some(pem) })?
-            }
-            None => Client::open(&*url)?,
-        };
-        client.get_multiplexed_async_connection().await
-    };
-    connection.await.map_err(|failure| unreachable(&url, &failure))
-}
-
-/// Says that Redis at `url` cannot be reached, or stopped answering.
-pub(super) fn unreachable(url: &str, failure: &RedisError) -> Exit {
+/// Says that Redis at `url` stopped answering.
+fn unreachable(url: &str, failure: &RedisError) -> Exit {
     say(&format!("error: Redis at `{}`: {}", without_passwords(url), why(failure)));
     Exit::Unreachable
 }

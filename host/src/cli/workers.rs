@@ -3,21 +3,20 @@
 use std::collections::BTreeMap;
 
 use redis::RedisResult;
-use redis::aio::MultiplexedConnection;
 use serde_json::json;
 
 use super::exit::Exit;
 use super::output::{say, told};
-use super::redis::{Link, now};
+use super::redis::{Place, now};
 use super::table::Table;
-use crate::queue::{Announcement, look};
+use crate::queue::{Announcement, Link, look};
 use crate::report::harmless_json;
 use crate::wire::PROTOCOL;
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Workers {
     #[command(flatten)]
-    link: Link,
+    place: Place,
     /// Print one JSON array
     #[arg(long, env = "FLOWHOST_JSON", value_parser = clap::builder::FalseyValueParser::new())]
     json: bool,
@@ -26,16 +25,16 @@ pub(super) struct Workers {
 impl Workers {
     pub(super) fn execute(self) -> Exit {
         now(async {
-            let mut connection = self.link.connect().await?;
-            let workers = self.find(&mut connection).await.map_err(|failure| self.link.lost(&failure))?;
+            let mut connection = self.place.connect().await?;
+            let workers = self.find(&mut connection).await.map_err(|failure| self.place.lost(&failure))?;
             Ok(self.print(&workers))
         })
     }
 
     /// Each worker once, by its id, whichever of the queues it serves.
-    async fn find(&self, connection: &mut MultiplexedConnection) -> RedisResult<Vec<Announcement>> {
+    async fn find(&self, connection: &mut Link) -> RedisResult<Vec<Announcement>> {
         let mut found = BTreeMap::new();
-        for keys in self.link.queues(connection).await? {
+        for keys in self.place.queues(connection).await? {
             for worker in look::workers(connection, &keys).await? {
                 found.insert(worker.id.clone(), worker);
             }

@@ -294,7 +294,7 @@ impl Scripts {
         self.one::<usize>(connection, &self.forget, call).await.map(drop)
     }
 
-    /// Removes a consumer that holds nothing. Returns whether that is so.
+    /// Removes what is known of a worker. Returns whether it held nothing; else its consumer stays.
     ///
     /// # Errors
     /// Fails when Redis does.
@@ -304,7 +304,10 @@ impl Scripts {
         keys: &Keys,
         consumer: &str,
     ) -> RedisResult<bool> {
-        let mut call = call(&self.leave, [&keys.tasks()]);
+        let of_worker = [keys.worker(consumer), keys.inbox(consumer)];
+        let [key, inbox] = &of_worker;
+        let all = [&keys.tasks(), &keys.workers(), key, inbox, &keys.lease()];
+        let mut call = call(&self.leave, all);
         call.arg(GROUP).arg(consumer);
         self.one(connection, &self.leave, call).await
     }

@@ -197,25 +197,25 @@ impl World {
         while let Some(action) = open.pop() {
             let known = |id| self.workers[worker].held.get(&id).copied();
             let answer = match action {
-                Action::Renew(id) => known(id).and_then(|(at, delivery)| {
+                Action::Renew(id) => known(id).map(|(at, delivery)| {
                     if self.fate == Fate::Lost {
-                        return Some(Input::Unanswered(vec![id]));
+                        return Input::Unanswered(vec![id]);
                     }
                     let answer = self.server.renew(worker, at, delivery, now);
-                    Some(match self.fate {
+                    match self.fate {
                         Fate::Unheard => Input::Unanswered(vec![id]),
                         Fate::Answered | Fate::Lost => Input::Renewed { id, asked: now, answer },
-                    })
+                    }
                 }),
-                Action::Finish(id) => known(id).and_then(|(at, delivery)| {
+                Action::Finish(id) => known(id).map(|(at, delivery)| {
                     if self.fate == Fate::Lost {
-                        return Some(Input::Unanswered(vec![id]));
+                        return Input::Unanswered(vec![id]);
                     }
                     let answer = self.server.finish(worker, at, delivery);
-                    Some(match self.fate {
+                    match self.fate {
                         Fate::Unheard => Input::Unanswered(vec![id]),
                         Fate::Answered | Fate::Lost => Input::Finished { id, answer },
-                    })
+                    }
                 }),
                 Action::Cancel(_) => None,
                 Action::Abandon(id) | Action::Release { id, .. } => {

@@ -49,7 +49,7 @@ pub enum ConsumeError {
     /// The workers of a queue hold attempts for another time than this one would.
     #[error(
         "the workers of queue `{queue}` hold attempts for {theirs} ms, and this one would for {ours} ms: start it with \
-         --lease {theirs}ms, or stop them first"
+         --lease {theirs}ms, or stop them first; one that ended otherwise is forgotten after 15 s"
     )]
     Lease {
         /// The queue.
@@ -77,6 +77,12 @@ pub enum ConsumeError {
 }
 
 impl ConsumeError {
+    /// Whether the worker was told something that cannot be.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Lease { .. } | Self::Name(_) | Self::Connect(ConnectError::Url(_)))
+    }
+
     /// Whether Redis cannot be reached, or not used.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {

@@ -158,8 +158,6 @@ impl Staff {
                 self.scripts.hand_back(&mut link, keys, &self.id, self.lease, &left).await?;
                 // A consumer with entries stays until somebody else has them.
                 self.scripts.leave(&mut link, keys, &self.id).await?;
-                let _: usize = link.zrem(keys.workers(), &*self.id).await?;
-                let _: usize = link.unlink(&[keys.worker(&self.id), keys.inbox(&self.id)]).await?;
             }
             Ok::<_, RedisError>(())
         };
