@@ -39,12 +39,12 @@ impl Fleet {
                 now
             }
             None => {
-                let server = Redis::start(&[]);
+                let server = Redis::private();
                 let worker = work(&server, folder, &allowed, 1);
                 Self { server, worker, number: 1, allowed }
             }
         };
-        fleet.insert(now).server.url()
+        fleet.insert(now).server.socket()
     }
 }
 
@@ -59,7 +59,7 @@ impl Drop for Fleet {
 /// What tasks of the workflows in a folder may be granted: its folders, any address, and the origins and
 /// variables that they name.
 fn allowed(folder: &Path) -> Vec<String> {
-    let mut allowed: Vec<String> = ["0.0.0.0/0", "[::]/0"].map(|all| format!("net={all}:1-65535")).into();
+    let mut allowed: Vec<String> = ["0.0.0.0/0", "[::/0]"].map(|all| format!("net={all}:1-65535")).into();
     let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()).collect();
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
@@ -93,7 +93,7 @@ fn allowed(folder: &Path) -> Vec<String> {
 fn work(server: &Redis, folder: &Path, allowed: &[String], number: usize) -> Child {
     let id = format!("fleet-{number}");
     let mut command = Command::new(program());
-    command.args(["worker", "--redis", &server.url(), "--id", &id, "--max-memory", "8GiB"]);
+    command.args(["worker", "--redis", &server.socket(), "--id", &id, "--max-memory", "8GiB"]);
     for one in allowed {
         command.args(["--allow", one]);
     }

@@ -50,6 +50,19 @@ impl Redis {
         Self::start(&["--appendonly", "yes", "--appendfsync", fsync])
     }
 
+    /// One that speaks over a socket of this machine besides, and writes to disk once a second: flowhost has
+    /// nothing to say against it.
+    #[must_use]
+    pub fn private() -> Self {
+        Self::start(&["--appendonly", "yes", "--unixsocket", "socket"])
+    }
+
+    /// Its socket, where it was started with one.
+    #[must_use]
+    pub fn socket(&self) -> String {
+        format!("unix://{}", self.folder.path().join("socket").display())
+    }
+
     /// One that may be spoken to as `user` with this password only.
     #[must_use]
     pub fn secured(user: &str, password: &str) -> Self {
