@@ -94,6 +94,8 @@ fn work(server: &Redis, folder: &Path, allowed: &[String], number: usize) -> Chi
     let id = format!("fleet-{number}");
     let mut command = Command::new(program());
     command.args(["worker", "--redis", &server.socket(), "--id", &id, "--max-memory", "8GiB"]);
+    // As many at once as in-process: some workflows have tasks that wait for others of them.
+    command.args(["--concurrency", "16"]);
     for one in allowed {
         command.args(["--allow", one]);
     }
