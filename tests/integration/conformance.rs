@@ -249,6 +249,23 @@ fn every_row_is_the_same_on_every_executor() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
+/// What has no timeout has the one that its worker's operator sets, where there is one.
+#[test]
+fn time_that_is_left_is_bounded_by_workers_of_others_alone() {
+    for executor in EXECUTORS {
+        let place = Place::on(executor);
+        place.guest("failing").file(
+            "workflow.toml",
+            "[components]\nfailing = \"failing.wasm\"\n[tasks.left]\nrun = \"failing#time-left\"\n[outputs]\nleft = \"${left}\"\n",
+        );
+        let ended = place.run(["--progress", "none"]);
+        let left = ended.json()["left"].as_u64();
+        let day = 86_400_000;
+        let bounded = left.is_some_and(|left| (day - 60_000..=day).contains(&left));
+        assert!(if *executor == "redis" { bounded } else { left.is_none() }, "{executor}: {ended}");
+    }
+}
+
 #[test]
 fn a_run_that_is_killed_goes_on_to_the_same_end_wherever() {
     let world = World::new();

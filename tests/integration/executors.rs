@@ -7,6 +7,7 @@ macro_rules! executors {
         $do! { $given
             in_process "in-process"
             process "process"
+            redis "redis"
         }
     };
 }

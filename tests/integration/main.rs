@@ -29,6 +29,7 @@ mod embed;
 mod examples;
 mod explain;
 mod faults;
+mod faults_redis;
 mod floors;
 mod flow;
 mod groups;

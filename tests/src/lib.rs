@@ -8,27 +8,46 @@
     reason = "a test that cannot go on may panic"
 )]
 
+mod certificates;
+mod cluster;
+mod fleet;
 mod kernels;
+mod proxy;
 mod redis;
 mod servers;
+mod worker;
 
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+pub use certificates::Certificates;
+pub use cluster::Cluster;
+pub use fleet::Fleet;
 pub use kernels::{Landlock, with_landlock};
-pub use redis::Redis;
+pub use proxy::Proxy;
+pub use redis::{Redis, free_port};
 pub use servers::Server;
+pub use worker::{Worker, announced};
 
 /// The repository.
 #[must_use]
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Waits until something is so. Whoever could tell is asked again and again.
+pub fn until(within: Duration, what: &str, mut so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < within, "{what}: not so after {within:?}");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Every file below a folder, in name order.
@@ -126,6 +145,8 @@ pub fn javascript_guest(http: bool) -> PathBuf {
 pub struct Place {
     folder: tempfile::TempDir,
     executor: Option<String>,
+    /// Who executes what runs on Redis here, once something does.
+    fleet: Mutex<Option<Fleet>>,
 }
 
 /// How a command ended.
@@ -164,7 +185,7 @@ impl Place {
     #[must_use]
     pub fn new() -> Self {
         let executor = std::env::var("TESTS_EXECUTOR").ok();
-        Self { folder: tempfile::tempdir().unwrap(), executor }
+        Self { folder: tempfile::tempdir().unwrap(), executor, fleet: Mutex::new(None) }
     }
 
     /// An empty folder whose workflows run on `executor`, unless the command says otherwise.
@@ -225,6 +246,13 @@ impl Place {
         }
         if let Some(executor) = self.executor() {
             command.env("FLOWHOST_EXECUTOR", executor);
+        }
+        let arguments: Vec<A> = arguments.into_iter().collect();
+        let says = |word: &str| arguments.iter().any(|argument| argument.as_ref() == word);
+        let on_redis = self.executor() == Some(fleet::EXECUTOR) || says(fleet::EXECUTOR);
+        if says("run") && on_redis && !says("--redis") {
+            let mut fleet = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
+            command.env("FLOWHOST_REDIS", Fleet::ready(&mut fleet, self.path()));
         }
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
         command.env("XDG_CACHE_HOME", cache()).env("RUST_BACKTRACE", "0").env_remove("NO_COLOR");

@@ -143,7 +143,7 @@ fn g9_types_that_grow_without_end_are_refused_quickly() {
 }
 
 /// The next of a sequence that looks random and is always the same (SplitMix64).
-pub(super) fn next(state: &mut u64) -> u64 {
+pub(crate) fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut mixed = *state;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

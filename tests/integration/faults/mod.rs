@@ -3,6 +3,7 @@
 
 pub(crate) mod beside;
 mod bytes;
+pub(crate) use bytes::next;
 mod children;
 mod compiling;
 mod deterministic;

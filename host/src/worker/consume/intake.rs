@@ -195,9 +195,21 @@ impl Intake {
         if in_hand.is_empty() {
             return Ok(!self.to.is_closed());
         }
-        self.room.took(in_hand.len());
-        let arrivals = self.understand(&mut links.quick, known, in_hand).await?;
-        Ok(self.to.send(arrivals).await.is_ok())
+        let holds: Vec<HoldId> = in_hand.iter().map(|one| one.hold).collect();
+        self.room.took(holds.len());
+        match self.understand(&mut links.quick, known, in_hand).await {
+            Ok(arrivals) => Ok(self.to.send(arrivals).await.is_ok()),
+            Err(error) => {
+                // They would be held for ever, and nobody would execute them. Whoever looks next finds out
+                // what they are.
+                for hold in &holds {
+                    // As above.
+                    let _ = self.keeper.send(Keep::Back(*hold));
+                }
+                self.room.gave(holds.len());
+                Err(error)
+            }
+        }
     }
 
     /// New entries, waited for where there are none.

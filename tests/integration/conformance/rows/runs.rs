@@ -393,7 +393,6 @@ pub(super) const ROWS: &[Row] = &[
             groups.places = { task = "place", for-each = { range = [0, 3] } }
             tasks.call = { run = "failing#calls-before" }
             groups.calls = { task = "call", for-each = { range = [0, 100] } }
-            tasks.left = { run = "failing#time-left" }
         "#,
     },
 ];
