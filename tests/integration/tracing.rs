@@ -211,7 +211,7 @@ fn one_run_over_two_workers_is_one_trace() {
     variables.push(("TRACEPARENT", PARENT));
     let handed = run(&place, &["--redis", &server.url()], &variables);
     assert_eq!(handed.code, 0, "{handed}");
-    workers.map(Worker::stop);
+    workers.into_iter().for_each(Worker::stop);
     let told = collector.told();
     let of_trace = |handed: bool| -> Vec<Told> {
         let here = |told: &&Told| (hex(&told.span.trace_id) == TRACE) == handed;
@@ -235,14 +235,11 @@ async fn what_is_queued_says_its_traceparent() {
     let (server, place) = (Redis::start(&[]), fleet());
     let mut command = place.command(["run", "workflow.toml", "--redis", &server.url()]);
     let mut child = command.env("TRACEPARENT", PARENT).stderr(Stdio::null()).spawn().unwrap();
-    let mut connection =
-        redis::Client::open(server.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
     let keys = flowhost::queue::Keys::new("flowhost", flowhost::wire::PROTOCOL, "default").unwrap();
     let options = redis::streams::StreamReadOptions::default().block(0).count(100);
-    let mut connection_options = redis::AsyncConnectionConfig::new();
-    connection_options = connection_options.set_response_timeout(Some(Duration::from_secs(60)));
+    let patience = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(60)));
     let client = redis::Client::open(server.url()).unwrap();
-    let mut waiting = client.get_multiplexed_async_connection_with_config(&connection_options).await.unwrap();
+    let mut waiting = client.get_multiplexed_async_connection_with_config(&patience).await.unwrap();
     let read: redis::streams::StreamReadReply =
         redis::AsyncCommands::xread_options(&mut waiting, &[keys.tasks()], &["0"], &options).await.unwrap();
     let parent: TraceParent = PARENT.parse().unwrap();
@@ -260,7 +257,7 @@ async fn what_is_queued_says_its_traceparent() {
     child.kill().unwrap();
     child.wait().unwrap();
     // Where nobody records a trace nothing is spent on it.
-    let _: () = redis::cmd("FLUSHALL").query_async(&mut connection).await.unwrap();
+    let _: () = redis::cmd("FLUSHALL").query_async(&mut waiting).await.unwrap();
     let unsampled = PARENT.replace("-01", "-00");
     let mut command = place.command(["run", "workflow.toml", "--redis", &server.url()]);
     let mut child = command.env("TRACEPARENT", unsampled).stderr(Stdio::null()).spawn().unwrap();

@@ -1,6 +1,7 @@
 //! What a trace shows of a run: spans as plain data, and the reporter that makes them of events. Knows nothing of how
 //! they reach whoever keeps them.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -108,6 +109,8 @@ struct OpenRun {
     span: SpanId,
     began: SystemTime,
     attributes: Vec<(&'static str, Attribute)>,
+    /// When tasks and groups began that have not ended, by their names.
+    nodes: HashMap<Arc<str>, SystemTime>,
 }
 
 impl RunSpans {
@@ -131,19 +134,20 @@ impl RunSpans {
                 span,
                 began: time,
                 attributes,
+                nodes: HashMap::new(),
             });
         }
         if let Fact::RunEnded { status, .. } = &event.fact {
             self.close(time, *status);
         }
-        if let Some(span) = self.run.as_ref().and_then(|run| run.span_of(event, time)) {
+        if let Some(span) = self.run.as_mut().and_then(|run| run.span_of(event, time)) {
             self.exporter.take(span);
         }
     }
 
     /// The run ended.
     fn close(&mut self, end: SystemTime, status: Status) {
-        let Some(OpenRun { trace, span, began, mut attributes }) = self.run.take() else { return };
+        let Some(OpenRun { trace, span, began, mut attributes, .. }) = self.run.take() else { return };
         attributes.push(("flowhost.status", status.name().into()));
         let same = |within: &TraceParent| within.trace.id == trace;
         self.exporter.take(Span {
@@ -168,7 +172,7 @@ impl OpenRun {
     }
 
     /// The span that ends with this event.
-    fn span_of(&self, event: &Event, end: SystemTime) -> Option<Span> {
+    fn span_of(&mut self, event: &Event, end: SystemTime) -> Option<Span> {
         let place = event.place.as_ref()?;
         match &event.fact {
             Fact::AttemptEnded { ending, elapsed, cached, error, .. } => {
@@ -180,6 +184,12 @@ impl OpenRun {
                 span.ended(*ending, error.as_deref());
                 Some(span)
             }
+            // It is said again of a group whose branches a task makes.
+            Fact::GroupStarted { .. } => {
+                let name = place.group.as_ref().or(place.task.as_ref())?;
+                self.nodes.entry(Arc::clone(name)).or_insert(end);
+                None
+            }
             // What was skipped took no time.
             Fact::GroupEnded { status: Status::Skipped, .. } => None,
             Fact::GroupEnded { status, counts, within, elapsed, reason, .. } => {
@@ -187,6 +197,7 @@ impl OpenRun {
                     (Some(group), _) => ("flowhost.group", group),
                     (None, task) => ("flowhost.task", task.as_ref()?),
                 };
+                let began = self.nodes.remove(name);
                 let parent = within.as_ref().map_or(self.span, |outer| self.named(outer));
                 let attributes = vec![
                     (key, name.into()),
@@ -203,7 +214,7 @@ impl OpenRun {
                     parent: Some((parent, false)),
                     kind: SpanKind::Internal,
                     name: name.to_string(),
-                    start: before(end, *elapsed),
+                    start: began.unwrap_or_else(|| before(end, *elapsed)),
                     end,
                     attributes,
                     error: failed.map(shortened),
@@ -211,7 +222,6 @@ impl OpenRun {
                 })
             }
             Fact::RunStarted(_)
-            | Fact::GroupStarted { .. }
             | Fact::Recorded { .. }
             | Fact::AttemptStarted
             | Fact::TaskEnded { .. }
@@ -235,13 +245,16 @@ impl OpenRun {
         attributes.push(("flowhost.attempt", u64::from(id.number).into()));
         attributes.extend(place.executor.as_ref().map(|on| ("flowhost.executor", on.name().into())));
         attributes.extend(place.worker.as_ref().map(|worker| ("flowhost.worker", worker.into())));
+        let node = place.group.as_ref().unwrap_or(task);
+        // Events are stamped a little later than what they tell of is timed.
+        let start = before(end, elapsed).max(self.nodes.get(node).copied().unwrap_or(UNIX_EPOCH));
         Some(Span {
             trace: self.trace,
             id: SpanId::of_attempt(self.trace, id),
-            parent: Some((self.named(place.group.as_ref().unwrap_or(task)), false)),
+            parent: Some((self.named(node), false)),
             kind: SpanKind::Client,
             name: format!("attempt {task}"),
-            start: before(end, elapsed),
+            start,
             end,
             attributes,
             error: None,

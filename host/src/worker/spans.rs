@@ -12,7 +12,7 @@ use crate::report::{Exporter, Span, SpanKind};
 #[derive(Clone, Debug)]
 pub(super) struct Spans {
     exporter: Option<Arc<Exporter>>,
-    /// The worker's name, where it has one.
+    /// The worker's name as its runs tell it, where it has one.
     worker: Option<Arc<str>>,
 }
 

@@ -94,15 +94,13 @@ impl Client {
         };
         tokio::pin!(connection);
         tokio::pin!(exchange);
-        loop {
-            tokio::select! {
-                biased;
-                answer = &mut exchange => return answer,
-                ended = &mut connection => {
-                    ended?;
-                    // Whatever it was answered is there.
-                    return exchange.await;
-                }
+        tokio::select! {
+            biased;
+            answer = &mut exchange => answer,
+            ended = &mut connection => {
+                ended?;
+                // Whatever it was answered is there.
+                exchange.await
             }
         }
     }

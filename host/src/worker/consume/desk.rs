@@ -121,7 +121,7 @@ impl Desk {
         settings: &ConsumerSettings,
     ) -> Self {
         let (hands, room, remote, writing) = shared;
-        let spans = Spans::new(settings.exporter.clone(), Some(Arc::clone(&writing.id)));
+        let spans = Spans::new(settings.exporter.clone(), Some(format!("worker {}", writing.id).into()));
         Self {
             executor,
             hands,
