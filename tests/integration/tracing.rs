@@ -30,8 +30,8 @@ struct Told {
 }
 
 /// A collector on a free port. It hears what is said by OTLP over HTTP in protobuf.
-struct Collector {
-    url: String,
+pub(crate) struct Collector {
+    pub(crate) url: String,
     told: Arc<Mutex<Vec<Told>>>,
     heads: Arc<Mutex<Vec<String>>>,
 }
@@ -48,7 +48,7 @@ fn of(attributes: &[KeyValue], name: &str) -> String {
 }
 
 impl Collector {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (told, heads) = <(Arc<Mutex<Vec<Told>>>, Arc<Mutex<Vec<String>>>)>::default();
@@ -69,6 +69,12 @@ impl Collector {
             }
         });
         Self { url, told, heads }
+    }
+
+    /// Names, kinds, ids of traces and ids of parents of all that it was told so far.
+    pub(crate) fn spans(&self) -> Vec<(String, i32, String, String)> {
+        let all = self.told().into_iter().map(|told| told.span);
+        all.map(|span| (span.name, span.kind, hex(&span.trace_id), hex(&span.parent_span_id))).collect()
     }
 
     /// All that it was told so far.
