@@ -18,14 +18,16 @@ pub struct Fleet {
     worker: Child,
     /// How many there were.
     number: usize,
-    /// What the worker was told that it may grant.
+    /// What the worker was told of its bounds.
     allowed: Vec<String>,
 }
 
 impl Fleet {
-    /// Has a fleet ready that may grant all that is in `folder` now. Returns where its server is.
-    pub(crate) fn ready(fleet: &mut Option<Self>, folder: &Path) -> String {
-        let allowed = allowed(folder);
+    /// Has a fleet ready that may grant all that is in `folder` now, and whose worker is bound by `bounds`
+    /// besides, its flags. Returns where its server is.
+    pub(crate) fn ready(fleet: &mut Option<Self>, folder: &Path, bounds: &[String]) -> String {
+        let mut allowed = allowed(folder);
+        allowed.extend(bounds.iter().cloned());
         let now = match fleet.take() {
             Some(mut now) => {
                 if now.allowed != allowed || now.worker.try_wait().unwrap().is_some() {
@@ -80,14 +82,16 @@ fn allowed(folder: &Path) -> Vec<String> {
             }
             let origins = words(&text, |one| !one.is_whitespace() && !"\"',[]{}".contains(one));
             let origins = origins.into_iter().filter(|word| word.starts_with("http"));
-            // Only the origin, where a path follows it.
-            let origins = origins.filter(|word| word.matches('/').count() == 2);
+            // Only what is an origin and no more.
+            let origin =
+                |word: &String| word.matches('/').count() == 2 && !word.ends_with('/') && !word.contains('@');
+            let origins = origins.filter(origin);
             allowed.extend(origins.map(|origin| format!("http={origin}")));
         }
     }
     allowed.sort();
     allowed.dedup();
-    allowed
+    allowed.into_iter().flat_map(|one| ["--allow".to_owned(), one]).collect()
 }
 
 fn work(server: &Redis, folder: &Path, allowed: &[String], number: usize) -> Child {
@@ -96,9 +100,7 @@ fn work(server: &Redis, folder: &Path, allowed: &[String], number: usize) -> Chi
     command.args(["worker", "--redis", &server.socket(), "--id", &id, "--max-memory", "8GiB"]);
     // As many at once as in-process: some workflows have tasks that wait for others of them.
     command.args(["--concurrency", "16"]);
-    for one in allowed {
-        command.args(["--allow", one]);
-    }
+    command.args(allowed);
     for (name, _) in std::env::vars_os() {
         if name.as_encoded_bytes().starts_with(b"FLOWHOST_") {
             command.env_remove(name);

@@ -147,6 +147,7 @@ pub struct Place {
     executor: Option<String>,
     /// Who executes what runs on Redis here, once something does.
     fleet: Mutex<Option<Fleet>>,
+    bounds: Vec<String>,
 }
 
 /// How a command ended.
@@ -185,13 +186,20 @@ impl Place {
     #[must_use]
     pub fn new() -> Self {
         let executor = std::env::var("TESTS_EXECUTOR").ok();
-        Self { folder: tempfile::tempdir().unwrap(), executor, fleet: Mutex::new(None) }
+        Self { folder: tempfile::tempdir().unwrap(), executor, fleet: Mutex::new(None), bounds: Vec::new() }
     }
 
     /// An empty folder whose workflows run on `executor`, unless the command says otherwise.
     #[must_use]
     pub fn on(executor: &str) -> Self {
         Self { executor: Some(executor.to_owned()), ..Self::new() }
+    }
+
+    /// The same, where workers that execute for it are started with these flags.
+    #[must_use]
+    pub fn bounding(mut self, flags: &[&str]) -> Self {
+        self.bounds = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        self
     }
 
     /// Where its workflows run, if that is not left to them.
@@ -251,7 +259,7 @@ impl Place {
         let on_redis = self.executor() == Some(fleet::EXECUTOR) || says(fleet::EXECUTOR);
         if says("run") && on_redis && !says("--redis") {
             let mut fleet = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
-            command.env("FLOWHOST_REDIS", Fleet::ready(&mut fleet, self.path()));
+            command.env("FLOWHOST_REDIS", Fleet::ready(&mut fleet, self.path(), &self.bounds));
         }
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
         command.env("XDG_CACHE_HOME", cache()).env("RUST_BACKTRACE", "0").env_remove("NO_COLOR");
