@@ -35,14 +35,14 @@ impl Fleet {
                     let _ = now.worker.kill();
                     let _ = now.worker.wait();
                     now.number += 1;
-                    now.worker = work(&now.server, folder, &allowed, now.number);
+                    now.worker = work(&now.server, &allowed, now.number);
                     now.allowed = allowed;
                 }
                 now
             }
             None => {
                 let server = Redis::private();
-                let worker = work(&server, folder, &allowed, 1);
+                let worker = work(&server, &allowed, 1);
                 Self { server, worker, number: 1, allowed }
             }
         };
@@ -94,7 +94,7 @@ fn allowed(folder: &Path) -> Vec<String> {
     allowed.into_iter().flat_map(|one| ["--allow".to_owned(), one]).collect()
 }
 
-fn work(server: &Redis, folder: &Path, allowed: &[String], number: usize) -> Child {
+fn work(server: &Redis, allowed: &[String], number: usize) -> Child {
     let id = format!("fleet-{number}");
     let mut command = Command::new(program());
     command.args(["worker", "--redis", &server.socket(), "--id", &id, "--max-memory", "8GiB"]);
@@ -106,7 +106,7 @@ fn work(server: &Redis, folder: &Path, allowed: &[String], number: usize) -> Chi
             command.env_remove(name);
         }
     }
-    command.current_dir(folder).env("XDG_CACHE_HOME", crate::cache());
+    command.current_dir("/").env("XDG_CACHE_HOME", crate::cache());
     let mut worker = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     crate::until(Duration::from_secs(60), "the fleet's worker", || {
         assert_eq!(worker.try_wait().unwrap(), None, "the worker ended");
