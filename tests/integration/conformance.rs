@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use crate::executors::EXECUTORS;
 use crate::recorded::ends;
 use crate::resume::attempts;
-use crate::support::{Ended, Place, Server, ended_within, files_below};
+use crate::support::{Cluster, Ended, Place, Server, ended_within, files_below};
 
 use rows::{ROWS, Row};
 
@@ -170,9 +170,8 @@ impl World {
     }
 }
 
-/// A folder with everything in it that rows speak of.
-fn furnished(toml: &str, world: &World) -> Place {
-    let place = Place::new();
+/// Puts everything into a folder that rows speak of.
+fn furnished(toml: &str, world: &World, place: Place) -> Place {
     let toml = toml.replace("{TCP}", &world.tcp.address().to_string());
     let toml = toml.replace("{HTTP}", &world.http.origin());
     let toml = toml.replace("{OUTSIDE}", &world.outside.path().display().to_string());
@@ -204,23 +203,27 @@ fn furnished(toml: &str, world: &World) -> Place {
     place
 }
 
+/// What becomes of a row on an executor, in a folder made from one that is empty.
+fn account(row: &Row, world: &World, executor: &str, place: Place) -> Result<Account, String> {
+    let place = furnished(row.toml, world, place);
+    let mut command = place.command(["run", "workflow.toml", "--executor", executor]);
+    command.args(["--progress", "json"]).env("CONFORMANCE_SECRET", "hunter2");
+    // A cluster has no socket on this machine, and nobody else is on the way to this one.
+    command.env("FLOWHOST_ALLOW_PLAIN_SECRETS", "1");
+    match ended_within(&mut command, HANGS) {
+        Some(ended) => Account::of(row, executor, &place, &ended),
+        None => Err(format!("it did not end within {} s", HANGS.as_secs())),
+    }
+}
+
 /// Runs a row on every executor. What is wrong, if anything is.
 fn judge(row: &Row, world: &World) -> Vec<String> {
-    let account = |executor: &str| {
-        let place = furnished(row.toml, world);
-        let mut command = place.command(["run", "workflow.toml", "--executor", executor]);
-        command.args(["--progress", "json"]).env("CONFORMANCE_SECRET", "hunter2");
-        match ended_within(&mut command, HANGS) {
-            Some(ended) => Account::of(row, executor, &place, &ended),
-            None => Err(format!("it did not end within {} s", HANGS.as_secs())),
-        }
-    };
     let [first, others @ ..] = EXECUTORS else { return Vec::new() };
-    let first_account = match account(first) {
+    let first_account = match account(row, world, first, Place::new()) {
         Ok(account) => account,
         Err(wrong) => return vec![format!("on {first}: {wrong}")],
     };
-    let judged = others.iter().flat_map(|other| match account(other) {
+    let judged = others.iter().flat_map(|other| match account(row, world, other, Place::new()) {
         Ok(account) => {
             let differences = first_account.differences(&account).into_iter();
             differences.map(|one| format!("{first} and {other} differ in {one}")).collect()
@@ -228,6 +231,22 @@ fn judge(row: &Row, world: &World) -> Vec<String> {
         Err(wrong) => vec![format!("on {other}: {wrong}")],
     });
     judged.collect()
+}
+
+/// The suite on three servers instead of one.
+#[test]
+fn every_row_is_the_same_on_a_cluster() {
+    let (world, cluster) = (World::new(), Arc::new(Cluster::start()));
+    let mut wrong = Vec::new();
+    for row in ROWS.concat() {
+        let one = account(&row, &world, "in-process", Place::new());
+        let other = account(&row, &world, "redis", Place::new().on_cluster(&cluster));
+        match one.and_then(|one| Ok(one.differences(&other?))) {
+            Ok(found) => wrong.extend(found.into_iter().map(|one| format!("{}: {one}", row.name))),
+            Err(error) => wrong.push(format!("{}: {error}", row.name)),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 #[test]
@@ -271,7 +290,7 @@ fn a_run_that_is_killed_goes_on_to_the_same_end_wherever() {
     let world = World::new();
     for (executor, next) in EXECUTORS.iter().flat_map(|one| EXECUTORS.iter().map(move |other| (*one, *other)))
     {
-        let place = furnished(rows::LONG, &world);
+        let place = furnished(rows::LONG, &world, Place::new());
         let mut command = place.command(["run", "workflow.toml", "--executor", executor]);
         command.args(["--progress", "json"]).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut killed = command.spawn().unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 
 use flowhost::id::RunId;
-use flowhost::queue::{Begun, Entry, Finish, Finished, GROUP, Held, Keys, Renewal, Scripts};
+use flowhost::queue::{Begun, Cancelled, Entry, Finish, Finished, GROUP, Held, Keys, Renewal, Scripts};
 use flowhost_tests::Redis;
 use redis::aio::MultiplexedConnection;
 use redis::streams::{StreamReadOptions, StreamReadReply};
@@ -223,8 +223,6 @@ fn what_is_renewed_is_idle_no_more_and_not_delivered_again() {
         let _: usize = world.connection.hset(&record, "cancel b", "1").await.unwrap();
         assert_eq!(world.renew("one", &held).await, [Renewal::Held, Renewal::Cancelled, Renewal::Held]);
         assert!(world.pending().await.iter().all(|(.., idle, count)| *idle < 60_000 && *count == 1));
-        let _: usize = world.connection.hset(&record, "stop", "1").await.unwrap();
-        assert_eq!(world.renew("one", &held[..1]).await, [Renewal::Cancelled]);
         assert_eq!(world.renew("two", &held[..1]).await, [Renewal::Lost]);
     });
 }
@@ -317,5 +315,89 @@ fn r13_scripts_that_were_flushed_are_loaded_again() {
             assert_eq!(world.finish("one", &held[0]).await, Finish::Recorded);
         }
         assert_eq!(world.results().await.len(), 2);
+    });
+}
+
+#[test]
+fn what_no_worker_has_is_cancelled_at_once_and_its_entry_stays_to_be_skipped() {
+    now(async {
+        let mut world = World::new().await;
+        world.enqueue(&["held", "waits", "ended", "back"]).await;
+        let mut held = world.take("one", 4).await;
+        // In the order in which they were queued.
+        let (back, ended) = (held.remove(3), held.remove(2));
+        assert_eq!(world.finish("one", &ended).await, Finish::Recorded);
+        let World { connection, scripts, keys, run, .. } = &mut world;
+        assert_eq!(scripts.hand_back(connection, keys, "one", 30_000, &[back]).await.unwrap(), 1);
+        let run = keys.run(run);
+        let all: Vec<String> = ["held", "ended", "back", "unknown"].map(String::from).to_vec();
+        let held_by = Cancelled::Held("one".to_owned());
+        let expected = [held_by.clone(), Cancelled::Ended, Cancelled::Unheld, Cancelled::Unheld];
+        // Without a reason, what is held is left alone.
+        assert_eq!(scripts.cancel(connection, keys, &run, "", &all).await.unwrap(), expected);
+        assert_eq!(world.renew("one", &held[..1]).await, [Renewal::Held]);
+        let World { connection, scripts, keys, .. } = &mut world;
+        let answers = scripts.cancel(connection, keys, &run, "why", &all[..1]).await.unwrap();
+        assert_eq!(answers, [held_by]);
+        assert_eq!(world.renew("one", &held[..1]).await, [Renewal::Cancelled]);
+        assert_eq!(world.waiting().await, 3);
+        // It may be queued again, and then its first entry is nobody's.
+        assert_eq!(world.enqueue(&["back", "held"]).await, Some(1));
+    });
+}
+
+#[test]
+fn what_is_withdrawn_is_nobodys_any_more() {
+    now(async {
+        let mut world = World::new().await;
+        world.enqueue(&["held", "ended"]).await;
+        let held = world.take("one", 2).await;
+        assert_eq!(world.finish("one", &held[1]).await, Finish::Recorded);
+        let World { connection, scripts, keys, run, .. } = &mut world;
+        let run = keys.run(run);
+        let all: Vec<String> = ["held", "ended", "unknown"].map(String::from).to_vec();
+        let withdrawn = scripts.withdraw(connection, keys, &run, &all).await.unwrap();
+        assert_eq!(withdrawn, [true, false, true]);
+        assert_eq!(world.finish("one", &held[0]).await, Finish::Fenced);
+        assert_eq!(world.renew("one", &held[..1]).await, [Renewal::Lost]);
+        assert_eq!((world.waiting().await, world.pending().await.len()), (0, 0));
+        assert_eq!(world.results().await.len(), 1);
+    });
+}
+
+#[test]
+fn a_run_that_is_gone_is_told_nothing() {
+    now(async {
+        let mut world = World::new().await;
+        let World { connection, scripts, keys, run, .. } = &mut world;
+        let of_run = keys.run(run);
+        assert!(scripts.tell(connection, &of_run, "one", b"said").await.unwrap());
+        let told: redis::streams::StreamRangeReply = connection.xrange_all(&of_run.results).await.unwrap();
+        assert_eq!(told.ids[0].get::<String>("from").unwrap(), "one");
+        assert_eq!(told.ids[0].get::<String>("said").unwrap(), "said");
+        let _: () = cmd("FLUSHALL").query_async(connection).await.unwrap();
+        assert!(!scripts.tell(connection, &of_run, "one", b"said").await.unwrap());
+        assert!(!connection.exists::<_, bool>(&of_run.results).await.unwrap());
+    });
+}
+
+#[test]
+fn the_workers_of_a_queue_agree_on_their_lease_until_the_last_one_left() {
+    now(async {
+        let mut world = World::new().await;
+        let World { connection, scripts, keys, .. } = &mut world;
+        assert_eq!(scripts.announce(connection, keys, "one", "{}", 30_000).await.unwrap(), 30_000);
+        assert_eq!(scripts.announce(connection, keys, "two", "{}", 2_000).await.unwrap(), 30_000);
+        let there: Vec<String> = connection.zrange(keys.workers(), 0, -1).await.unwrap();
+        assert_eq!(there, ["one"]);
+        for key in [keys.worker("one"), keys.inbox("one"), keys.lease()] {
+            let left: i64 = cmd("PTTL").arg(&key).query_async(connection).await.unwrap();
+            assert!((1..=15_000).contains(&left), "{key}: {left} ms");
+        }
+        assert!(scripts.leave(connection, keys, "one").await.unwrap());
+        for key in [keys.workers(), keys.worker("one"), keys.inbox("one"), keys.lease()] {
+            assert!(!connection.exists::<_, bool>(&key).await.unwrap(), "{key}");
+        }
+        assert_eq!(scripts.announce(connection, keys, "two", "{}", 2_000).await.unwrap(), 2_000);
     });
 }

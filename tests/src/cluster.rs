@@ -15,8 +15,8 @@ impl Cluster {
         let start = || {
             // Where its masters speak to each other is by default a port above 65,535 for many free ports.
             let bus = free_port().to_string();
-            let settings =
-                ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "5000"];
+            let mut settings = vec!["--cluster-enabled", "yes", "--cluster-port", &bus];
+            settings.extend(["--cluster-node-timeout", "5000", "--appendonly", "yes"]);
             Redis::start(&settings)
         };
         let masters: Vec<Redis> = (0..3).map(|_| start()).collect();

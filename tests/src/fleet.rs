@@ -3,10 +3,12 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::worker::announced;
-use crate::{Redis, program};
+use crate::{Cluster, Redis, program};
 
 /// The executor's name.
 pub(crate) const EXECUTOR: &str = "redis";
@@ -14,37 +16,66 @@ pub(crate) const EXECUTOR: &str = "redis";
 /// A server and a worker of it. Both end with their owner.
 #[derive(Debug)]
 pub struct Fleet {
-    server: Redis,
+    site: Site,
     worker: Child,
-    /// How many there were.
-    number: usize,
-    /// What the worker was told that it may grant.
+    /// What the worker was told of its bounds.
     allowed: Vec<String>,
 }
 
+/// Where a fleet's queue is.
+#[derive(Debug)]
+enum Site {
+    Own(Redis),
+    Shared(Arc<Cluster>),
+}
+
+impl Site {
+    fn url(&self) -> String {
+        match self {
+            // Secrets travel over no socket that others may read.
+            Self::Own(server) => server.socket(),
+            Self::Shared(cluster) => cluster.url(),
+        }
+    }
+
+    fn servers(&self) -> &[Redis] {
+        match self {
+            Self::Own(server) => std::slice::from_ref(server),
+            Self::Shared(cluster) => cluster.masters(),
+        }
+    }
+}
+
 impl Fleet {
-    /// Has a fleet ready that may grant all that is in `folder` now. Returns where its server is.
-    pub(crate) fn ready(fleet: &mut Option<Self>, folder: &Path) -> String {
-        let allowed = allowed(folder);
+    /// Has a fleet ready that may grant all that is in `folder` now, and whose worker is bound by `bounds`
+    /// besides, its flags. It is on `cluster`, or on a server of its own. Returns where that is.
+    pub(crate) fn ready(
+        fleet: &mut Option<Self>,
+        folder: &Path,
+        bounds: &[String],
+        cluster: Option<&Arc<Cluster>>,
+    ) -> String {
+        let mut allowed = allowed(folder);
+        allowed.extend(bounds.iter().cloned());
         let now = match fleet.take() {
             Some(mut now) => {
                 if now.allowed != allowed || now.worker.try_wait().unwrap().is_some() {
                     // It may have ended by itself.
                     let _ = now.worker.kill();
                     let _ = now.worker.wait();
-                    now.number += 1;
-                    now.worker = work(&now.server, folder, &allowed, now.number);
+                    now.worker = work(&now.site, &allowed);
                     now.allowed = allowed;
                 }
                 now
             }
             None => {
-                let server = Redis::private();
-                let worker = work(&server, folder, &allowed, 1);
-                Self { server, worker, number: 1, allowed }
+                let own = || Site::Own(Redis::private());
+                let site = cluster.map_or_else(own, |cluster| Site::Shared(Arc::clone(cluster)));
+                let worker = work(&site, &allowed);
+                Self { site, worker, allowed }
             }
         };
-        fleet.insert(now).server.socket()
+        fleet.insert(now).site.url()
     }
 }
 
@@ -80,35 +111,36 @@ fn allowed(folder: &Path) -> Vec<String> {
             }
             let origins = words(&text, |one| !one.is_whitespace() && !"\"',[]{}".contains(one));
             let origins = origins.into_iter().filter(|word| word.starts_with("http"));
-            // Only the origin, where a path follows it.
-            let origins = origins.filter(|word| word.matches('/').count() == 2);
+            // Only what is an origin and no more.
+            let origin =
+                |word: &String| word.matches('/').count() == 2 && !word.ends_with('/') && !word.contains('@');
+            let origins = origins.filter(origin);
             allowed.extend(origins.map(|origin| format!("http={origin}")));
         }
     }
     allowed.sort();
     allowed.dedup();
-    allowed
+    allowed.into_iter().flat_map(|one| ["--allow".to_owned(), one]).collect()
 }
 
-fn work(server: &Redis, folder: &Path, allowed: &[String], number: usize) -> Child {
-    let id = format!("fleet-{number}");
+fn work(site: &Site, allowed: &[String]) -> Child {
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    let id = format!("fleet-{}-", STARTED.fetch_add(1, Ordering::Relaxed));
     let mut command = Command::new(program());
-    command.args(["worker", "--redis", &server.socket(), "--id", &id, "--max-memory", "8GiB"]);
+    command.args(["worker", "--redis", &site.url(), "--id", &id, "--max-memory", "8GiB"]);
     // As many at once as in-process: some workflows have tasks that wait for others of them.
     command.args(["--concurrency", "16"]);
-    for one in allowed {
-        command.args(["--allow", one]);
-    }
+    command.args(allowed);
     for (name, _) in std::env::vars_os() {
         if name.as_encoded_bytes().starts_with(b"FLOWHOST_") {
             command.env_remove(name);
         }
     }
-    command.current_dir(folder).env("XDG_CACHE_HOME", crate::cache());
+    command.current_dir("/").env("XDG_CACHE_HOME", crate::cache());
     let mut worker = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     crate::until(Duration::from_secs(60), "the fleet's worker", || {
         assert_eq!(worker.try_wait().unwrap(), None, "the worker ended");
-        announced(server, &id)
+        site.servers().iter().any(|server| announced(server, &id))
     });
     worker
 }

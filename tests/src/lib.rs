@@ -22,7 +22,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -147,6 +147,8 @@ pub struct Place {
     executor: Option<String>,
     /// Who executes what runs on Redis here, once something does.
     fleet: Mutex<Option<Fleet>>,
+    bounds: Vec<String>,
+    cluster: Option<Arc<Cluster>>,
 }
 
 /// How a command ended.
@@ -185,13 +187,33 @@ impl Place {
     #[must_use]
     pub fn new() -> Self {
         let executor = std::env::var("TESTS_EXECUTOR").ok();
-        Self { folder: tempfile::tempdir().unwrap(), executor, fleet: Mutex::new(None) }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            executor,
+            fleet: Mutex::new(None),
+            bounds: Vec::new(),
+            cluster: None,
+        }
     }
 
     /// An empty folder whose workflows run on `executor`, unless the command says otherwise.
     #[must_use]
     pub fn on(executor: &str) -> Self {
         Self { executor: Some(executor.to_owned()), ..Self::new() }
+    }
+
+    /// The same, where workers that execute for it are started with these flags.
+    #[must_use]
+    pub fn bounding(mut self, flags: &[&str]) -> Self {
+        self.bounds = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        self
+    }
+
+    /// The same, where what runs on Redis does so on a cluster.
+    #[must_use]
+    pub fn on_cluster(mut self, cluster: &Arc<Cluster>) -> Self {
+        self.cluster = Some(Arc::clone(cluster));
+        self
     }
 
     /// Where its workflows run, if that is not left to them.
@@ -252,7 +274,10 @@ impl Place {
         let on_redis = self.executor() == Some(fleet::EXECUTOR) || says(fleet::EXECUTOR);
         if says("run") && on_redis && !says("--redis") {
             let mut fleet = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
-            command.env("FLOWHOST_REDIS", Fleet::ready(&mut fleet, self.path()));
+            command.env(
+                "FLOWHOST_REDIS",
+                Fleet::ready(&mut fleet, self.path(), &self.bounds, self.cluster.as_ref()),
+            );
         }
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
         command.env("XDG_CACHE_HOME", cache()).env("RUST_BACKTRACE", "0").env_remove("NO_COLOR");

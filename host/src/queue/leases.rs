@@ -47,7 +47,7 @@ pub enum Action {
     Renew(HoldId),
     /// Ask Redis to record the outcome.
     Finish(HoldId),
-    /// Stop the attempt: it, or its run, is cancelled. Its end is recorded like any other.
+    /// Stop the attempt: it is cancelled. Its end is recorded like any other.
     Cancel(HoldId),
     /// Stop the attempt and forget it: somebody else has it, or may have it by now.
     Abandon(HoldId),

@@ -110,6 +110,31 @@ impl Source {
 
 type Loading = Arc<OnceCell<InstancePre<State>>>;
 
+/// Components that are kept loaded for calls to come: a worker sees many in its time. Calls that are prepared
+/// keep theirs.
+const LOADED: usize = 256;
+
+/// Components that are loaded, or about to be, and when each was last asked for.
+#[derive(Default)]
+struct Loaded {
+    known: HashMap<(Digest, Flavour), (Loading, u64)>,
+    asked: u64,
+}
+
+impl Loaded {
+    fn get(&mut self, digest: Digest, flavour: Flavour) -> Loading {
+        self.asked += 1;
+        let asked = self.asked;
+        if self.known.len() >= LOADED && !self.known.contains_key(&(digest, flavour)) {
+            let oldest = self.known.iter().min_by_key(|(_, (_, asked))| *asked).map(|(name, _)| *name);
+            oldest.and_then(|oldest| self.known.remove(&oldest));
+        }
+        let (loading, last) = self.known.entry((digest, flavour)).or_default();
+        *last = asked;
+        Arc::clone(loading)
+    }
+}
+
 /// All components of a runtime.
 pub(super) struct Components {
     compiler: Compiler,
@@ -120,7 +145,7 @@ pub(super) struct Components {
     slots: usize,
     ticker: Ticker,
     hosts: Mutex<HashMap<Flavour, Arc<Host>>>,
-    loaded: Mutex<HashMap<(Digest, Flavour), Loading>>,
+    loaded: Mutex<Loaded>,
     warnings: Mutex<Vec<(Warning, Arc<str>)>>,
     /// Wakes who waits for warnings.
     warned: Notify,
@@ -193,7 +218,7 @@ impl Components {
         flavour: Flavour,
         source: &Source,
     ) -> Result<InstancePre<State>, LoadError> {
-        let loading = Arc::clone(lock(&self.loaded).entry((digest, flavour)).or_default());
+        let loading = lock(&self.loaded).get(digest, flavour);
         loading.get_or_try_init(|| self.load(digest, flavour, source)).await.cloned()
     }
 
@@ -382,4 +407,24 @@ async fn aside<T: Send + 'static>(
 ) -> Result<T, LoadError> {
     // An error means that the tokio runtime is going down, or that the work panicked.
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(LoadError::Shutdown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_were_asked_for_last_stay_loaded() {
+        let mut loaded = Loaded::default();
+        let digest = |number: usize| Digest::of(&number.to_le_bytes());
+        let first = loaded.get(digest(0), Flavour::Ordinary);
+        for number in 1..=LOADED {
+            loaded.get(digest(number), Flavour::Ordinary);
+            // Asked for all the time.
+            assert!(Arc::ptr_eq(&first, &loaded.get(digest(0), Flavour::Ordinary)));
+        }
+        assert_eq!(loaded.known.len(), LOADED);
+        assert!(!loaded.known.contains_key(&(digest(1), Flavour::Ordinary)));
+        assert!(loaded.known.contains_key(&(digest(2), Flavour::Ordinary)));
+    }
 }

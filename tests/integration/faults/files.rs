@@ -14,9 +14,10 @@ use crate::support::{Place, ended, files_below};
 on_every_executor! {
     g10_no_way_leads_out_of_a_granted_directory
     g10_what_may_only_be_read_stays_as_it_is
-    g11_a_full_disk_is_the_guests_error_only
     g12_fifos_devices_and_sockets_are_refused
-    g12_a_fifo_that_takes_a_files_place_keeps_nobody_past_the_timeout
+    g12_a_fifo_that_takes_a_files_place_keeps_nobody_past_the_timeout;
+    own:
+    g11_a_full_disk_is_the_guests_error_only
 }
 
 fn made(program: &str, arguments: &[&str], path: &Path) {

@@ -10,12 +10,13 @@ use super::beside::{one, written};
 use crate::support::{Ended, Place, ended, guest};
 
 on_every_executor! {
+    p3_a_component_that_is_swapped_between_check_and_use_does_not_run;
+    own:
     p3_code_that_was_swapped_between_components_never_runs
     p3_code_that_was_swapped_between_flavours_never_runs
     h6_damaged_code_is_compiled_anew
     h6_a_folder_for_code_that_others_have_a_say_in_is_refused
     h6_a_folder_for_code_below_the_workflow_is_refused
-    p3_a_component_that_is_swapped_between_check_and_use_does_not_run
 }
 
 /// A component whose `run` returns `number`.

@@ -5,9 +5,10 @@ use crate::support::Place;
 
 on_every_executor! {
     g1_endless_loops_on_every_core_end_on_time
-    g1_more_endless_loops_than_attempts_that_run_at_once_end_on_time
     g1_a_start_function_that_never_ends_is_the_guest
-    g2_what_waits_inside_the_host_ends_on_time
+    g2_what_waits_inside_the_host_ends_on_time;
+    own:
+    g1_more_endless_loops_than_attempts_that_run_at_once_end_on_time
 }
 
 fn g1_endless_loops_on_every_core_end_on_time(executor: &str) {

@@ -308,7 +308,7 @@ impl Intake {
         }
         for (record, fields) in &mut records {
             let of_run = || entries.iter().filter(|entry| entry.held.run.record == *record);
-            let mut wanted: Vec<String> = vec!["epoch".to_owned(), "wants".to_owned(), "stop".to_owned()];
+            let mut wanted: Vec<String> = vec!["wants".to_owned()];
             for InHand { held, .. } in of_run() {
                 wanted.push(format!("attempt {}", held.attempt));
                 wanted.push(format!("cancel {}", held.attempt));
@@ -360,7 +360,7 @@ impl Intake {
             return Ok(What::Stale);
         }
         let id = id_of(&held.attempt);
-        if record.contains_key("stop") || record.contains_key(&format!("cancel {}", held.attempt)) {
+        if record.contains_key(&format!("cancel {}", held.attempt)) {
             return Ok(match id {
                 Some(id) => What::Cancelled { id },
                 None => What::Stale,
