@@ -59,6 +59,22 @@ fn r10_outcomes_are_recorded_though_there_is_no_memory() {
     assert!(scene.executions().values().all(|times| *times == (1, 1)), "{:?}", scene.executions());
 }
 
+/// What workers say besides outcomes takes room. Where there is none, outcomes do not wait for it: they are what
+/// makes room.
+#[test]
+fn r10_a_queue_that_fills_the_server_drains_by_itself() {
+    let redis = Redis::start(&[]);
+    let scene = Scene::marking(12, 300);
+    let _worker = scene.worker(&redis, "one", &["--concurrency", "1"]);
+    let run = scene.run(&redis);
+    until(super::HANGS, "the first execution", || scene.begun() == 1);
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    // The run wants to be told of every start.
+    let ran = run.succeeds(12);
+    scene.has_one_outcome_each(12);
+    assert!(scene.executions().values().all(|times| *times == (1, 1)), "{ran}");
+}
+
 #[test]
 fn r10_a_full_disk_is_told_with_the_fix_and_the_run_goes_on_after_it() {
     let redis = Redis::start(&["--save", "3600 1000000"]);
