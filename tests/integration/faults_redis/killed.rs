@@ -96,7 +96,7 @@ fn r5_a_task_that_kills_its_worker_each_time_is_a_dead_letter_with_a_reason() {
     // People see it, with the reason.
     let shown = scene.place.flowhost(["queue", "--redis", &redis.url(), "--json"]);
     assert_eq!(shown.code, 0, "{shown}");
-    let letters: BTreeMap<String, String> = shown.json()[0]["dead"]
+    let letters: BTreeMap<String, String> = shown.json()[0]["letters"]
         .as_array()
         .unwrap_or_else(|| panic!("{shown}"))
         .iter()

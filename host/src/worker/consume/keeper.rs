@@ -264,16 +264,27 @@ impl Keeper {
         for (keys, ids) in renewals {
             self.renew(link, &keys, &ids, due).await?;
         }
+        let mut unsaid = None;
         while let Some((customer, message, _)) = self.to_say.front() {
             let keys = customer.queue.run(&customer.run);
-            self.scripts.tell(link, &keys, &self.id, message).await?;
-            self.to_say.pop_front();
+            match self.scripts.tell(link, &keys, &self.id, message).await {
+                Ok(_) => drop(self.to_say.pop_front()),
+                // There is no room for it. Outcomes do not wait: each makes some.
+                Err(error) if error.code() == Some("OOM") => {
+                    unsaid = Some(error);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
         }
         self.hand_back(link).await?;
         for (keys, ids) in self.of(due, |action| matches!(action, Action::Finish(_))) {
             for ids in ids.chunks(TOGETHER) {
                 self.finish(link, &keys, ids, due).await?;
             }
+        }
+        if let Some(error) = unsaid {
+            return Err(error);
         }
         if self.connected != Some(true) {
             self.connected = Some(true);
