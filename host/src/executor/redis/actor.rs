@@ -84,6 +84,8 @@ pub(super) struct Actor {
     /// Entries that were no outcomes.
     pub(super) read: Vec<String>,
     pub(super) to_unlink: Vec<String>,
+    /// Calls that are in the run's record, by digest.
+    called: HashSet<String>,
     /// Components that are in Redis.
     shipped: HashSet<Digest>,
     renewed: Instant,
@@ -134,6 +136,7 @@ impl Actor {
             to_forget: Vec::new(),
             read: Vec::new(),
             to_unlink: Vec::new(),
+            called: HashSet::new(),
             shipped: HashSet::new(),
             renewed: now,
             looked: now,
@@ -401,6 +404,7 @@ impl Actor {
         self.to_withdraw.clear();
         self.attempts.left.clear();
         self.shipped.clear();
+        self.called.clear();
         let reason = format!(
             "queue state lost: Redis at {} does not know run {} any more; it was restarted without its data, \
              emptied, or removed keys when it was full",
@@ -439,7 +443,9 @@ impl Actor {
                 {
                     uploads.set_ex(self.keys.blob(&run, name), long, KEPT).ignore();
                 }
-                if !calls.iter().any(|(digest, _)| *digest == shared.digest) {
+                if !self.called.contains(&shared.digest)
+                    && !calls.iter().any(|(digest, _)| *digest == shared.digest)
+                {
                     calls.push((shared.digest.clone(), shared.bytes.clone()));
                 }
                 if !self.shipped.contains(&shared.component) {
@@ -464,6 +470,7 @@ impl Actor {
                 self.lose();
                 continue;
             }
+            self.called.extend(calls.into_iter().map(|(digest, _)| digest));
             self.attempts.sent(&ids);
         }
     }

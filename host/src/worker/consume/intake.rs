@@ -32,6 +32,9 @@ const SUSPECT: u64 = 2;
 /// How long a suspect waits at most until nothing else is in hand.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What runs want to be told is looked up again after so long.
+const REMEMBERED: Duration = Duration::from_secs(5);
+
 /// Between two tries while Redis does not answer.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -98,6 +101,8 @@ struct Delivered {
     entry: StreamId,
     delivery: u64,
     asked: Instant,
+    /// It was added while it was waited for: nobody can have cancelled it before.
+    fresh: bool,
 }
 
 /// An entry in hand.
@@ -107,6 +112,16 @@ struct InHand {
     run: RunId,
     held: Arc<Held>,
     entry: StreamId,
+    fresh: bool,
+}
+
+/// What is kept of runs and their calls for attempts to come.
+#[derive(Default)]
+struct Memory {
+    /// By digest.
+    calls: HashMap<String, Known>,
+    /// By the keys of their records, with when that was read.
+    wants: HashMap<String, (Wants, Instant)>,
 }
 
 /// Where Redis is asked.
@@ -120,7 +135,7 @@ struct Links {
 impl Intake {
     /// Takes until nobody wants any more.
     pub(super) async fn run(mut self, told: mpsc::UnboundedSender<RedisError>) {
-        let mut known = HashMap::new();
+        let mut known = Memory::default();
         loop {
             let worked = async {
                 let mut links = self.connect().await?;
@@ -164,7 +179,7 @@ impl Intake {
     }
 
     /// Takes once. False where nobody wants any more.
-    async fn take(&mut self, links: &mut Links, known: &mut HashMap<String, Known>) -> RedisResult<bool> {
+    async fn take(&mut self, links: &mut Links, known: &mut Memory) -> RedisResult<bool> {
         let room = Arc::clone(&self.room);
         let mut changed = std::pin::pin!(room.changed.notified());
         changed.as_mut().enable();
@@ -182,7 +197,7 @@ impl Intake {
             delivered = self.read(links, free).await?;
         }
         let mut in_hand = Vec::with_capacity(delivered.len());
-        for Delivered { queue, entry, delivery, asked } in delivered {
+        for Delivered { queue, entry, delivery, asked, fresh } in delivered {
             let attempt = entry.get::<String>("attempt").unwrap_or_default();
             let run = RunId(run_of(&entry).into());
             let held = Held { entry: entry.id.clone(), delivery, attempt, run: queue.run(&run) };
@@ -190,7 +205,7 @@ impl Intake {
             let hold = (self.last.fetch_add(1, Ordering::Relaxed) + 1) & HoldId::from(u32::MAX);
             // The keeper lives as long as the worker.
             let _ = self.keeper.send(Keep::Taken(hold, Arc::clone(&queue), Arc::clone(&held), asked));
-            in_hand.push(InHand { hold, queue, run, held, entry });
+            in_hand.push(InHand { hold, queue, run, held, entry, fresh });
         }
         if in_hand.is_empty() {
             return Ok(!self.to.is_closed());
@@ -220,7 +235,7 @@ impl Intake {
                 let asked = Instant::now();
                 let options = options().count(free);
                 let read = links.quick.xread_options(&[keys.tasks()], &[">"], &options).await?;
-                let taken = delivered(read, &self.queues, asked);
+                let taken = delivered(read, &self.queues, asked, None);
                 if !taken.is_empty() {
                     return Ok(taken);
                 }
@@ -233,8 +248,19 @@ impl Intake {
         let options = options().block(block).count(count);
         let streams: Vec<String> = self.queues.iter().map(|keys| keys.tasks()).collect();
         let asked = Instant::now();
-        let read = links.waiting.xread_options(&streams, &vec![">"; streams.len()], &options).await?;
-        let taken = delivered(read, &self.queues, asked);
+        let from = vec![">"; streams.len()];
+        let (time, read) = match self.server.is_cluster() {
+            true => (None, links.waiting.xread_options(&streams, &from, &options).await?),
+            // What was added later than this was waited for. Both at once: nothing stands between.
+            false => {
+                let mut both = redis::pipe();
+                both.cmd("TIME").xread_options(&streams, &from, &options);
+                let ((seconds, micros), read): ((u64, u64), Option<StreamReadReply>) =
+                    both.query_async(&mut links.waiting).await?;
+                (Some(seconds * 1000 + micros / 1000), read)
+            }
+        };
+        let taken = delivered(read, &self.queues, asked, time);
         if let Some(full) = self.full.get(self.rank) {
             full.store(taken.len() >= count, Ordering::Release);
             self.room.changed.notify_waiters();
@@ -281,7 +307,8 @@ impl Intake {
                 for entry in entry.ids {
                     let Some((_, before)) = wanted.iter().find(|(id, _)| *id == entry.id) else { continue };
                     let queue = Arc::clone(keys);
-                    taken.push(Delivered { queue, delivery: before + 1, entry, asked });
+                    let delivery = before + 1;
+                    taken.push(Delivered { queue, delivery, entry, asked, fresh: false });
                 }
             }
             free = free.saturating_sub(wanted.len());
@@ -298,16 +325,22 @@ impl Intake {
     async fn understand(
         &self,
         link: &mut Link,
-        known: &mut HashMap<String, Known>,
+        known: &mut Memory,
         entries: Vec<InHand>,
     ) -> RedisResult<Vec<Arrival>> {
-        let mut records: HashMap<String, HashMap<String, String>> = HashMap::new();
+        let mut records: HashMap<String, Option<HashMap<String, String>>> = HashMap::new();
         let mut calls: HashMap<String, Vec<u8>> = HashMap::new();
         for InHand { held, .. } in &entries {
             records.entry(held.run.record.clone()).or_default();
         }
+        known.wants.retain(|_, (_, read)| read.elapsed() < REMEMBERED);
         for (record, fields) in &mut records {
             let of_run = || entries.iter().filter(|entry| entry.held.run.record == *record);
+            let call = |entry: &StreamId| entry.get::<String>("call").unwrap_or_default();
+            let is_known = |entry: &InHand| entry.fresh && known.calls.contains_key(&call(&entry.entry));
+            if known.wants.contains_key(record) && of_run().all(is_known) {
+                continue;
+            }
             let mut wanted: Vec<String> = vec!["wants".to_owned()];
             for InHand { held, .. } in of_run() {
                 wanted.push(format!("attempt {}", held.attempt));
@@ -315,20 +348,22 @@ impl Intake {
             }
             let found: Vec<Option<String>> =
                 redis::cmd("HMGET").arg(record).arg(&wanted).query_async(link).await?;
-            fields.extend(wanted.into_iter().zip(found).filter_map(|(name, found)| Some((name, found?))));
+            let found = wanted.into_iter().zip(found).filter_map(|(name, found)| Some((name, found?)));
+            let fields = fields.insert(found.collect());
+            let wants = fields.get("wants").and_then(|wants| serde_json::from_str(wants).ok());
+            known.wants.insert(record.clone(), (wants.unwrap_or_default(), Instant::now()));
             for InHand { entry, .. } in of_run() {
-                let digest: String = entry.get("call").unwrap_or_default();
-                if !known.contains_key(&digest) && !calls.contains_key(&digest) {
+                let digest = call(entry);
+                if !known.calls.contains_key(&digest) && !calls.contains_key(&digest) {
                     let bytes: Option<Vec<u8>> = link.hget(record, format!("call {digest}")).await?;
                     calls.insert(digest, bytes.unwrap_or_default());
                 }
             }
         }
         let mut arrivals = Vec::with_capacity(entries.len());
-        for InHand { hold, queue, run, held, entry } in entries {
-            let empty = HashMap::new();
-            let record = records.get(&held.run.record).unwrap_or(&empty);
-            let wants = record.get("wants").and_then(|wants| serde_json::from_str(wants).ok());
+        for InHand { hold, queue, run, held, entry, fresh: _ } in entries {
+            let record = records.get(&held.run.record).and_then(Option::as_ref);
+            let wants = known.wants.get(&held.run.record).map(|(wants, _)| *wants);
             let Wants { starts, logs, progress } = wants.unwrap_or_default();
             let customer = Arc::new(Customer { run, queue, starts, logs, progress });
             let what = self.one(link, known, &calls, record, &customer, hold, &held, &entry).await?;
@@ -341,9 +376,9 @@ impl Intake {
     async fn one(
         &self,
         link: &mut Link,
-        known: &mut HashMap<String, Known>,
+        known: &mut Memory,
         calls: &HashMap<String, Vec<u8>>,
-        record: &HashMap<String, String>,
+        record: Option<&HashMap<String, String>>,
         customer: &Customer,
         hold: HoldId,
         held: &Held,
@@ -356,15 +391,17 @@ impl Intake {
         else {
             return dead(None, "it is no attempt: it lacks what one has".to_owned());
         };
-        if record.get(&format!("attempt {}", held.attempt)) != Some(&format!("queued {}", held.entry)) {
-            return Ok(What::Stale);
-        }
         let id = id_of(&held.attempt);
-        if record.contains_key(&format!("cancel {}", held.attempt)) {
-            return Ok(match id {
-                Some(id) => What::Cancelled { id },
-                None => What::Stale,
-            });
+        if let Some(record) = record {
+            if record.get(&format!("attempt {}", held.attempt)) != Some(&format!("queued {}", held.entry)) {
+                return Ok(What::Stale);
+            }
+            if record.contains_key(&format!("cancel {}", held.attempt)) {
+                return Ok(match id {
+                    Some(id) => What::Cancelled { id },
+                    None => What::Stale,
+                });
+            }
         }
         if held.delivery > DELIVERIES {
             let reason = format!(
@@ -374,21 +411,21 @@ impl Intake {
             return dead(id, reason);
         }
         let run = &*customer.run.0;
-        if !known.contains_key(&call) {
+        if !known.calls.contains_key(&call) {
             let bytes = calls.get(&call).map(Vec::as_slice).unwrap_or_default();
             match self.call(run, &call, bytes) {
                 Ok(new) => {
-                    if known.len() >= CALLS {
-                        known.retain(|_, known| {
+                    if known.calls.len() >= CALLS {
+                        known.calls.retain(|_, known| {
                             known.call.as_ref().is_ok_and(|call| Arc::strong_count(call) > 1)
                         });
                     }
-                    known.insert(call.clone(), new);
+                    known.calls.insert(call.clone(), new);
                 }
                 Err(reason) => return dead(id, reason),
             }
         }
-        let Some(found) = known.get(&call) else { return Ok(What::Stale) };
+        let Some(found) = known.calls.get(&call) else { return Ok(What::Stale) };
         let slip = match Slip::read(&self.seal, &[run, &held.attempt, &call], &body) {
             Ok(slip) => slip,
             Err(error) => return dead(id, error.to_string()),
@@ -455,17 +492,21 @@ impl Intake {
     }
 }
 
-/// What was read, of these queues.
-fn delivered(read: Option<StreamReadReply>, queues: &[Arc<Keys>], asked: Instant) -> Vec<Delivered> {
+/// What was read, of these queues. `time` is when it was asked for, in milliseconds by the server's clock.
+fn delivered(
+    read: Option<StreamReadReply>,
+    queues: &[Arc<Keys>],
+    asked: Instant,
+    time: Option<u64>,
+) -> Vec<Delivered> {
     let mut taken = Vec::new();
     for stream in read.into_iter().flat_map(|read| read.keys) {
         let Some(queue) = queues.iter().find(|keys| keys.tasks() == stream.key) else { continue };
         let queue = Arc::clone(queue);
-        taken.extend(stream.ids.into_iter().map(|entry| Delivered {
-            queue: Arc::clone(&queue),
-            entry,
-            delivery: 1,
-            asked,
+        taken.extend(stream.ids.into_iter().map(|entry| {
+            let added = entry.id.split('-').next().and_then(|time| time.parse::<u64>().ok());
+            let fresh = time.zip(added).is_some_and(|(asked, added)| added > asked);
+            Delivered { queue: Arc::clone(&queue), entry, delivery: 1, asked, fresh }
         }));
     }
     taken
