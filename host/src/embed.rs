@@ -19,7 +19,7 @@ use crate::executor::{InProcess, InProcessSettings, Process, Queue, QueueSetting
 use crate::folder::FolderError;
 use crate::journal::Start;
 use crate::manifest::{self, Loaded, Problems, Trust};
-use crate::model::{Event, Executor, ExecutorKind, Node, Workflow};
+use crate::model::{Event, Executor, ExecutorKind, Node, Trace, Workflow};
 use crate::report::{Interest, Reporter};
 use crate::run::{Caching, Ended, Executors, ResumeOptions, RunError, Settings, Stop, Stopper};
 use crate::runtime::{ENGINE, Runtime, RuntimeError};
@@ -129,6 +129,7 @@ pub struct Run {
     state_dir: Option<PathBuf>,
     resume: Option<Resume>,
     program: Option<PathBuf>,
+    trace: Option<Trace>,
     reporters: Vec<Box<dyn Reporter>>,
 }
 
@@ -194,6 +195,7 @@ impl Run {
             state_dir: None,
             resume: None,
             program: None,
+            trace: None,
             reporters: Vec::new(),
         }
     }
@@ -284,6 +286,14 @@ impl Run {
     #[must_use]
     pub fn program(self, path: impl Into<PathBuf>) -> Self {
         Self { program: Some(path.into()), ..self }
+    }
+
+    /// Makes the run part of a trace: its attempts are told, wherever they execute, and events carry their ids, from which
+    /// [`SpanId::of_attempt`](crate::model::SpanId::of_attempt) makes their spans. A run that goes on stays in the trace
+    /// in which it began.
+    #[must_use]
+    pub fn trace(self, trace: Trace) -> Self {
+        Self { trace: Some(trace), ..self }
     }
 
     /// Tells a reporter of the run, such as [`Progress`](crate::report::Progress) or one of your own.
@@ -383,6 +393,7 @@ impl Run {
             },
             stops,
             journal,
+            trace: self.trace,
         };
         Ok((Arc::new(workflow), settings))
     }

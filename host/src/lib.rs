@@ -26,5 +26,6 @@ pub mod run;
 pub mod runtime;
 pub mod schedule;
 pub mod store;
+mod streams;
 pub mod wire;
 pub mod worker;

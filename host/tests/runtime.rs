@@ -67,6 +67,7 @@ fn call(wasm: &[u8]) -> Arc<Call> {
         group: None,
         count: 1,
         allowed: None,
+        trace: None,
     })
 }
 

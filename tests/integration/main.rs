@@ -54,5 +54,6 @@ mod repository;
 mod resume;
 mod schema;
 mod splitting;
+mod tracing;
 mod trust;
 mod worker;

@@ -147,6 +147,7 @@ async fn the_autoscalers_query_sees_what_waits_and_what_runs() {
         attempt: it.to_owned(),
         call: "call".to_owned(),
         body: b"body".to_vec(),
+        traceparent: None,
     });
     scripts.enqueue(&mut connection, &keys, &run, "first", &[], &entries).await.unwrap();
     assert_eq!(asked(), 5);

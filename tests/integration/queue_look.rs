@@ -46,6 +46,7 @@ impl World {
             attempt: (*attempt).to_owned(),
             call: "call".to_owned(),
             body: b"body\0\xff".to_vec(),
+            traceparent: None,
         };
         let entries: Vec<Entry> = attempts.iter().map(entry).collect();
         let Self { connection, scripts, keys, run, .. } = self;

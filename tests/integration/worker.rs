@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use flowhost::digest::Digest;
 use flowhost::id::{AttemptId, BranchId, NodeId, RunId};
-use flowhost::model::{Call, Cause, Directory, Entry, Limits, MIB, Outcome, Signature, Type, Value};
+use flowhost::model::{
+    Call, Cause, Directory, Entry, Limits, MIB, Outcome, Signature, Trace, TraceParent, Type, Value,
+};
 use flowhost::wire::{
     FromWorker, Hello, Outbox, Payload, Receiver, Said, Start, ToWorker, answer, encode, pump,
 };
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::support::{Place, guest};
+use crate::tracing::Collector;
 
 fn now<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -46,6 +49,7 @@ fn call(guest: &[u8], function: &str, parameters: &[Type], result: Type) -> Call
         group: None,
         count: 1,
         allowed: None,
+        trace: None,
     }
 }
 
@@ -60,7 +64,13 @@ struct Client {
 
 impl Client {
     async fn start(place: &Place, name: &str, arguments: &[&str]) -> Self {
+        Self::within(place, name, arguments, &[]).await
+    }
+
+    /// The same, with variables in its environment.
+    async fn within(place: &Place, name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::from(place.command(["worker", "--stdio"]));
+        command.envs(variables.iter().copied());
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut worker = command.spawn().unwrap();
         let mut to = worker.stdin.take().unwrap();
@@ -116,6 +126,27 @@ fn a_worker_asks_for_a_component_once_and_executes_it() {
         }
         client.outbox.finish();
         assert!(client.worker.wait().await.unwrap().success());
+    });
+}
+
+#[test]
+fn what_a_worker_executes_it_tells_within_the_attempt() {
+    let (place, collector) = (Place::new(), Collector::start());
+    now(async {
+        let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url)];
+        let mut client = Client::within(&place, "echo", &[], &variables).await;
+        let parent: TraceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap();
+        let untraced = call(&client.wasm, "echo-u32", &[Type::U32], Type::U32);
+        let unsampled = Trace { sampled: false, ..parent.trace };
+        for (index, trace) in (0..).zip([None, Some(unsampled), Some(parent.trace)]) {
+            let call = Call { trace, ..untraced.clone() };
+            client.start_attempt(index, &call, &[Value::U32(index)]);
+            assert_eq!(client.outcome(index, &Type::U32).await, Outcome::Succeeded(Value::U32(index)));
+        }
+        client.outbox.finish();
+        assert!(client.worker.wait().await.unwrap().success());
+        let (trace, span) = (parent.trace.id.to_string(), parent.trace.of_attempt(id(2)).span.to_string());
+        assert_eq!(collector.spans(), [("execute task".to_owned(), 2, trace, span)]);
     });
 }
 

@@ -254,14 +254,15 @@ impl Place {
         fs::read_to_string(self.path().join(name)).unwrap()
     }
 
-    /// The command, not yet started: in this folder, without flowhost's variables, and with the
+    /// The command, not yet started: in this folder, without variables that flowhost reads, and with the
     /// compiled code of all tests in one cache. The variable `TESTS_EXECUTOR` moves all that does not
     /// say otherwise to another executor.
     #[must_use]
     pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(program());
         for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"FLOWHOST_") {
+            let ours = [&b"FLOWHOST_"[..], b"OTEL_", b"TRACEPARENT"];
+            if ours.iter().any(|ours| name.as_encoded_bytes().starts_with(ours)) {
                 command.env_remove(name);
             }
         }

@@ -13,7 +13,7 @@ use flowhost::id::{AttemptId, BranchId, NodeId, RunId};
 use flowhost::journal::State;
 use flowhost::manifest::{self, Options, Purpose, Trust};
 use flowhost::model::{
-    self, Attempt, Call, Entry, Limits, Outcome, Signature, Status, Type, Value, Workflow,
+    self, Attempt, Call, Entry, Limits, Outcome, Signature, Status, Trace, TraceId, Type, Value, Workflow,
 };
 use flowhost::report::Interest;
 use flowhost::run::{Caching, Executors, Journaling, Resume, ResumeOptions, Settings, Stopper};
@@ -132,6 +132,8 @@ impl Product {
             caching: self.caching.clone(),
             stops: Stopper::new().1,
             journal,
+            // As the command line has it where nobody traces.
+            trace: TraceId::random().map(|id| Trace { id, sampled: false }),
         };
         let began = Instant::now();
         let ended = self.threads.block_on(flowhost::run::run(Arc::clone(workflow), settings)).unwrap();
@@ -158,6 +160,7 @@ pub(crate) fn call(export: &str, parameter: Type, result: Type, limits: Limits) 
         group: None,
         count: 1,
         allowed: None,
+        trace: None,
     }
 }
 

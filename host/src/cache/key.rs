@@ -231,6 +231,7 @@ pub(super) mod tests {
             group: None,
             count: 1,
             allowed: None,
+            trace: None,
         }
     }
 

@@ -14,7 +14,9 @@ use tokio::sync::watch;
 use super::exit::Exit;
 use super::output::{error, say};
 use super::redis::{Server, checked, name};
+use super::tracing::finish;
 use crate::manifest::{UnitError, duration, size};
+use crate::report::Exporter;
 use crate::runtime::{Runtime, Settings};
 use crate::worker::{
     Ceiling, ConsumerSettings, Figures, Format, Level, Log, Notify, Stopping, consume, serve_figures,
@@ -25,6 +27,9 @@ const LEASES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Dura
 
 /// How often the service manager is told how the worker stands.
 const STATUS: Duration = Duration::from_secs(10);
+
+/// How often it is said at most that spans are lost.
+const COMPLAINT: Duration = Duration::from_secs(60);
 
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "With --redis")]
@@ -138,7 +143,9 @@ impl Consumer {
             say(&format!("error: flowhost cannot listen for signals: {failure}"));
             Exit::Internal
         })?;
+        let exporter = exporter(&log);
         let telling = tokio::spawn(tell(notify, Arc::clone(&figures), stops.clone()));
+        let complaining = exporter.clone().map(|exporter| tokio::spawn(complain(exporter, Arc::clone(&log))));
         let settings = ConsumerSettings {
             url,
             ca: self.server.ca,
@@ -153,11 +160,18 @@ impl Consumer {
             ceiling,
             runtime,
             figures,
-            log,
+            log: Arc::clone(&log),
+            exporter: exporter.clone(),
         };
         let worked = consume(settings, stops).await;
         signals.abort();
         telling.abort();
+        if let Some(complaining) = complaining {
+            complaining.abort();
+        }
+        if let Some(trouble) = exporter.as_deref().and_then(finish) {
+            log.say(Level::Warning, "spans", &trouble, &[]);
+        }
         match worked {
             Ok(()) => Ok(*exit.borrow()),
             Err(failure) => {
@@ -168,6 +182,25 @@ impl Consumer {
                     (false, false) => Exit::Internal,
                 })
             }
+        }
+    }
+}
+
+/// Who takes spans, if the environment wants any to go anywhere.
+fn exporter(log: &Log) -> Option<Arc<Exporter>> {
+    Exporter::from_environment().unwrap_or_else(|failure| {
+        log.say(Level::Warning, "spans", &format!("no spans are exported: {failure}"), &[]);
+        None
+    })
+}
+
+/// Says now and then that spans are lost.
+async fn complain(exporter: Arc<Exporter>, log: Arc<Log>) {
+    let mut looks = tokio::time::interval(COMPLAINT);
+    loop {
+        looks.tick().await;
+        if let Some(trouble) = exporter.trouble() {
+            log.say(Level::Warning, "spans", &trouble, &[]);
         }
     }
 }

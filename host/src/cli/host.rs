@@ -8,10 +8,12 @@ use super::exit::Exit;
 use super::output::{error, say};
 use super::progress::Style;
 use super::signals::Signals;
+use super::tracing::Tracing;
 use crate::cache::CacheError;
 use crate::embed::{self, environment};
 use crate::manifest::duration;
 use crate::model::{Executor, Kind, NamedExecutor, Status, Workflow};
+use crate::report::Reporter;
 use crate::run::{Caching, Ended, Journaling, JournalingError, ResumeError, RunError, Settings, Stopper};
 use crate::runtime::{RuntimeError, named_program};
 
@@ -49,16 +51,21 @@ pub(super) fn run(
     let compiling = embed::Compiling { program: program(), timeout: Some(compiling.compile_timeout) };
     let executors = embed::executors(&workflow, compiling);
     let threads = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    threads.map_err(HostError::Threads)?.block_on(async {
+    let tracing = Tracing::begin(style);
+    let mut reporters = style.reporters();
+    reporters.extend(tracing.reporter().map(|spans| -> Box<dyn Reporter> { Box::new(spans) }));
+    let trace = tracing.trace;
+    let ended = threads.map_err(HostError::Threads)?.block_on(async {
         let (stopper, stops) = Stopper::new();
         let signals = Signals::listen(stopper).map_err(HostError::Signals)?;
         let settings = Settings {
             executors,
-            reporters: style.reporters(),
+            reporters,
             environment: Arc::new(environment),
             caching,
             stops,
             journal,
+            trace,
         };
         let ended = crate::run::run(Arc::new(workflow), settings).await?;
         let exit = match ended.status {
@@ -69,7 +76,9 @@ pub(super) fn run(
             }
         };
         Ok((ended, exit))
-    })
+    });
+    tracing.end();
+    ended
 }
 
 /// Says why nothing ran, and with which exit code that ends.

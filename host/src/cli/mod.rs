@@ -26,6 +26,7 @@ mod runs;
 mod schema;
 mod signals;
 mod table;
+mod tracing;
 mod worker;
 mod workers;
 

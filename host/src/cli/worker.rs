@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::consumer::Consumer;
 use super::exit::Exit;
 use super::output::{error, say};
+use super::tracing::{exporter, finish};
 use crate::manifest::{duration, size};
 use crate::runtime::{Runtime, Settings};
 use crate::wire::WireError;
@@ -123,10 +124,16 @@ impl Worker {
             ..Settings::default()
         })?;
         let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
-        threads.block_on(async {
+        // Its standard error goes to whoever started it, with the client's own.
+        let exporter = exporter(true);
+        let served = threads.block_on(async {
             let (stdin, stdout) = standard().map_err(io)?;
-            serve(stdin, stdout, runtime, crate::worker::Worker::Bounded(ceiling)).await
-        })
+            serve(stdin, stdout, runtime, crate::worker::Worker::Bounded(ceiling, exporter.clone())).await
+        });
+        if let Some(trouble) = exporter.as_deref().and_then(finish) {
+            say(&format!("warning: {trouble}"));
+        }
+        served
     }
 }
 

@@ -9,7 +9,9 @@ use super::key_print::KeyPrint;
 use super::written::Written;
 use crate::digest::Digest;
 use crate::id::RunId;
-use crate::model::{ChannelWrite, Counts, Ending, Executor, Level, Metrics, Requests, Status, Stream, Then};
+use crate::model::{
+    ChannelWrite, Counts, Ending, Executor, Level, Metrics, Requests, Status, Stream, Then, Trace,
+};
 
 /// One fact, with its time.
 #[derive(Clone, PartialEq, Debug)]
@@ -99,6 +101,9 @@ pub struct Start {
     pub environment: Vec<Arc<str>>,
     /// Tasks and groups, in the file's order.
     pub nodes: Vec<NodePrint>,
+    /// The trace that it belongs to, so that it stays in it when it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Trace>,
 }
 
 /// An input's value.

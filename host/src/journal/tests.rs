@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::id::RunId;
 use crate::model::{
     self, ChannelChange, ChannelWrite, Counts, Ending, Executor, Level, Metrics, Requests, Status, Stream,
-    Then,
+    Then, Trace, TraceId,
 };
 
 /// A disk that takes so many bytes and no more.
@@ -63,6 +63,7 @@ pub(super) fn start() -> Start {
         inputs: vec![Given { name: "text".into(), value: "\u{1b}\"\n".into() }],
         environment: vec!["KEY".into()],
         nodes: vec![NodePrint { name: "n".into(), print: Digest::of(b"n") }],
+        trace: TraceId::from_bytes([7; 16]).map(|id| Trace { id, sampled: true }),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AddressRange, Allowed, Directory, Entry, Limits, Origin, Signature, Value};
+use super::{AddressRange, Allowed, Directory, Entry, Limits, Origin, Signature, Trace, Value};
 use crate::digest::Digest;
 use crate::id::{AttemptId, RunId};
 
@@ -53,4 +53,7 @@ pub struct Call {
     pub count: u64,
     /// What an attempt may ask of the run; none where that is nothing.
     pub allowed: Option<Arc<Allowed>>,
+    /// The trace that its run belongs to. Each attempt has a span of its own in it, which follows from its id. No guest
+    /// sees it, and no key of the cache has it.
+    pub trace: Option<Trace>,
 }

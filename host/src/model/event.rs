@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChannelWrite, Ending, Executor, Totals, Usage};
+use super::{ChannelWrite, Ending, Executor, Totals, Trace, Usage};
 use crate::digest::Digest;
-use crate::id::RunId;
+use crate::id::{AttemptId, RunId};
 
 /// One fact about a run, with its place in the order of all facts.
 #[derive(Clone, PartialEq, Debug)]
@@ -38,6 +38,8 @@ pub struct Place {
     pub executor: Option<Executor>,
     /// Of an attempt that ended: which of the executor's workers had it, where it has any.
     pub worker: Option<Arc<str>>,
+    /// The attempt as executors know it, for facts about one. None where its branch ended without any.
+    pub id: Option<AttemptId>,
 }
 
 /// What happened.
@@ -172,6 +174,8 @@ pub struct RunStarted {
     pub inputs: Vec<(Arc<str>, serde_json::Value)>,
     /// Names of the tasks and groups that will run, in the file's order.
     pub nodes: Vec<Arc<str>>,
+    /// The trace that it belongs to.
+    pub trace: Option<Trace>,
 }
 
 /// How a group or a run stands.

@@ -29,6 +29,8 @@ pub struct Entry {
     pub call: String,
     /// What else a worker needs to execute it.
     pub body: Vec<u8>,
+    /// Its `traceparent`, for whoever looks at the queue; none where nobody records its trace.
+    pub traceparent: Option<String>,
 }
 
 /// What became of an attempt that was cancelled.
@@ -161,6 +163,7 @@ impl Scripts {
         }
         for entry in entries {
             call.arg(&entry.attempt).arg(&entry.call).arg(&entry.body);
+            call.arg(entry.traceparent.as_deref().unwrap_or_default());
         }
         self.one(connection, &self.enqueue, call).await
     }

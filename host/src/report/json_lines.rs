@@ -13,7 +13,7 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 use super::text::is_harmless;
 use super::{Interest, Reporter};
 use crate::id::RunId;
-use crate::model::{ChannelChange, Counts, Event, Executor, Fact, Metrics, RunStarted, Totals};
+use crate::model::{ChannelChange, Counts, Event, Executor, Fact, Metrics, RunStarted, Totals, TraceId};
 
 /// Of the lines' form. It changes when a field changes its meaning or goes away.
 const VERSION: u32 = 1;
@@ -97,6 +97,8 @@ enum Further<'a> {
         inputs: &'a RunStarted,
         #[serde(serialize_with = "write_nodes")]
         nodes: &'a RunStarted,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        trace: Option<TraceId>,
     },
     GroupStarted {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -233,6 +235,7 @@ impl<'a> Further<'a> {
                 components: run,
                 inputs: run,
                 nodes: run,
+                trace: run.trace.map(|trace| trace.id),
             },
             Fact::GroupStarted { branches, concurrency } => {
                 Self::GroupStarted { branches: *branches, concurrency: *concurrency }

@@ -2,12 +2,17 @@
 //! from.
 
 mod board;
+#[cfg(feature = "otel")]
+mod export;
 mod figures;
 mod json_lines;
 mod narrator;
+#[cfg(not(feature = "otel"))]
+mod no_export;
 mod paint;
 mod plain;
 mod progress;
+mod spans;
 mod summary;
 mod text;
 mod tolerance;
@@ -16,16 +21,51 @@ mod tolerance;
 mod tests;
 
 use std::io;
+use std::path::PathBuf;
 
+#[cfg(feature = "otel")]
+pub use export::Exporter;
 pub(crate) use figures::{count, duration, metrics};
 pub use json_lines::JsonLines;
 pub(crate) use json_lines::harmless_json;
+#[cfg(not(feature = "otel"))]
+pub use no_export::Exporter;
 pub use plain::Plain;
 pub use progress::Progress;
+pub use spans::{Attribute, RunSpans, Span, SpanKind};
 pub use summary::Summary;
 pub(crate) use text::harmless;
 
 use crate::model::Event;
+
+/// Why spans go nowhere, although somebody wants them.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// A variable of the environment makes no sense.
+    #[error("{name} is `{value}`: {what}")]
+    Variable {
+        /// Its name.
+        name: &'static str,
+        /// What it is.
+        value: String,
+        /// What it may be.
+        what: &'static str,
+    },
+    /// The certificates to trust are not to be had.
+    #[error("the certificates `{path}`, which OTEL_EXPORTER_OTLP_CERTIFICATE names: {reason}")]
+    Certificate {
+        /// Their file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The exporter cannot be made, as of an endpoint that is no URL.
+    #[error("{0}")]
+    Exporter(String),
+    /// The system starts no thread.
+    #[error("cannot start a thread: {0}")]
+    Threads(#[source] io::Error),
+}
 
 /// Shows or keeps events.
 pub trait Reporter: Send {

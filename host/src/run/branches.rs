@@ -10,8 +10,8 @@ use super::secrets::Secrets;
 use super::split::BranchItems;
 use crate::id::RunId;
 use crate::model::{
-    Call, Cause, Ending, EnvironmentValue, Expr, Form, Group, Kind, Merge, Node, Require, Task, Totals, Type,
-    Value, Workflow,
+    Call, Cause, Ending, EnvironmentValue, Expr, Form, Group, Kind, Merge, Node, Require, Task, Totals,
+    Trace, Type, Value, Workflow,
 };
 
 /// One node while it runs.
@@ -62,6 +62,7 @@ pub(crate) struct Asked {
 /// What calls are made from.
 pub(crate) struct Making<'a> {
     pub(crate) run: &'a RunId,
+    pub(crate) trace: Option<Trace>,
     pub(crate) workflow: &'a Workflow,
     pub(crate) secrets: &'a Secrets,
 }
@@ -248,6 +249,7 @@ impl Making<'_> {
             count: if matches!(node.kind, Kind::Started(_)) { 1 } else { u64::from(count) },
             allowed: (!task.flow.is_empty())
                 .then(|| Arc::new(self.workflow.allowed(task, node.is_grouped()))),
+            trace: self.trace,
         })
     }
 }

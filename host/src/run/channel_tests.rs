@@ -116,6 +116,7 @@ async fn told(interest: Interest) -> Vec<Event> {
         caching: None,
         journal: None,
         stops: Stopper::new().1,
+        trace: None,
     };
     let ended = run(Arc::new(workflow(100)), settings).await.unwrap();
     assert_eq!(ended.status, Status::Succeeded);

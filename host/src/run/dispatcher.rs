@@ -18,6 +18,7 @@ use super::branches::Branches;
 use super::cached::{Caching, Keeper, Looked};
 use super::evaluate::{EvaluateError, Scope};
 use super::items::ItemsError;
+use super::journaling::Of;
 use super::placement::{Opened, Placement};
 use super::recorder::Recorder;
 use super::resume::Resumed;
@@ -32,8 +33,8 @@ use crate::executor::{Port, Report, Reports, Unreachable};
 use crate::id::{AttemptId, BranchId, NodeId, RunId};
 use crate::journal::{FileRead, LogLine, Record, RunEnd};
 use crate::model::{
-    Cause, Counts, Ending, Executor, Fact, Kind, Node, Place, RunStarted, Status, Totals, Value, Warning,
-    Workflow,
+    Cause, Counts, Ending, Executor, Fact, Kind, Node, Place, RunStarted, Status, Totals, Trace, Value,
+    Warning, Workflow,
 };
 use crate::report::Interest;
 use crate::schedule::{Action, Input, Plan, Scheduler};
@@ -89,6 +90,8 @@ const LINES: usize = 20;
 pub(super) struct Dispatcher {
     workflow: Arc<Workflow>,
     run: RunId,
+    /// The trace that it belongs to.
+    trace: Option<Trace>,
     placement: Placement,
     /// Nodes that wait for their executors, with their branches and those that are left out.
     unreached: HashMap<NodeId, (u32, Vec<u32>)>,
@@ -142,7 +145,7 @@ pub(super) struct Dispatcher {
 
 impl Dispatcher {
     pub(super) async fn new(workflow: Arc<Workflow>, settings: Settings) -> Result<Self, RunError> {
-        let Settings { executors, reporters, environment, caching, stops, journal } = settings;
+        let Settings { executors, reporters, environment, caching, stops, journal, trace } = settings;
         let root = Root::open(&workflow.root, &workflow.folder)
             .map_err(|source| RunError::Root { path: workflow.root.clone(), source })?;
         let secrets = Secrets::read(&workflow, &*environment)?;
@@ -168,7 +171,10 @@ impl Dispatcher {
             Some(run) => run,
             None => new_id()?,
         };
-        let (recorder, mut resumed, channel) = journaling::open(journal, &run, &workflow, &scope, &wanted)?;
+        // What workers finished of it meanwhile is known by its calls, and they have the trace.
+        let trace = journaling::trace_of(journal.as_ref()).or(trace);
+        let of = Of { run: &run, trace, workflow: &workflow };
+        let (recorder, mut resumed, channel) = journaling::open(journal, &of, &scope, &wanted)?;
         let interest = announcer.interest();
         let interest = Interest { writes: interest.writes || recorder.is_on(), ..interest };
         let (port, reports) = Port::new(interest, |sink| match channel {
@@ -187,6 +193,7 @@ impl Dispatcher {
         let began = Instant::now();
         Ok(Self {
             run,
+            trace,
             placement: Placement::new(executors, port),
             unreached: HashMap::new(),
             staffing: HashMap::new(),
@@ -311,6 +318,7 @@ impl Dispatcher {
                 .map(|input| (Arc::clone(&input.name), crate::interface::to_json(&input.value, &input.ty)))
                 .collect(),
             nodes: whole.map(|node| Arc::clone(&node.name)).collect(),
+            trace: self.trace,
         };
         self.announcer.announce(None, Fact::RunStarted(Box::new(started)));
     }
@@ -486,6 +494,7 @@ impl Dispatcher {
             attempt: Some(id.number).filter(|number| *number > 0),
             executor: Some(self.executor_of(id.branch.node, task)),
             worker: None,
+            id: Some(id).filter(|id| id.number > 0),
         })
     }
 

@@ -15,7 +15,7 @@ use crate::interface::to_json;
 use crate::journal::{
     Given, History, JournalError, Lock, NodePrint, Record, Run, Stamped, Start, State, Tail,
 };
-use crate::model::{Kind, Node, Workflow};
+use crate::model::{Kind, Node, Trace, Workflow};
 use crate::store::Store;
 
 /// Where and how a run is recorded.
@@ -72,16 +72,28 @@ pub(super) fn id_of(journaling: Option<&Journaling>) -> Option<RunId> {
     Some(journaling?.resume.as_ref()?.run.id().clone())
 }
 
+/// The trace that the run which is resumed belongs to.
+pub(super) fn trace_of(journaling: Option<&Journaling>) -> Option<Trace> {
+    journaling?.resume.as_ref()?.history.start.as_ref()?.trace
+}
+
+/// What is recorded.
+pub(super) struct Of<'a> {
+    pub(super) run: &'a RunId,
+    pub(super) trace: Option<Trace>,
+    pub(super) workflow: &'a Arc<Workflow>,
+}
+
 /// Begins to record, and says what is known from before.
 pub(super) fn open(
     journaling: Option<Journaling>,
-    run: &RunId,
-    workflow: &Arc<Workflow>,
+    of: &Of<'_>,
     scope: &Scope,
     wanted: &[bool],
 ) -> Result<(Recorder, Resumed, Option<Memory>), JournalingError> {
     let Some(journaling) = journaling else { return Ok((Recorder::off(), Resumed::default(), None)) };
-    let start = start(&journaling, run, workflow, scope);
+    let workflow = of.workflow;
+    let start = start(&journaling, of, scope);
     let folder = journaling.state.store().map_err(JournalError::from)?;
     let mut store = Store::new(folder);
     let (lock, writer, resumed, channel) = match journaling.resume {
@@ -116,7 +128,8 @@ pub(super) fn open(
     Ok((recorder, resumed, channel))
 }
 
-fn start(journaling: &Journaling, run: &RunId, workflow: &Workflow, scope: &Scope) -> Start {
+fn start(journaling: &Journaling, of: &Of<'_>, scope: &Scope) -> Start {
+    let Of { run, trace, workflow } = *of;
     let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
     let inside = workflow.folder.strip_prefix(&workflow.root).unwrap_or(&workflow.folder);
     Start {
@@ -136,6 +149,7 @@ fn start(journaling: &Journaling, run: &RunId, workflow: &Workflow, scope: &Scop
             .collect(),
         environment: scope.secrets.names().cloned().collect(),
         nodes: workflow.nodes.iter().map(|node| print(workflow, node)).collect(),
+        trace,
     }
 }
 

@@ -40,7 +40,7 @@ pub use root::RootError;
 
 use crate::executor::Unreachable;
 use crate::id::RunId;
-use crate::model::{Counts, Status, Workflow};
+use crate::model::{Counts, Status, Trace, Workflow};
 use crate::report::Reporter;
 
 /// What a run needs besides its workflow.
@@ -57,6 +57,8 @@ pub struct Settings {
     pub stops: Stops,
     /// Where the run is recorded, so that it can be resumed; none keeps nothing.
     pub journal: Option<Journaling>,
+    /// The trace that the run belongs to, unless it goes on with one that is recorded.
+    pub trace: Option<Trace>,
 }
 
 /// Looks a variable up by its name; none where it is not set.

@@ -154,6 +154,7 @@ fn settings(executors: Executors, events: &Arc<Mutex<Vec<Event>>>) -> Settings {
         caching: None,
         journal: None,
         stops: Stopper::new().1,
+        trace: None,
     }
 }
 

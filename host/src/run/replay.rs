@@ -362,7 +362,7 @@ impl<'r> Rebuilding<'r> {
     }
 
     fn making(&self) -> Making<'_> {
-        Making { run: self.run, workflow: self.workflow, secrets: &self.scope.secrets }
+        Making { run: self.run, trace: None, workflow: self.workflow, secrets: &self.scope.secrets }
     }
 
     /// Makes the values of all nodes that `expr` refers to.

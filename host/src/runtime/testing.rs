@@ -151,6 +151,7 @@ pub(crate) fn call(wasm: &[u8], parameters: &[Type], result: Type) -> Call {
         group: None,
         count: 1,
         allowed: None,
+        trace: None,
     }
 }
 

@@ -13,6 +13,7 @@ mod log;
 mod notify;
 mod serve;
 mod settings;
+mod spans;
 mod standard;
 mod supply;
 mod web;

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustc_hash::FxHashMap;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -11,11 +12,12 @@ use tokio::sync::mpsc;
 
 use super::ceiling::Ceiling;
 use super::channel::Remote;
+use super::spans::{Spans, Traced};
 use super::supply::{Asked, ByAsking};
 use crate::executor::{Executor, InProcess, Port, Report, Reports, ServingSettings, Unreachable};
 use crate::id::AttemptId;
 use crate::model::{Attempt, Call, Outcome, Type, Usage, Warning};
-use crate::report::Interest;
+use crate::report::{Exporter, Interest};
 use crate::runtime::{ENGINE, Folders, Runtime, RuntimeError};
 use crate::wire::{
     Ended, FromWorker, Hello, Layer, Outbox, Payload, Said, Start, ToWorker, ValueError, WireError, decode,
@@ -27,8 +29,9 @@ const TOGETHER: u64 = 1 << 20;
 
 /// Who works, for whom.
 pub enum Worker {
-    /// Anybody's, held to a ceiling. Asks for components and compiles them.
-    Bounded(Ceiling),
+    /// Anybody's, held to a ceiling. Asks for components and compiles them. Tells who takes spans, if anybody does, of
+    /// what it executes.
+    Bounded(Ceiling, Option<Arc<Exporter>>),
     /// A child of the client's own: one attempt at a time, with directories in `folders`. Is handed code,
     /// with its label, by `code`.
     Child {
@@ -75,10 +78,12 @@ pub async fn serve(
     worker: Worker,
 ) -> Result<(), ServeError> {
     let outbox = Arc::new(Outbox::default());
-    let (folders, ceiling, mut code, unconfined, beneath) = match worker {
-        Worker::Bounded(ceiling) => (ceiling.folders(), Some(ceiling), None, None, Vec::new()),
+    let (folders, ceiling, exporter, mut code, unconfined, beneath) = match worker {
+        Worker::Bounded(ceiling, exporter) => {
+            (ceiling.folders(), Some(ceiling), exporter, None, None, Vec::new())
+        }
         Worker::Child { folders, unconfined, beneath, code } => {
-            (folders, None, Some(code), unconfined, beneath)
+            (folders, None, None, Some(code), unconfined, beneath)
         }
     };
     let in_order = ceiling.is_none();
@@ -101,8 +106,9 @@ pub async fn serve(
         outbox.to_client(FromWorker::Said(vec![warning]))?;
     }
     let wants = client.wants.unwrap_or_default();
+    let spans = Spans::new(exporter, None);
     let interest = Interest {
-        starts: wants.starts,
+        starts: wants.starts || spans.wanted(),
         successes: true,
         logs: wants.logs,
         progress: wants.progress,
@@ -129,6 +135,9 @@ pub async fn serve(
         ceiling,
         calls: HashMap::new(),
         types: FxHashMap::default(),
+        starts: wants.starts,
+        spans,
+        traced: FxHashMap::default(),
     };
     let work = async {
         let mut some = Vec::new();
@@ -178,6 +187,11 @@ struct Server {
     calls: HashMap<u32, Known>,
     /// Of the values of attempts that have not ended.
     types: FxHashMap<AttemptId, Arc<Type>>,
+    /// Whether the client wants to be told of starts.
+    starts: bool,
+    spans: Spans,
+    /// Those that are recorded.
+    traced: FxHashMap<AttemptId, Box<Traced>>,
 }
 
 impl Server {
@@ -216,6 +230,9 @@ impl Server {
                     let types = call.signature.parameters.iter().map(|(_, ty)| ty);
                     let arguments = decode(&arguments.into_bytes(), types)?;
                     self.types.insert(id, Arc::clone(&known.value));
+                    if let Some(traced) = self.spans.traced(call) {
+                        self.traced.insert(id, traced);
+                    }
                     batch.push(Attempt { id, call: Arc::clone(call), iteration, arguments });
                 }
                 Err(reason) => {
@@ -256,7 +273,15 @@ impl Server {
     /// A report as it is sent, and how large it is.
     fn say(&mut self, report: Report) -> Option<(Said, u64)> {
         let said = match report {
-            Report::Started { id } => Said::Started { id },
+            Report::Started { id } => {
+                if let Some(traced) = self.traced.get_mut(&id) {
+                    traced.began = Some(SystemTime::now());
+                }
+                if !self.starts {
+                    return None;
+                }
+                Said::Started { id }
+            }
             Report::Log { id, level, stream, message, cut } => {
                 let message = Payload::text(message.to_string());
                 Said::Log { id, level, stream, message, cut }
@@ -267,6 +292,7 @@ impl Server {
             }
             Report::Returned { id } => {
                 self.types.remove(&id);
+                self.traced.remove(&id);
                 Said::Returned { id }
             }
             Report::Finished { id, outcome, usage, worker: _ } => self.finished(id, outcome, usage),
@@ -287,6 +313,7 @@ impl Server {
     }
 
     fn finished(&mut self, id: AttemptId, outcome: Outcome, usage: Usage) -> Said {
+        self.spans.ended(self.traced.remove(&id), id, &outcome);
         let ty = self.types.remove(&id).unwrap_or_else(|| Arc::new(Type::unit()));
         let ended = Ended::of(outcome, &ty).unwrap_or_else(|error| Ended::Lost {
             reason: format!("flowhost itself failed, please report it: the result does not travel: {error}"),

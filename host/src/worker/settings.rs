@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::ceiling::Ceiling;
 use super::figures::Figures;
 use super::log::Log;
+use crate::report::Exporter;
 use crate::runtime::Runtime;
 
 /// A worker's settings.
@@ -39,6 +40,8 @@ pub struct ConsumerSettings {
     pub figures: Arc<Figures>,
     /// Where it says what happens.
     pub log: Arc<Log>,
+    /// Who takes spans of what it executes, if anybody does.
+    pub exporter: Option<Arc<Exporter>>,
 }
 
 /// Whether a worker is asked to stop.

@@ -3,25 +3,21 @@
 
 use std::convert::Infallible;
 use std::future::ready;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::figures::Figures;
+use crate::streams::Io;
 
 /// Connections at once. Others wait to be taken.
 const CONNECTIONS: usize = 64;
@@ -93,45 +89,10 @@ fn answer(method: &Method, path: &str, figures: &Figures) -> Response<Full<Bytes
     response
 }
 
-/// A connection of tokio's in the words of hyper's.
-struct Io(TcpStream);
-
-impl Read for Io {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        mut to: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let mut bytes = [0; 2048];
-        let room = bytes.len().min(to.remaining());
-        let mut read = ReadBuf::new(bytes.get_mut(..room).unwrap_or_default());
-        std::task::ready!(Pin::new(&mut self.0).poll_read(context, &mut read))?;
-        to.put_slice(read.filled());
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Write for Io {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
 
     use super::*;
 

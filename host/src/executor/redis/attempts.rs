@@ -14,6 +14,9 @@ use crate::wire::{Start, ToWorker, encode};
 /// Bytes of one value in Redis at most (proto-max-bulk-len).
 const LONGEST: usize = 512 << 20;
 
+/// Bytes of a run's attempts in the queue, above which it adds no more.
+const QUEUED: usize = 256 << 20;
+
 /// What attempts share.
 pub(super) struct Shared {
     /// Keeps the address from being used for another call.
@@ -36,6 +39,8 @@ pub(super) struct Flying {
     pub(super) unsent: Option<Unsent>,
     /// The end of the key that its long message is under.
     pub(super) blob: Option<String>,
+    /// Bytes that it takes in Redis.
+    size: usize,
     /// When it was queued, or came.
     pub(super) since: Instant,
     /// It is to be stopped.
@@ -44,8 +49,15 @@ pub(super) struct Flying {
 
 pub(super) struct Unsent {
     pub(super) body: Vec<u8>,
+    pub(super) traceparent: Option<String>,
     /// What lies under a key of its own.
     pub(super) long: Option<Vec<u8>>,
+}
+
+impl Unsent {
+    fn size(&self) -> usize {
+        self.body.len() + self.long.as_ref().map_or(0, Vec::len)
+    }
 }
 
 /// An attempt that ended, and what is left of it.
@@ -66,6 +78,8 @@ pub(super) struct Attempts {
     calls: HashMap<usize, Arc<Shared>>,
     /// Not queued yet, in order. Those that do not fly any more are skipped.
     pub(super) unsent: VecDeque<AttemptId>,
+    /// Bytes of those that are queued and have not ended.
+    queued: usize,
     /// How many attempts need a key with long bytes.
     blobs: HashMap<String, usize>,
     /// Ended, and not written down yet.
@@ -103,8 +117,11 @@ impl Attempts {
         };
         let body = slip.write(seal, &[run, &text, &shared.digest]);
         self.ids.insert(Arc::clone(&text), id);
-        let unsent = Some(Unsent { body, long });
-        let flying = Flying { text, shared, unsent, blob, since: Instant::now(), cancelled: None };
+        let sampled = call.trace.filter(|trace| trace.sampled);
+        let traceparent = sampled.map(|trace| trace.of_attempt(id).to_string());
+        let unsent = Unsent { body, traceparent, long };
+        let (size, unsent) = (unsent.size(), Some(unsent));
+        let flying = Flying { text, shared, unsent, blob, size, since: Instant::now(), cancelled: None };
         self.flying.insert(id, flying);
         self.unsent.push_back(id);
         Ok(())
@@ -135,6 +152,9 @@ impl Attempts {
     pub(super) fn end(&mut self, id: AttemptId) -> Option<Flying> {
         let flying = self.flying.remove(&id)?;
         self.ids.remove(&flying.text);
+        if flying.unsent.is_none() {
+            self.queued = self.queued.saturating_sub(flying.size);
+        }
         Some(flying)
     }
 
@@ -152,10 +172,13 @@ impl Attempts {
         }
     }
 
-    /// The next that are to be queued, so many and so long at most.
+    /// The next that are to be queued, so many and so long at most. None while there is enough in the queue.
     pub(super) fn next_unsent(&mut self, count: usize, bytes: usize) -> Vec<AttemptId> {
         let mut next = Vec::new();
         let mut together = 0;
+        if self.queued > QUEUED {
+            return next;
+        }
         while let Some(id) = self.unsent.get(next.len()).copied() {
             match self.flying.get(&id).and_then(|flying| flying.unsent.as_ref()) {
                 None => {
@@ -164,7 +187,7 @@ impl Attempts {
                     continue;
                 }
                 Some(unsent) => {
-                    together += unsent.body.len() + unsent.long.as_ref().map_or(0, Vec::len);
+                    together += unsent.size();
                 }
             }
             if next.len() >= count || (together > bytes && !next.is_empty()) {
@@ -178,19 +201,28 @@ impl Attempts {
     /// These were queued.
     pub(super) fn sent(&mut self, ids: &[AttemptId]) {
         self.unsent.drain(..ids.len().min(self.unsent.len()));
-        for id in ids {
-            if let Some(flying) = self.flying.get_mut(id) {
-                flying.unsent = None;
-                flying.since = Instant::now();
-            }
+        ids.iter().for_each(|id| self.is_queued(*id));
+    }
+
+    /// This one is in the queue.
+    pub(super) fn is_queued(&mut self, id: AttemptId) {
+        if let Some(flying) = self.flying.get_mut(&id) {
+            flying.unsent = None;
+            flying.since = Instant::now();
+            self.queued += flying.size;
         }
     }
 
     /// As it is queued.
     pub(super) fn entry(&self, id: AttemptId) -> Option<Entry> {
         let flying = self.flying.get(&id)?;
-        let body = flying.unsent.as_ref()?.body.clone();
-        Some(Entry { attempt: flying.text.to_string(), call: flying.shared.digest.clone(), body })
+        let Unsent { body, traceparent, long: _ } = flying.unsent.as_ref()?;
+        Some(Entry {
+            attempt: flying.text.to_string(),
+            call: flying.shared.digest.clone(),
+            body: body.clone(),
+            traceparent: traceparent.clone(),
+        })
     }
 
     /// What flies and was queued before `since`: its ids here and in the queue.

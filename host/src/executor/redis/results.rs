@@ -45,11 +45,10 @@ impl Actor {
 
     /// A worker may have ended it while nobody was there to hear of it.
     pub(super) fn find_early(&mut self, id: AttemptId) {
-        if let Some(flying) = self.attempts.flying.get_mut(&id)
-            && let Some(entry) = self.early.remove(&*flying.text)
-        {
+        let text = self.attempts.flying.get(&id).map(|flying| Arc::clone(&flying.text));
+        if let Some(entry) = text.and_then(|text| self.early.remove(&*text)) {
             // It is in Redis already: only its outcome is wanted.
-            flying.unsent = None;
+            self.attempts.is_queued(id);
             self.found.push(entry);
         }
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::digest::Digest;
 use crate::id::RunId;
 use crate::model::{
-    Counts, Ending, Event, Fact, Level, Metrics, Place, RunStarted, Status, Stream, Totals, Usage, Warning,
+    Counts, Ending, Event, Fact, Level, Metrics, Place, RunStarted, Status, Stream, Totals, Trace, TraceId,
+    Usage, Warning,
 };
 use crate::report::Reporter;
 
@@ -84,6 +85,7 @@ impl Teller {
             components: vec![(Arc::from("text"), Digest::of(b"text"))],
             inputs: vec![(Arc::from("book"), serde_json::json!({"path": "a.txt"}))],
             nodes: vec![Arc::from("split"), Arc::from("counts")],
+            trace: TraceId::from_bytes([7; 16]).map(|id| Trace { id, sampled: true }),
         };
         self.tell(None, Fact::RunStarted(Box::new(run)))
     }

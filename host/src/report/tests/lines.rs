@@ -69,7 +69,7 @@ fn every_fact_has_its_fields() {
             json!({
                 "event": "run-started", "flowhost-version": env!("CARGO_PKG_VERSION"), "name": "wordcount",
                 "workflow": digest(b"workflow"), "components": {"text": digest(b"text")},
-                "inputs": {"book": {"path": "a.txt"}}, "nodes": ["split", "counts"],
+                "inputs": {"book": {"path": "a.txt"}}, "nodes": ["split", "counts"], "trace": "07".repeat(16),
             }),
             json!({"event": "group-started", "branches": 2}),
             json!({"event": "attempt-started"}),

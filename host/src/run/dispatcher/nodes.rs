@@ -149,7 +149,8 @@ impl Dispatcher {
             true => branches.items.as_ref().and_then(BranchItems::digest),
             false => None,
         };
-        let making = Making { run: &self.run, workflow: &workflow, secrets: &self.scope.secrets };
+        let making =
+            Making { run: &self.run, trace: self.trace, workflow: &workflow, secrets: &self.scope.secrets };
         branches.open(node, Opening { count, left_out: &left_out, keep }, &making);
         let started = u64::from(count) - left_out.len() as u64;
         let started = match &node.kind {

@@ -16,7 +16,7 @@ use crate::id::{AttemptId, BranchId, NodeId, RunId};
 use crate::model::{
     self, Allowed, Call, Case, Cause, ChannelAnswer, ChannelAsk, ChannelError, Directory, Entry, Field, Host,
     Level, Limits, Metrics, Named, Origin, Parameter, Requests, Scheme, Signature, Startable, Stream, Then,
-    Type, Usage, Value, Warning,
+    Trace, TraceId, Type, Usage, Value, Warning,
 };
 
 fn id(index: u32, number: u32) -> AttemptId {
@@ -64,6 +64,7 @@ fn call() -> Arc<Call> {
             end: true,
             leave: false,
         })),
+        trace: TraceId::from_bytes(*b"0123456789abcdef").map(|id| Trace { id, sampled: true }),
     })
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use redis::RedisError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,6 +19,7 @@ use crate::model::{Cause, Outcome, Stream, Type, Usage};
 use crate::queue::leases::HoldId;
 use crate::queue::{Held, INLINE, OUTCOME, SAID, Seal, Slip};
 use crate::wire::{Ended, FromWorker, Payload, Said, ToWorker, WireError};
+use crate::worker::spans::Spans;
 use crate::worker::{ConsumerSettings, Figures, Level, Log, Stopping};
 
 /// Lines of an attempt that are kept in case it does not succeed.
@@ -101,6 +102,7 @@ pub(super) struct Desk {
     pub(super) writing: Writing,
     pub(super) figures: Arc<Figures>,
     pub(super) log: Arc<Log>,
+    pub(super) spans: Spans,
     pub(super) shown: String,
     pub(super) drain: Duration,
     /// Lost before they arrived here.
@@ -119,6 +121,7 @@ impl Desk {
         settings: &ConsumerSettings,
     ) -> Self {
         let (hands, room, remote, writing) = shared;
+        let spans = Spans::new(settings.exporter.clone(), Some(format!("worker {}", writing.id).into()));
         Self {
             executor,
             hands,
@@ -128,6 +131,7 @@ impl Desk {
             writing,
             figures: Arc::clone(&settings.figures),
             log: Arc::clone(&settings.log),
+            spans,
             shown: shown.to_owned(),
             drain: settings.drain,
             abandoned: HashSet::new(),
@@ -226,7 +230,9 @@ impl Desk {
                         continue;
                     }
                     let lines = Vec::new();
-                    let known = Hold { customer, held, id, value, began: None, cancelled: false, lines };
+                    let traced = self.spans.traced(&attempt.call);
+                    let known =
+                        Hold { customer, held, id, value, began: None, cancelled: false, lines, traced };
                     self.hands.holds().insert(hold, known);
                     batch.push(attempt);
                     continue;
@@ -282,6 +288,8 @@ impl Desk {
                         if known.began.is_some() {
                             self.figures.ended(crate::model::Ending::Lost, Duration::ZERO);
                         }
+                        let reason = "the lease was lost".to_owned();
+                        self.spans.ended(known.traced, known.id, &Outcome::Lost { reason, exhausted: false });
                         self.executor.cancel(&[local(hold, known.id)], Cause::Interrupted);
                         self.room.gave(1);
                     }
@@ -412,6 +420,9 @@ impl Desk {
     fn started(&self, id: AttemptId, said: &mut Vec<(Arc<Customer>, Vec<Said>)>) {
         if let Some(known) = self.hands.holds().get_mut(&number(id)) {
             known.began = Some(Instant::now());
+            if let Some(traced) = &mut known.traced {
+                traced.began = Some(SystemTime::now());
+            }
             self.figures.started();
             if known.customer.starts {
                 push(said, &known.customer, Said::Started { id: known.id });
@@ -448,7 +459,8 @@ impl Desk {
         usage: Usage,
         said: &mut Vec<(Arc<Customer>, Vec<Said>)>,
     ) {
-        let Hold { customer, held, id, value, began, cancelled, lines, .. } = known;
+        let Hold { customer, held, id, value, began, cancelled, lines, traced } = known;
+        self.spans.ended(traced, id, &outcome);
         let ending = outcome.ending();
         match began {
             Some(_) => self.figures.ended(ending, usage.wall),

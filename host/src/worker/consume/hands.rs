@@ -12,6 +12,7 @@ use crate::id::{AttemptId, BranchId, NodeId, RunId};
 use crate::model::Type;
 use crate::queue::leases::HoldId;
 use crate::queue::{Held, Keys};
+use crate::worker::spans::Traced;
 
 /// Entries that are taken beforehand at most.
 const AHEAD: usize = 64;
@@ -47,6 +48,8 @@ pub(super) struct Hold {
     pub(super) cancelled: bool,
     /// Its last lines, where its run wants none of those that succeed.
     pub(super) lines: Vec<crate::wire::Said>,
+    /// Where it is recorded.
+    pub(super) traced: Option<Box<Traced>>,
 }
 
 /// Attempts by the numbers that they have here: ids of two runs may be the same.
