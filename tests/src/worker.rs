@@ -125,6 +125,7 @@ impl Worker {
 }
 
 impl Drop for Worker {
+    #[expect(clippy::print_stdout, reason = "tests show what they print where they fail")]
     fn drop(&mut self) {
         self.kill();
         if thread::panicking() {

@@ -265,6 +265,7 @@ impl Run {
 }
 
 impl Drop for Run {
+    #[expect(clippy::print_stdout, reason = "tests show what they print where they fail")]
     fn drop(&mut self) {
         // It may have ended.
         let _ = self.child.kill();

@@ -61,7 +61,7 @@ fn a_worker_that_drains_finishes_what_it_executes_and_hands_the_rest_back() {
     let _staying = scene.worker(&redis, "staying", &["--concurrency", "4"]);
     leaving.term();
     assert_eq!(leaving.end().code(), Some(0), "{}", leaving.said());
-    let left = format!("{}", scene.keys.worker("leaving"));
+    let left = scene.keys.worker("leaving");
     assert_eq!(
         redis.command::<Vec<String>>(&["KEYS", &format!("{left}*")]),
         [""; 0],
