@@ -61,10 +61,11 @@ async fn produce(mut connection: MultiplexedConnection, keys: Keys, run: RunId, 
             attempt: format!("0.{at}.1.0123456789abcdef"),
             call: CALL.to_owned(),
             body: vec![b'x'; BODY],
+            traceparent: None,
         };
         let entries: Vec<Entry> = (next..end).map(entry).collect();
-        // What they share comes with each batch, as it does in flowhost.
-        let calls = [(CALL.to_owned(), vec![b'x'; SHARED])];
+        // What they share comes once, as it does in flowhost.
+        let calls = Vec::from_iter((next == 0).then(|| (CALL.to_owned(), vec![b'x'; SHARED])));
         let queued = scripts.enqueue(&mut connection, &keys, &run, "epoch", &calls, &entries).await.unwrap();
         assert_eq!(queued, Some(end - next));
         next = end;

@@ -68,6 +68,7 @@ async fn tasks(server: &Server) -> Vec<f64> {
         group: None,
         count: 1,
         allowed: None,
+        trace: None,
     });
     let redis = RedisSettings {
         url: server.url().into(),
