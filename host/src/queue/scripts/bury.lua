@@ -19,7 +19,7 @@ redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
 redis.call('XDEL', KEYS[1], ARGV[3])
 local attempt = 'attempt ' .. ARGV[5]
 if redis.call('HGET', KEYS[3], attempt) == 'queued ' .. ARGV[3] then
-  redis.call('XADD', KEYS[4], '*', 'attempt', ARGV[5], 'outcome', ARGV[6], 'dead', ARGV[7])
+  redis.call('XADD', KEYS[4], '*', 'attempt', ARGV[5], 'from', ARGV[2], 'outcome', ARGV[6], 'dead', ARGV[7])
   redis.call('HSET', KEYS[3], attempt, 'ended ' .. ARGV[2] .. ' ' .. ARGV[4])
 end
 return 1

@@ -1,7 +1,7 @@
 //! Where all that a worker hears of meets: entries that came, what guests report, what the keeper and runs
 //! have to say, and when to stop.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -24,6 +24,9 @@ use crate::worker::{ConsumerSettings, Figures, Level, Log, Stopping};
 
 /// Lines of an attempt that are kept in case it does not succeed.
 const LINES: usize = 20;
+
+/// Entries that are remembered as lost before they arrived: more than a worker takes at once.
+const ABANDONED: usize = 10_000;
 
 /// Bytes of one value in Redis at most (proto-max-bulk-len).
 const LONGEST: usize = 512 << 20;
@@ -106,7 +109,7 @@ pub(super) struct Desk {
     pub(super) shown: String,
     pub(super) drain: Duration,
     /// Lost before they arrived here.
-    pub(super) abandoned: HashSet<HoldId>,
+    pub(super) abandoned: BTreeSet<HoldId>,
     pub(super) stopping: Stopping,
     /// What was said of Redis last.
     pub(super) trouble: Option<String>,
@@ -134,7 +137,7 @@ impl Desk {
             spans,
             shown: shown.to_owned(),
             drain: settings.drain,
-            abandoned: HashSet::new(),
+            abandoned: BTreeSet::new(),
             stopping: Stopping::No,
             trouble: None,
         }
@@ -249,9 +252,13 @@ impl Desk {
                     Some(self.writing.ending(&customer, &held, id, ended, Usage::default()))
                 }
                 What::Stale => Some(Ending { outcome: Vec::new(), long: None, buried: None }),
-                What::Dead { id, reason } => {
+                What::Dead { id, reason, foreign } => {
                     let fields = [("entry", held.entry.clone()), ("attempt", held.attempt.clone())];
                     self.log.say(Level::Warning, "dead-letter", &reason, &fields);
+                    if foreign {
+                        let message = "this worker's key is not that of the run: start it with the run's, in FLOWHOST_KEY; it takes nothing for 5 s";
+                        self.log.say(Level::Error, "key", message, &[]);
+                    }
                     let mut ending = match id {
                         Some(id) => {
                             let ended = Ended::Lost { reason: reason.clone() };
@@ -293,7 +300,13 @@ impl Desk {
                         self.executor.cancel(&[local(hold, known.id)], Cause::Interrupted);
                         self.room.gave(1);
                     }
-                    None => drop(self.abandoned.insert(hold)),
+                    None => {
+                        self.abandoned.insert(hold);
+                        // Those that were given back never arrive.
+                        if self.abandoned.len() > ABANDONED {
+                            self.abandoned.pop_first();
+                        }
+                    }
                 }
             }
             Kept::Fenced(hold) => {

@@ -18,7 +18,7 @@ use crate::digest::Digest;
 use crate::id::{AttemptId, RunId};
 use crate::model::{Attempt, Call, Type};
 use crate::queue::leases::HoldId;
-use crate::queue::{BLOCK, CALL, DELIVERIES, GROUP, Held, Keys, Link, Seal, Server, Slip};
+use crate::queue::{BLOCK, CALL, DELIVERIES, GROUP, Held, Keys, Link, Seal, Server, Slip, SlipError};
 use crate::wire::{ToWorker, Wants, decode};
 use crate::worker::Ceiling;
 
@@ -31,6 +31,9 @@ const SUSPECT: u64 = 2;
 
 /// How long a suspect waits at most until nothing else is in hand.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// So long a worker takes nothing that found an attempt signed with another key than its own.
+const FOREIGN: Duration = Duration::from_secs(5);
 
 /// What runs want to be told is looked up again after so long.
 const REMEMBERED: Duration = Duration::from_secs(5);
@@ -60,8 +63,8 @@ pub(super) enum What {
     Lost { id: AttemptId, reason: String },
     /// Nothing is known of it any more.
     Stale,
-    /// Nobody can make anything of it.
-    Dead { id: Option<AttemptId>, reason: String },
+    /// Nobody can make anything of it. Where it is signed with another key, others may.
+    Dead { id: Option<AttemptId>, reason: String, foreign: bool },
 }
 
 /// A call as it is made here, or why it is not.
@@ -213,7 +216,19 @@ impl Intake {
         let holds: Vec<HoldId> = in_hand.iter().map(|one| one.hold).collect();
         self.room.took(holds.len());
         match self.understand(&mut links.quick, known, in_hand).await {
-            Ok(arrivals) => Ok(self.to.send(arrivals).await.is_ok()),
+            Ok(arrivals) => {
+                let foreign = |arrival: &Arrival| matches!(arrival.what, What::Dead { foreign: true, .. });
+                let foreign = arrivals.iter().any(foreign);
+                let wanted = self.to.send(arrivals).await.is_ok();
+                if foreign {
+                    // A worker that was started without its fleet's key leaves the next attempts to others.
+                    tokio::select! {
+                        () = tokio::time::sleep(FOREIGN) => {}
+                        () = self.to.closed() => {}
+                    }
+                }
+                Ok(wanted)
+            }
             Err(error) => {
                 // They would be held for ever, and nobody would execute them. Whoever looks next finds out
                 // what they are.
@@ -282,7 +297,11 @@ impl Intake {
         for keys in &self.queues {
             let mut pending = redis::cmd("XPENDING");
             pending.arg(keys.tasks()).arg(GROUP).arg("IDLE").arg(lease).arg("-").arg("+").arg(100);
-            let idle: Vec<(String, String, u64, u64)> = pending.query_async(link).await?;
+            let idle: Vec<(String, String, u64, u64)> = match pending.query_async(link).await {
+                Ok(idle) => idle,
+                Err(_) if !taken.is_empty() => break,
+                Err(error) => return Err(error),
+            };
             let suspect = |delivery: u64| delivery >= SUSPECT;
             let (suspects, others): (Vec<_>, Vec<_>) =
                 idle.into_iter().partition(|(.., delivery)| suspect(*delivery));
@@ -301,7 +320,12 @@ impl Intake {
             for (id, _) in &wanted {
                 claim.arg(id);
             }
-            let claimed: Vec<Value> = claim.query_async(link).await?;
+            let claimed: Vec<Value> = match claim.query_async(link).await {
+                Ok(claimed) => claimed,
+                // What was claimed so far is this worker's already.
+                Err(_) if !taken.is_empty() => break,
+                Err(error) => return Err(error),
+            };
             for entry in claimed {
                 let entry: StreamRangeReply = redis::from_redis_value(Value::Array(vec![entry]))?;
                 for entry in entry.ids {
@@ -384,7 +408,7 @@ impl Intake {
         held: &Held,
         entry: &StreamId,
     ) -> RedisResult<What> {
-        let dead = |id, reason: String| Ok(What::Dead { id, reason });
+        let dead = |id, reason: String| Ok(What::Dead { id, reason, foreign: false });
         let part = |name: &str| entry.get::<Vec<u8>>(name);
         let (Some(body), Some(call), false) =
             (part("body"), entry.get::<String>("call"), held.attempt.is_empty() || &*customer.run.0 == "?")
@@ -411,6 +435,13 @@ impl Intake {
             return dead(id, reason);
         }
         let run = &*customer.run.0;
+        let slip = match Slip::read(&self.seal, &[run, &held.attempt, &call], &body) {
+            Ok(slip) => slip,
+            Err(error) => {
+                let foreign = matches!(error, SlipError::Seal(_));
+                return Ok(What::Dead { id, reason: error.to_string(), foreign });
+            }
+        };
         if !known.calls.contains_key(&call) {
             let bytes = calls.get(&call).map(Vec::as_slice).unwrap_or_default();
             match self.call(run, &call, bytes) {
@@ -426,10 +457,6 @@ impl Intake {
             }
         }
         let Some(found) = known.calls.get(&call) else { return Ok(What::Stale) };
-        let slip = match Slip::read(&self.seal, &[run, &held.attempt, &call], &body) {
-            Ok(slip) => slip,
-            Err(error) => return dead(id, error.to_string()),
-        };
         let bytes = match slip {
             Slip::Here(bytes) => bytes,
             Slip::Elsewhere { name, digest } => {
