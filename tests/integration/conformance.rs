@@ -28,10 +28,11 @@ use rows::{ROWS, Row};
 const HANGS: Duration = Duration::from_secs(120);
 
 /// Fields of events that differ between two runs on one executor already, and so between two.
-const DIFFERS: [(&str, &str); 7] = [
+const DIFFERS: [(&str, &str); 8] = [
     ("seq", "tasks that do not wait for each other are told of in any order"),
     ("time", "the clock goes on"),
     ("run", "every run has an id of its own"),
+    ("trace", "every run has a trace of its own"),
     ("executor", "each attempt is asked for its name instead"),
     ("worker", "not every executor has any, and each of them has a name of its own"),
     ("seconds", "time that passed"),
