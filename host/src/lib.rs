@@ -4,8 +4,8 @@
 //! it is public as well, for those who bring their own executor or reporter.
 //!
 //! The floors, from the ground up: `id` and `digest`; `folder` and `model`; `cache`, `channel`, `interface`,
-//! `journal`, `report`, `schedule` and `store`; `manifest` and `runtime`; `executor`; `run`; `embed`; `cli`. A module imports only from floors
-//! below its own.
+//! `journal`, `queue`, `report`, `schedule`, `store` and `wire`; `manifest` and `runtime`; `executor`; `run` and
+//! `worker`; `embed`; `cli`. A module imports only from floors below its own.
 
 pub mod cache;
 pub mod channel;
