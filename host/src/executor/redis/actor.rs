@@ -374,15 +374,21 @@ impl Actor {
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 
-    /// The run's epoch: begun now if need be. None where Redis does not know the run any more.
-    async fn begin(&mut self, link: &mut Link) -> RedisResult<Option<String>> {
-        let Some(run) = &mut self.run else { return Ok(None) };
-        if let Some(epoch) = &run.epoch {
-            return Ok(Some(epoch.clone()));
-        }
+    /// What the run wants to be told besides outcomes, for its workers.
+    fn wants(&self) -> String {
         let interest = self.port.interest();
         let wants = Wants { starts: interest.starts, logs: interest.logs, progress: interest.progress };
-        let wants = serde_json::to_string(&wants).unwrap_or_default();
+        // A few truths are always written.
+        serde_json::to_string(&wants).unwrap_or_default()
+    }
+
+    /// The run's epoch: begun now if need be. None where Redis does not know the run any more.
+    async fn begin(&mut self, link: &mut Link) -> RedisResult<Option<String>> {
+        if let Some(epoch) = self.run.as_ref().and_then(|run| run.epoch.clone()) {
+            return Ok(Some(epoch));
+        }
+        let wants = self.wants();
+        let Some(run) = &mut self.run else { return Ok(None) };
         let begun = self.scripts.begin(link, &run.keys, &fresh(), None, &wants).await?;
         let Begun::Known(epoch) = begun else { return Ok(None) };
         run.epoch = Some(epoch.clone());
@@ -580,9 +586,7 @@ impl Actor {
         if let Some((keys, epoch)) =
             self.run.as_ref().and_then(|run| Some((run.keys.clone(), run.epoch.clone()?)))
         {
-            let interest = self.port.interest();
-            let wants = Wants { starts: interest.starts, logs: interest.logs, progress: interest.progress };
-            let wants = serde_json::to_string(&wants).unwrap_or_default();
+            let wants = self.wants();
             if self.scripts.begin(link, &keys, &epoch, Some(&epoch), &wants).await? == Begun::Lost {
                 self.lose();
                 return Ok(());

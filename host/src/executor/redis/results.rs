@@ -7,7 +7,7 @@ use redis::streams::StreamId;
 use redis::{AsyncCommands, RedisResult};
 
 use super::actor::{Actor, Answer};
-use super::attempts::Left;
+use super::attempts::{Flying, Left};
 use crate::digest::Digest;
 use crate::executor::Report;
 use crate::id::AttemptId;
@@ -18,12 +18,8 @@ use crate::wire::{FromWorker, Said, ToWorker};
 impl Actor {
     /// An attempt ended.
     pub(super) fn report(&mut self, id: AttemptId, outcome: Outcome, usage: Usage, worker: Option<Arc<str>>) {
-        if let Some(flying) = self.attempts.end(id)
-            && let Some(blob) = flying.blob
-            && self.attempts.release(&blob)
-            && flying.unsent.is_none()
-        {
-            self.to_unlink.push(blob);
+        if let Some(flying) = self.attempts.end(id) {
+            self.let_go(flying);
         }
         self.port.report([Report::Finished { id, outcome, usage, worker }]);
         self.outstanding.send_modify(|count| *count = count.saturating_sub(1));
@@ -32,15 +28,20 @@ impl Actor {
     /// An attempt was taken back before it began.
     pub(super) fn returned(&mut self, id: AttemptId) {
         let Some(flying) = self.attempts.end(id) else { return };
+        self.let_go(flying);
+        self.port.report([Report::Returned { id }]);
+        self.port.flush();
+        self.outstanding.send_modify(|count| *count = count.saturating_sub(1));
+    }
+
+    /// What an attempt had queued besides is removed, unless another needs it.
+    fn let_go(&mut self, flying: Flying) {
         if let Some(blob) = flying.blob
             && self.attempts.release(&blob)
             && flying.unsent.is_none()
         {
             self.to_unlink.push(blob);
         }
-        self.port.report([Report::Returned { id }]);
-        self.port.flush();
-        self.outstanding.send_modify(|count| *count = count.saturating_sub(1));
     }
 
     /// A worker may have ended it while nobody was there to hear of it.
