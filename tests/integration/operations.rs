@@ -98,7 +98,10 @@ fn compose_has_redis_that_keeps_what_it_has_a_producer_and_three_workers() {
 fn the_image_is_the_worker_alone_and_not_roots() {
     let file = text("Dockerfile");
     let last = file.rsplit_once("\nFROM ").unwrap().1;
-    assert!(last.lines().next().unwrap().ends_with(":nonroot AS worker"), "{last}");
+    assert_eq!(last.lines().next(), Some("base AS worker"));
+    let (_, base) = file.split_once(" AS base\n").unwrap();
+    let users: Vec<&str> = base.lines().filter(|line| line.starts_with("USER ")).collect();
+    assert_eq!(users, ["USER nonroot"], "whoever stands on it is nobody else");
     let copied: Vec<&str> = last.lines().filter(|line| line.starts_with("COPY ")).collect();
     assert_eq!(copied, ["COPY --from=build /src/target/release/flowhost /usr/local/bin/flowhost"]);
     assert!(last.contains("ENTRYPOINT [\"/usr/local/bin/flowhost\", \"worker\"]"), "{last}");
