@@ -123,6 +123,19 @@ impl Default for Scripts {
 }
 
 impl Scripts {
+    /// Makes a queue's stream and group where there are none.
+    ///
+    /// # Errors
+    /// Fails when Redis does.
+    pub async fn open(&self, connection: &mut impl ConnectionLike, keys: &Keys) -> RedisResult<()> {
+        let mut create = redis::cmd("XGROUP");
+        create.arg("CREATE").arg(keys.tasks()).arg(GROUP).arg("0").arg("MKSTREAM");
+        match create.query_async(connection).await {
+            Err(error) if error.code() == Some("BUSYGROUP") => Ok(()),
+            made => made,
+        }
+    }
+
     /// Begins a run with `epoch`, or goes on with it, and renews how long its keys are kept. `known` is the
     /// epoch that the caller knows, if any; `wants` is for its workers.
     ///

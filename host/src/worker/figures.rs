@@ -68,6 +68,7 @@ pub struct Figures {
 struct Queue {
     waiting: Option<u64>,
     length: u64,
+    letters: u64,
 }
 
 fn place(ending: Ending) -> usize {
@@ -144,9 +145,9 @@ impl Figures {
 
     /// What stands in a queue: `length` waits or is held by a worker, of which `waiting` were taken by nobody
     /// yet, where Redis knows.
-    pub fn set_queue(&self, queue: &str, waiting: Option<u64>, length: u64) {
+    pub fn set_queue(&self, queue: &str, waiting: Option<u64>, length: u64, letters: u64) {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        queues.insert(queue.to_owned(), Queue { waiting, length });
+        queues.insert(queue.to_owned(), Queue { waiting, length, letters });
     }
 
     /// The queue can be reached, or cannot any more.
@@ -268,6 +269,14 @@ impl Figures {
         for (queue, Queue { length, .. }) in &queues {
             page.sample("flowhost_queue_length", &[("queue", queue)], length);
         }
+        page.family(
+            "flowhost_queue_dead_letters",
+            "gauge",
+            "What nobody could finish, and is kept to be looked at.",
+        );
+        for (queue, Queue { letters, .. }) in &queues {
+            page.sample("flowhost_queue_dead_letters", &[("queue", queue)], letters);
+        }
         page.family("flowhost_queue_lag", "gauge", "Attempts in a queue that no worker has taken yet.");
         for (queue, Queue { waiting, .. }) in &queues {
             if let Some(waiting) = waiting {
@@ -345,8 +354,8 @@ mod tests {
         figures.unstarted(Ending::Rejected);
         figures.unstarted(Ending::Cancelled);
         figures.fenced();
-        figures.set_queue("default", Some(3), 7);
-        figures.set_queue("odd\"\\\n", None, 1);
+        figures.set_queue("default", Some(3), 7, 2);
+        figures.set_queue("odd\"\\\n", None, 1, 0);
         let page = figures.render();
         for (sample, wanted) in [
             (r#"flowhost_attempts_total{outcome="succeeded"}"#, 1.0),
@@ -368,6 +377,7 @@ mod tests {
             ("flowhost_attempt_seconds_sum", 7202.003),
             (r#"flowhost_queue_length{queue="default"}"#, 7.0),
             (r#"flowhost_queue_lag{queue="default"}"#, 3.0),
+            (r#"flowhost_queue_dead_letters{queue="default"}"#, 2.0),
             (r#"flowhost_queue_length{queue="odd\"\\\n"}"#, 1.0),
         ] {
             assert_eq!(value(&page, sample), Some(wanted), "{sample}\n{page}");

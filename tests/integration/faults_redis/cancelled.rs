@@ -28,6 +28,25 @@ fn h3_the_first_interrupt_lets_workers_finish_what_they_execute() {
     assert!(scene.executions().values().all(|times| *times == (1, 1)), "{ran}");
 }
 
+/// Where no worker ever was, nobody made the queue's group either.
+#[test]
+fn h3_the_first_interrupt_ends_a_run_that_nobody_serves() {
+    let redis = Redis::start(&[]);
+    let scene = Scene::marking(20, 1);
+    let mut run = scene.run(&redis);
+    run.until("\"no-workers\"");
+    until(HANGS, "the queue", || scene.queued(&redis) == 20);
+    run.send(Signal::INT);
+    let ran = run.end();
+    assert_eq!(ran.code, Some(130), "{ran}");
+    assert_eq!(ran.warnings("redis-unavailable").len(), 0, "{ran}");
+    assert_eq!(scene.begun(), 0);
+    // A worker that comes later finds nothing to do, and the run goes on.
+    let _worker = scene.worker(&redis, "one", &[]);
+    scene.run_at(&redis.url(), &["--resume"]).succeeds(20);
+    assert!(scene.executions().values().all(|times| *times == (1, 1)));
+}
+
 #[test]
 fn h3_the_second_interrupt_stops_what_workers_execute() {
     let redis = Redis::start(&[]);

@@ -96,6 +96,8 @@ pub(super) struct Actor {
     /// What was told of Redis, so that it is told once.
     told: Option<String>,
     unstaffed: bool,
+    /// The queue's group is there, as far as is known.
+    grouped: bool,
     /// It was said that somebody forges outcomes.
     pub(super) forged: bool,
 }
@@ -144,6 +146,7 @@ impl Actor {
             pause: PAUSE,
             told: None,
             unstaffed: false,
+            grouped: false,
             forged: false,
             settings,
         };
@@ -328,6 +331,11 @@ impl Actor {
             }
         };
         let link = &mut link;
+        if !self.grouped {
+            // Before any worker: attempts may be cancelled that none ever took.
+            self.scripts.open(link, &self.keys).await?;
+            self.grouped = true;
+        }
         self.take_in(link).await?;
         self.queue(link).await?;
         self.stop(link).await?;
@@ -359,6 +367,7 @@ impl Actor {
     /// Redis did not do as it was asked. It is asked again.
     fn failed(&mut self, error: &RedisError) {
         let message = format!("Redis at {}: {error}{}", self.server.shown(), advice(error));
+        self.grouped &= error.code() != Some("NOGROUP");
         // One that answers at all is not left for another connection.
         if error.is_io_error() || error.is_unrecoverable_error() {
             self.link = None;
@@ -409,6 +418,7 @@ impl Actor {
         self.to_cancel.clear();
         self.to_withdraw.clear();
         self.attempts.left.clear();
+        self.grouped = false;
         self.shipped.clear();
         self.called.clear();
         let reason = format!(

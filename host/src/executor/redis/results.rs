@@ -131,7 +131,11 @@ impl Actor {
                 Err(error) => nonsense(format!("the worker's answer makes no sense: {error}")),
             },
             None => {
-                nonsense("the worker's answer cannot be read, or is not signed with the run's key".to_owned())
+                let unread = "what its worker says cannot be read, or is not signed with the run's key";
+                nonsense(match &dead {
+                    Some(reason) => format!("it became a dead letter: {reason}; {unread}"),
+                    None => unread.to_owned(),
+                })
             }
         };
         self.attempts.left.insert(id, Left { text, result: entry.id, blobs });

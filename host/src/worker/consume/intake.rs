@@ -18,7 +18,9 @@ use crate::digest::Digest;
 use crate::id::{AttemptId, RunId};
 use crate::model::{Attempt, Call, Type};
 use crate::queue::leases::HoldId;
-use crate::queue::{BLOCK, CALL, DELIVERIES, GROUP, Held, Keys, Link, Seal, Server, Slip, SlipError};
+use crate::queue::{
+    BLOCK, CALL, DELIVERIES, GROUP, Held, Keys, Link, Scripts, Seal, Server, Slip, SlipError,
+};
 use crate::wire::{ToWorker, Wants, decode};
 use crate::worker::Ceiling;
 
@@ -162,7 +164,7 @@ impl Intake {
     async fn connect(&self) -> RedisResult<Links> {
         let mut quick = self.server.link().await?;
         for keys in &self.queues {
-            open(&mut quick, keys).await?;
+            Scripts::default().open(&mut quick, keys).await?;
         }
         let mut waiting = self.server.waiting_link().await?;
         if !self.server.is_cluster() {
@@ -555,15 +557,6 @@ fn id_of(text: &str) -> Option<AttemptId> {
     let branch = crate::id::BranchId { node: crate::id::NodeId(node), index };
     parts.next().filter(|about| !about.is_empty())?;
     parts.next().is_none().then_some(AttemptId { branch, number })
-}
-
-/// Makes a queue's stream and group where there are none.
-pub(super) async fn open(link: &mut Link, keys: &Keys) -> RedisResult<()> {
-    let made: RedisResult<()> = link.xgroup_create_mkstream(keys.tasks(), GROUP, "0").await;
-    match made {
-        Err(error) if error.code() == Some("BUSYGROUP") => Ok(()),
-        made => made,
-    }
 }
 
 #[cfg(test)]

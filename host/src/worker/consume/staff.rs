@@ -10,7 +10,6 @@ use redis::{AsyncCommands, RedisError, RedisResult};
 use tokio::sync::mpsc;
 
 use super::ConsumeError;
-use super::intake::open;
 use crate::id::RunId;
 use crate::queue::{
     ANNOUNCE, Announcement, BLOCK, GROUP, Held, INBOX, Keys, Link, Scripts, Seal, Server, look,
@@ -72,7 +71,7 @@ impl Staff {
         let failed = |source| ConsumeError::Redis { shown: self.server.shown().to_owned(), source };
         let mut link = self.server.link().await.map_err(failed)?;
         for keys in &*self.queues {
-            open(&mut link, keys).await.map_err(failed)?;
+            self.scripts.open(&mut link, keys).await.map_err(failed)?;
         }
         match self.tell(&mut link).await.map_err(failed)? {
             None => Ok(()),
@@ -92,7 +91,7 @@ impl Staff {
             }
             let _: usize = link.sadd(keys.queues(), keys.served()).await?;
             let depth = look::depth(link, keys).await?;
-            self.figures.set_queue(keys.queue(), Some(depth.waiting), depth.length);
+            self.figures.set_queue(keys.queue(), Some(depth.waiting), depth.length, depth.letters);
         }
         Ok(None)
     }
