@@ -68,7 +68,7 @@ fn r5_a_task_that_kills_its_worker_each_time_is_a_dead_letter_with_a_reason() {
     );
     let mut run = scene.run(&redis);
     let mut deliveries = 0;
-    let mut worker = scene.worker(&redis, "w0", &["--lease", "1s"]);
+    let mut worker = scene.worker(&redis, "w0", &["--lease", "5s"]);
     while run.count("\"group-ended\"") == 0 {
         let kills = || scene.executions().get(&0).map_or(0, |(begun, _)| *begun);
         let before = deliveries;
@@ -79,7 +79,7 @@ fn r5_a_task_that_kills_its_worker_each_time_is_a_dead_letter_with_a_reason() {
         if deliveries > before {
             assert!(deliveries < 20, "it is delivered again and again");
             worker.kill();
-            worker = scene.worker(&redis, &format!("w{deliveries}"), &["--lease", "1s"]);
+            worker = scene.worker(&redis, &format!("w{deliveries}"), &["--lease", "5s"]);
         }
     }
     let ended = run.until("\"group-ended\"");
