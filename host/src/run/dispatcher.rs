@@ -67,6 +67,8 @@ enum Woken {
 /// What is known of an attempt from hand-over to its end.
 struct Flight {
     since: Instant,
+    /// Whether it is known to have begun. What its executor hands over anew begins a second time.
+    begun: bool,
     /// Set while its arguments are still being made, or looked for in the cache, with whether it was
     /// cancelled meanwhile.
     preparing: Option<bool>,
@@ -398,7 +400,9 @@ impl Dispatcher {
     fn report(&mut self, report: Report) {
         match report {
             Report::Started { id } => {
-                if self.announcer.interest().starts {
+                let flight = self.flights.get_mut(&id);
+                let begins = flight.is_some_and(|flight| !std::mem::replace(&mut flight.begun, true));
+                if begins && self.announcer.interest().starts {
                     let place = self.place(id);
                     self.announcer.announce(place, Fact::AttemptStarted);
                 }

@@ -38,7 +38,7 @@ enum Staff {
     Awaited(Arc<Semaphore>),
 }
 
-/// Ends each attempt as it comes.
+/// Ends each attempt as it comes, which begins twice, as one does that a worker gives back.
 struct Scripted {
     port: OnceLock<Port>,
     log: Log,
@@ -71,7 +71,8 @@ impl Executor for Scripted {
         let port = self.port.get().unwrap();
         for Attempt { id, .. } in batch {
             let outcome = Outcome::Succeeded(Value::string("done"));
-            port.report([Report::Finished { id, outcome, usage: Usage::default(), worker: None }]);
+            let finished = Report::Finished { id, outcome, usage: Usage::default(), worker: None };
+            port.report([Report::Started { id }, Report::Started { id }, finished]);
         }
         port.flush();
     }
@@ -146,7 +147,7 @@ fn task(workflow: &mut Workflow) -> &mut Task {
 }
 
 fn settings(executors: Executors, events: &Arc<Mutex<Vec<Event>>>) -> Settings {
-    let interest = Interest { successes: true, ..Interest::default() };
+    let interest = Interest { starts: true, successes: true, ..Interest::default() };
     Settings {
         executors,
         reporters: vec![Box::new(Keep(Arc::clone(events), interest))],
@@ -189,6 +190,18 @@ async fn every_end_is_told_once_and_then_the_executor_is_closed() {
     // Many at once, as they come.
     let tellings = log.iter().filter(|asked| matches!(asked, Asked::Recorded(_))).count();
     assert!(tellings < 60, "{tellings}");
+}
+
+#[tokio::test]
+async fn an_attempt_is_said_to_begin_once() {
+    let (fleet, events) = (named("fleet"), Arc::default());
+    let executors = with(Executors::default(), &fleet, Scripted::new(&Log::default()));
+    run(Arc::new(on(&fleet, 100, false)), settings(executors, &events)).await.unwrap();
+    let events = events.lock().unwrap();
+    let begun = events.iter().filter(|event| matches!(event.fact, Fact::AttemptStarted));
+    let mut indices: Vec<_> = begun.map(|event| event.place.as_ref().unwrap().index.unwrap()).collect();
+    indices.sort_unstable();
+    assert_eq!(indices, (0..100).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -217,7 +217,7 @@ impl Dispatcher {
         let aside = branches.call(index).is_some_and(|(_, may_block)| *may_block);
         let given = branches.asked(index).map(|asked| Arc::clone(&asked.given));
         let preparing = aside.then_some(false);
-        self.flights.insert(id, Flight { since: self.now, preparing, key: None, more: None });
+        self.flights.insert(id, Flight { since: self.now, begun: false, preparing, key: None, more: None });
         let make = move |items: Option<&BranchItems>| {
             items.map(|items| items.item(index)).transpose().map_err(EvaluateError::NoItem)
         };
