@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::id::AttemptId;
 use crate::model::{Ending, MOST_PROBES};
 
-/// What an ended attempt means for the breaker.
+/// What an ended attempt means for a breaker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum News {
+pub enum News {
     /// Nothing that others need to know.
     None,
     /// It opened.
@@ -32,19 +32,23 @@ enum State {
     Probing { probe: AttemptId, failed_probes: u32 },
 }
 
+/// Counts how attempts end, and says when the next may be submitted.
 #[derive(Debug)]
-pub(super) struct Breaker {
+pub struct Breaker {
     policy: crate::model::Breaker,
     state: State,
 }
 
 impl Breaker {
-    pub(super) fn new(policy: crate::model::Breaker) -> Self {
+    /// One that is closed.
+    #[must_use]
+    pub fn new(policy: crate::model::Breaker) -> Self {
         Self { policy, state: State::Closed { in_a_row: 0 } }
     }
 
     /// When the next attempt may be submitted, may be past; none until a probe has ended.
-    pub(super) fn opens_at(&self) -> Option<Duration> {
+    #[must_use]
+    pub fn opens_at(&self) -> Option<Duration> {
         match self.state {
             State::Closed { .. } => Some(Duration::ZERO),
             State::Open { until, .. } => Some(until),
@@ -53,7 +57,7 @@ impl Breaker {
     }
 
     /// An attempt is submitted, which was allowed.
-    pub(super) fn submitted(&mut self, id: AttemptId) {
+    pub fn submitted(&mut self, id: AttemptId) {
         match self.state {
             State::Closed { .. } | State::Probing { .. } => {}
             State::Open { failed_probes, .. } => self.state = State::Probing { probe: id, failed_probes },
@@ -62,7 +66,7 @@ impl Breaker {
 
     /// An attempt ended or, without an ending, was handed back before it began. While the breaker is
     /// open, only the probe's end counts: what was submitted earlier tells of earlier times.
-    pub(super) fn ended(&mut self, id: AttemptId, ending: Option<Ending>, now: Duration) -> News {
+    pub fn ended(&mut self, id: AttemptId, ending: Option<Ending>, now: Duration) -> News {
         let good = ending.and_then(|ending| match ending {
             Ending::Succeeded => Some(true),
             Ending::Failed | Ending::Trapped | Ending::TimedOut | Ending::Lost => Some(false),
@@ -96,6 +100,12 @@ impl Breaker {
             (State::Closed { .. } | State::Open { .. } | State::Probing { .. }, None | Some(_)) => {}
         }
         News::None
+    }
+
+    /// Whether the last probe failed.
+    #[must_use]
+    pub fn gave_up(&self) -> bool {
+        matches!(self.state, State::Open { failed_probes, .. } if failed_probes >= MOST_PROBES)
     }
 
     fn open(&mut self, now: Duration, failed_probes: u32) {

@@ -19,6 +19,7 @@ mod tests;
 use std::ops::Range;
 use std::time::Duration;
 
+pub use breaker::{Breaker, News};
 pub use plan::{Nested, NodePlan, Plan};
 pub use scheduler::Scheduler;
 

@@ -63,14 +63,14 @@ impl Calls {
         self.known.get_mut(&address(call))
     }
 
-    /// What is known of `call`, which is known from here on, and the numbers of calls that are forgotten
-    /// for it.
-    pub(super) fn meet(&mut self, call: &Arc<Call>) -> (usize, Vec<u32>) {
+    /// The profile of `call`, whose workers reach so much and which is known from here on, and the numbers of
+    /// calls that are forgotten for it.
+    pub(super) fn meet(&mut self, call: &Arc<Call>, reach: Reach) -> (usize, Vec<u32>) {
         if let Some(known) = self.get(call) {
             return (known.profile, Vec::new());
         }
         let forgotten = self.make_room();
-        let profile = self.profile(Reach::of(call));
+        let profile = self.profile(reach);
         let number = self.next;
         self.next = self.next.wrapping_add(1);
         let value = call.signature.result.task_value();

@@ -57,7 +57,7 @@ impl State {
                 (_, false) => computing += 1,
             }
         }
-        let room = self.workers.len() < self.launch.most();
+        let room = self.workers.len() < self.most;
         let beside = sleeping > 0 && computing < self.cores;
         // Those of which nothing is known yet, or that have yet to start, may turn out to compute.
         let wanted = self.cores.saturating_add(sleeping.saturating_mul(BESIDE_EACH));
@@ -93,7 +93,7 @@ impl State {
             let known = calls.len();
             match calls.iter_mut().find(|(call, _)| Arc::ptr_eq(call, &attempt.call)) {
                 Some((_, waiting)) => *waiting += 1,
-                None if known < self.launch.most() => calls.push((&attempt.call, 1)),
+                None if known < self.most => calls.push((&attempt.call, 1)),
                 None => {}
             }
         }
@@ -116,7 +116,7 @@ impl State {
         if self.hopeless.is_some() || self.starts.rest(Instant::now()) {
             return;
         }
-        if self.workers.len() >= self.launch.most() {
+        if self.workers.len() >= self.most {
             let idle =
                 |worker: &&mut Worker| worker.profile != profile && !worker.retires && !worker.is_busy();
             if let Some(worker) = self.workers.values_mut().find(idle) {
@@ -124,17 +124,18 @@ impl State {
             }
             return;
         }
-        self.start_worker(profile);
+        self.start_worker(profile, 0);
     }
 
-    pub(super) fn start_worker(&mut self, profile: usize) {
+    /// Starts a worker: a child, or that of a node.
+    pub(super) fn start_worker(&mut self, profile: usize, node: usize) {
         let Some(news) = self.news.clone() else { return };
         let id = self.next;
         self.next += 1;
         let stop = Arc::new(Notify::new());
-        self.workers.insert(id, Worker::new(profile, Arc::clone(&stop)));
+        self.workers.insert(id, Worker::new(profile, node, Arc::clone(&stop)));
         let reach = self.calls.reach(profile);
         let (launch, ours) = (Arc::clone(&self.launch), Arc::clone(&self.ours));
-        drop(tokio::spawn(attend(id, launch, reach, ours, stop, news)));
+        drop(tokio::spawn(attend(id, launch, reach, node, ours, stop, news)));
     }
 }

@@ -1,5 +1,6 @@
 //! Who is given what, and what is taken back. When there are more workers is in `growth`.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +10,15 @@ use tokio::time::Instant;
 use super::state::{AHEAD, State};
 use super::worker::{News, Pending, Worker, WorkerId};
 use crate::digest::Digest;
+use crate::id::NodeId;
 use crate::model::{Attempt, Call, Cause, Outcome, Usage};
 use crate::wire::{Start, ToWorker, WireError, encode};
 
 /// So much work a worker has in hand, so that it need not wait for more.
 const IN_HAND: Duration = Duration::from_millis(1);
+
+/// So much a node has in hand for each attempt that it executes at once, so that its distance does not show.
+const IN_HAND_OF_NODES: Duration = Duration::from_millis(20);
 
 /// Bytes on their way to a worker, beyond which it is given nothing ahead.
 const ON_THE_WAY: usize = 1 << 20;
@@ -29,23 +34,33 @@ const TOGETHER: u64 = 1 << 20;
 
 impl State {
     /// Gives attempts to workers, to each of them in one message.
-    pub(super) fn hand_out(&mut self) {
+    pub(super) fn hand_out(&mut self, now: Instant) {
         let mut handed: BTreeMap<WorkerId, (Vec<Start>, u64)> = BTreeMap::new();
-        let now = Instant::now();
         for profile in 0..self.ready.len() {
             let several = self.ready.get(profile).is_some_and(|ready| {
                 let mut calls = ready.iter().map(|attempt| &attempt.call);
                 calls.next().is_some_and(|first| calls.any(|call| !Arc::ptr_eq(call, first)))
             });
+            // Groups whose attempts no node's breaker lets through at this moment.
+            let mut held = Vec::new();
             loop {
-                let at = if several { self.least_served(profile) } else { 0 };
+                let Some(at) = self.next(profile, several, &held) else { break };
                 let Some(next) = self.ready.get(profile).and_then(|ready| ready.get(at)) else { break };
                 let Some(known) = self.calls.get(&next.call) else { break };
-                let (alone, expected, number) = (known.alone, known.expected(), known.number);
+                let (group, alone) = (next.id.branch.node, self.alone(next));
+                let (expected, number) = (known.expected(), known.number);
                 let fits = |worker: &Worker| worker.profile == profile && worker.has_room(alone, now);
-                let free = self.workers.iter().filter(|(_, worker)| fits(worker));
-                let Some((id, _)) = free.min_by_key(|(_, worker)| (worker.load, worker.pending.len())) else {
+                let free: Vec<_> = self.workers.iter().filter(|(_, worker)| fits(worker)).collect();
+                if free.is_empty() {
                     break;
+                }
+                let admits = |worker: &Worker| {
+                    self.nodes.as_ref().is_none_or(|nodes| nodes.admits(group, worker.node, now))
+                };
+                let admitting = free.into_iter().filter(|(_, worker)| admits(worker));
+                let Some((id, _)) = admitting.min_by_key(|(_, worker)| worker.burden()) else {
+                    held.push(group);
+                    continue;
                 };
                 let id = *id;
                 let Some(attempt) = self.waits(profile).remove(at) else { break };
@@ -56,6 +71,9 @@ impl State {
                         starts.push(start);
                         let full = *bytes > TOGETHER;
                         if let Some(worker) = self.workers.get_mut(&id) {
+                            if let Some(nodes) = &mut self.nodes {
+                                nodes.handed(attempt.id, worker.node);
+                            }
                             worker.has(Pending {
                                 attempt,
                                 expected,
@@ -75,6 +93,15 @@ impl State {
             }
         }
         handed.into_iter().for_each(|(id, (starts, _))| self.send(id, starts));
+    }
+
+    /// Which of the attempts that wait is next.
+    fn next(&self, profile: usize, several: bool, held: &[NodeId]) -> Option<usize> {
+        match held.is_empty() {
+            true if several && self.nodes.is_none() => Some(self.least_served(profile)),
+            true => Some(0),
+            false => self.ready.get(profile)?.iter().position(|attempt| !held.contains(&attempt.id.branch.node)),
+        }
     }
 
     /// Which of the attempts that wait is next: the first one, unless as many workers as there are cores
@@ -101,7 +128,7 @@ impl State {
             if now.saturating_duration_since(worker.since) <= HELD {
                 continue;
             }
-            let behind = worker.pending.iter_mut().skip(1);
+            let behind = worker.pending.iter_mut().skip(worker.slots);
             let held = behind.filter(|pending| pending.cancelled.is_none() && !pending.taken_back);
             let ids: Vec<_> = held
                 .map(|pending| {
@@ -182,13 +209,21 @@ impl Worker {
     /// Whether it can be given an attempt, which must not have others beside it if it is to be `alone`.
     fn has_room(&self, alone: bool, now: Instant) -> bool {
         let Some((outbox, _)) = self.up.as_ref().filter(|_| !self.retires) else { return false };
+        let (slots, in_hand, ahead) = match self.slots {
+            1 => (1, IN_HAND, AHEAD),
+            slots => (slots, IN_HAND_OF_NODES.saturating_mul(u32::try_from(slots).unwrap_or(u32::MAX)), AHEAD * slots),
+        };
         self.pending.is_empty()
             || !alone
-                && !self.is_long(now)
-                && self.load < IN_HAND
-                && self.pending.len() <= AHEAD
                 && !self.pending.iter().any(|pending| pending.alone)
-                && outbox.queued() < ON_THE_WAY
+                && (self.pending.len() < slots
+                    || !self.is_long(now) && self.load < in_hand && self.pending.len() < slots + ahead)
+                && outbox.queued() < ON_THE_WAY.saturating_mul(slots)
+    }
+
+    /// What speaks against handing it more than others: the least is given the next attempt.
+    fn burden(&self) -> (Reverse<usize>, Duration, usize) {
+        (Reverse(self.slots.saturating_sub(self.pending.len())), self.load, self.pending.len())
     }
 
     /// Whether it executes an attempt that takes long.

@@ -1,6 +1,7 @@
 //! What differs between workers of one kind and another: how they are started and stopped, and how they
 //! come by components.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,8 +10,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::digest::Digest;
 use crate::executor::BoxFuture;
-use crate::model::Call;
+use crate::id::NodeId;
+use crate::model::{Breaker, Call};
 use crate::runtime::appetite;
+use crate::wire::{Hello, Receiver, Refusal, WireError, answer};
 
 /// Bytes that a worker may use at least: those of a call with the limits that there are where none are set,
 /// so that most runs need one kind of worker.
@@ -50,44 +53,85 @@ impl Reach {
 /// Starts workers of one kind.
 pub(in crate::executor) trait Launch: Send + Sync + 'static {
     /// The executor's name.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> Arc<str>;
 
-    /// How many workers there are at most.
-    fn most(&self) -> usize;
+    /// Which workers there may be.
+    fn staff(&self) -> Staff;
 
-    /// Starts a worker that reaches so much.
-    fn launch(&self, reach: &Reach) -> BoxFuture<'_, Result<Link, LaunchError>>;
+    /// Starts a worker, and tells it who we are. A child is to reach so much; a node's is that of the node at
+    /// this position.
+    fn launch(&self, reach: &Reach, node: usize, ours: &Hello) -> BoxFuture<'_, Result<Link, Gone>>;
 
     /// The bytes of a component, or why they are not to be had.
     fn component(&self, digest: Digest) -> BoxFuture<'_, Result<Bytes, String>>;
 }
 
-/// Why a worker does not start.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::executor) enum LaunchError {
-    /// There is nothing to start.
-    #[error(transparent)]
-    Program(#[from] crate::runtime::CompileError),
-    /// The system does not start it.
-    #[error("cannot start `{program}`: {source}")]
-    Start {
-        /// What.
-        program: String,
-        /// Why.
-        source: std::io::Error,
-    },
+/// Which workers there may be.
+pub(in crate::executor) enum Staff {
+    /// Children of this process, each for one attempt at a time: as many as help, and no more than so many.
+    Children(usize),
+    /// One on each node, for as many attempts at once as it says. Of groups with a breaker, each node's own holds
+    /// attempts back.
+    Nodes(Vec<Place>, HashMap<NodeId, Breaker>),
 }
 
-/// A worker that was started.
+/// A node as the pool sees it.
+pub(in crate::executor) struct Place {
+    /// What it is called in reports.
+    pub(in crate::executor) name: Arc<str>,
+    /// Attempts that it may execute at once, where that was said.
+    pub(in crate::executor) concurrency: Option<usize>,
+}
+
+/// How a worker ended, or why there is none.
+#[derive(Debug)]
+pub(in crate::executor) enum Gone {
+    /// It speaks another protocol. No other will do better.
+    Refused(Box<Refusal>),
+    /// It was not even started. Another will not be either.
+    Unstarted(String),
+    /// Otherwise.
+    Lost(End),
+}
+
+/// A worker that was started and said who it is.
 pub(in crate::executor) struct Link {
     /// What it says.
-    pub(in crate::executor) from: Box<dyn AsyncRead + Send + Unpin>,
+    pub(in crate::executor) receiver: Receiver<Box<dyn AsyncRead + Send + Unpin>>,
+    /// Who it is.
+    pub(in crate::executor) hello: Hello,
     /// What it hears.
     pub(in crate::executor) to: Box<dyn AsyncWrite + Send + Unpin>,
     /// How else it is reached. Shared with those that hand code over.
     pub(in crate::executor) side: Arc<dyn Side>,
     /// Its end.
     pub(in crate::executor) life: Box<dyn Life>,
+}
+
+impl Link {
+    /// Waits for what a worker that was started says of itself, and tells it who we are. One that does not fit is
+    /// ended.
+    pub(in crate::executor) async fn meet(
+        from: impl AsyncRead + Send + Unpin + 'static,
+        to: impl AsyncWrite + Send + Unpin + 'static,
+        side: impl Side + 'static,
+        life: Box<dyn Life>,
+        ours: &Hello,
+    ) -> Result<Self, Gone> {
+        let from: Box<dyn AsyncRead + Send + Unpin> = Box::new(from);
+        let mut to: Box<dyn AsyncWrite + Send + Unpin> = Box::new(to);
+        match answer(from, &mut to, ours).await {
+            Ok((receiver, hello)) => Ok(Self { receiver, hello, to, side: Arc::new(side), life }),
+            Err(WireError::Refused(refusal)) => {
+                life.end(true).await;
+                Err(Gone::Refused(refusal))
+            }
+            Err(error) => {
+                let End { how, killed } = life.end(true).await;
+                Err(Gone::Lost(End { how: format!("{error}; {how}"), killed }))
+            }
+        }
+    }
 }
 
 /// What there is of a worker beside its connection.
@@ -110,6 +154,7 @@ pub(in crate::executor) trait Life: Send {
 }
 
 /// How a worker's process ended.
+#[derive(Debug)]
 pub(in crate::executor) struct End {
     /// In words.
     pub(in crate::executor) how: String,

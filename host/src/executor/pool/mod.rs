@@ -6,6 +6,7 @@ mod growth;
 mod hands;
 mod idle;
 mod launch;
+mod nodes;
 mod starts;
 mod state;
 #[cfg(test)]
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-pub(super) use launch::{End, Launch, LaunchError, Life, Link, Reach, Side};
+pub(super) use launch::{End, Gone, Launch, Life, Link, Place, Reach, Side, Staff};
 
 use self::state::State;
 use super::{BoxFuture, Capacity, Executor, Port, Unreachable};

@@ -1,7 +1,7 @@
 //! What the pool knows and decides: which attempts wait, which worker has which, and what is to be told.
 //! Who is given what is in `hands`.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +9,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::calls::Calls;
-use super::launch::{End, Launch, Reach};
+use super::launch::{End, Gone, Launch, Reach, Staff};
+use super::nodes::Nodes;
 use super::starts::Starts;
-use super::worker::{Gone, News, Pending, Worker, WorkerId};
+use super::worker::{News, Pending, Worker, WorkerId};
 use super::{Order, Outstanding, Workers, cores};
 use crate::executor::{Capacity, Port, Report, Unreachable};
-use crate::id::AttemptId;
+use crate::id::{AttemptId, BranchId};
 use crate::model::{Attempt, Cause, Ending, Outcome, Usage, Warning};
 use crate::runtime::ENGINE;
 use crate::wire::{Ended, FromWorker, Hello, Said, ToWorker, Wants};
@@ -22,8 +23,14 @@ use crate::wire::{Ended, FromWorker, Hello, Said, ToWorker, Wants};
 /// Attempts that a worker has at most beside the one that it executes.
 pub(super) const AHEAD: usize = 64;
 
+/// Attempts that are handed to nodes beforehand, for each that they execute at once: they are further away.
+const AHEAD_OF_NODES: usize = 16;
+
 /// How long an attempt that was cancelled may take to end, and one whose timeout passed beyond that.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// A branch that was lost so often with others beside it is executed without.
+const SUSPECT: u32 = 2;
 
 /// How long a worker may take to load code that it was handed, before the attempt begins whose timeout it is
 /// held to.
@@ -42,11 +49,17 @@ pub(super) struct State {
     pub(super) next: WorkerId,
     pub(super) news: Option<mpsc::UnboundedSender<(WorkerId, News)>>,
     pub(super) cores: usize,
+    /// How many children there are at most; as many as there are nodes.
+    pub(super) most: usize,
+    /// Where workers are those of nodes, and not children.
+    pub(super) nodes: Option<Nodes>,
     pub(super) starts: Starts,
     /// Why no more workers will ever be ready.
     pub(super) hopeless: Option<String>,
     /// The run was asked to stop.
     stopping: bool,
+    /// How often branches were lost on nodes one time after the other.
+    pub(super) losses: HashMap<BranchId, u32>,
     /// Warnings that were told.
     warned: HashSet<(Warning, String)>,
     /// What is to be told.
@@ -57,6 +70,10 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(launch: Arc<dyn Launch>, outstanding: Arc<Outstanding>) -> Self {
+        let (most, nodes) = match launch.staff() {
+            Staff::Children(most) => (most, None),
+            Staff::Nodes(places, breakers) => (places.len(), Some(Nodes::new(places, breakers))),
+        };
         Self {
             launch,
             ours: Arc::new(Hello::of(ENGINE)),
@@ -69,9 +86,12 @@ impl State {
             next: 0,
             news: None,
             cores: cores(),
+            most,
+            nodes,
             starts: Starts::default(),
             hopeless: None,
             stopping: false,
+            losses: HashMap::new(),
             warned: HashSet::new(),
             reports: Vec::new(),
             ended: 0,
@@ -107,7 +127,7 @@ impl State {
         if self.port.is_some() {
             let reason = "it is in use by another run; make an executor for each run".to_owned();
             // Who asked may be gone.
-            let _ = answer.send(Err(Unreachable { executor: name.into(), reason }));
+            let _ = answer.send(Err(Unreachable { executor: name, reason }));
             return;
         }
         let interest = port.interest();
@@ -117,11 +137,39 @@ impl State {
         self.opening = Some(answer);
         // The first shows whether any can be had.
         let profile = self.calls.profile(Reach::default());
-        self.start_worker(profile);
+        match self.nodes {
+            None => self.start_worker(profile, 0),
+            Some(_) => self.reach_nodes(Instant::now()),
+        }
+    }
+
+    /// Whoever waits for the first worker is told that there is one. Nodes are waited for a moment, since they say
+    /// how much they take.
+    fn opened(&mut self, now: Instant) {
+        let slots = match &self.nodes {
+            None => Some(self.most),
+            Some(nodes) => nodes.slots(now),
+        };
+        if let (Some(slots), Some(opening)) = (slots, self.opening.take_if(|_| slots.is_some())) {
+            let ahead = if self.nodes.is_some() { slots.saturating_mul(AHEAD_OF_NODES) } else { AHEAD * self.cores };
+            // Who asked may be gone.
+            let _ = opening.send(Ok(Capacity { slots, ahead }));
+        }
+    }
+
+    /// Whoever waits for the first worker is told that there will be none.
+    pub(super) fn not_opened(&mut self, reason: &str) {
+        if let Some(opening) = self.opening.take() {
+            let executor = self.launch.name();
+            // Who asked may be gone.
+            let _ = opening.send(Err(Unreachable { executor, reason: reason.to_owned() }));
+        }
     }
 
     fn submit(&mut self, attempt: Attempt) {
-        let (profile, forgotten) = self.calls.meet(&attempt.call);
+        // Nodes hold attempts to their own bounds: there is one kind of them.
+        let reach = if self.nodes.is_some() { Reach::default() } else { Reach::of(&attempt.call) };
+        let (profile, forgotten) = self.calls.meet(&attempt.call, reach);
         if !forgotten.is_empty() {
             for worker in self.workers.values_mut() {
                 let known = forgotten.iter().copied().filter(|number| worker.calls.remove(number));
@@ -174,20 +222,21 @@ impl State {
 
     pub(super) fn news(&mut self, id: WorkerId, news: News) {
         match news {
-            News::Up(outbox, side) => {
+            News::Up(outbox, side, hello) => {
                 if self.stopping {
                     // It is small.
                     let _ = outbox.to_worker(ToWorker::Drain);
                 }
+                let now = Instant::now();
                 if let Some(worker) = self.workers.get_mut(&id) {
                     worker.up = Some((outbox, side));
-                    worker.since = Instant::now();
+                    worker.since = now;
+                    if let Some(nodes) = &mut self.nodes {
+                        let slots = hello.capacity.map_or(1, |(slots, _)| slots as usize);
+                        worker.slots = nodes.up(worker.node, slots, now);
+                    }
                 }
-                if let Some(opening) = self.opening.take() {
-                    let capacity = Capacity { slots: self.launch.most(), ahead: AHEAD * self.cores };
-                    // Who asked may be gone.
-                    let _ = opening.send(Ok(capacity));
-                }
+                self.opened(now);
             }
             News::Said(FromWorker::Said(said)) => said.into_iter().for_each(|said| self.said(id, said)),
             News::Said(FromWorker::NeedComponent { component }) => self.supply(id, component, None),
@@ -242,7 +291,10 @@ impl State {
             }
             Said::Finished { id, ended, usage } => {
                 let Some(pending) = self.take(worker, id) else { return };
-                self.starts.worked();
+                match (&mut self.nodes, self.workers.get(&worker)) {
+                    (Some(nodes), Some(worker)) => nodes.worked(worker.node),
+                    (_, _) => self.starts.worked(),
+                }
                 if pending.taken_back
                     && pending.cancelled.is_none()
                     && matches!(ended, Ended::Cancelled { .. })
@@ -252,6 +304,7 @@ impl State {
                 }
                 let Some(known) = self.calls.get_mut(&pending.attempt.call) else { return };
                 known.took(usage.wall);
+                self.losses.remove(&id.branch);
                 let outcome = ended.into_outcome(&known.value).unwrap_or_else(|error| {
                     if let Some(worker) = self.workers.get(&worker) {
                         worker.stop.notify_one();
@@ -263,26 +316,32 @@ impl State {
                 });
                 let ending = outcome.ending();
                 let name = self.workers.get(&worker).and_then(Worker::name);
+                self.tell_breaker(id, worker, Some(ending));
                 self.finish(id, outcome, usage, name);
-                // What its guest left behind is nobody's any more, and gone for sure.
+                // What its guest left behind is nobody's any more, and gone for sure. A node has others' in hand.
                 if matches!(ending, Ending::TimedOut | Ending::Cancelled)
+                    && self.nodes.is_none()
                     && let Some(worker) = self.workers.get_mut(&worker)
                 {
                     worker.retire();
                 }
             }
             // What one says of its machine, all of them say.
-            Said::Warning { kind, message } => {
-                if self.warned.insert((kind, message.clone())) {
-                    self.reports.push(Report::Warning { kind, message: message.into() });
-                }
-            }
+            Said::Warning { kind, message } => self.warn(kind, message),
+        }
+    }
+
+    /// Says what people should know of, once.
+    pub(super) fn warn(&mut self, kind: Warning, message: String) {
+        if self.warned.insert((kind, message.clone())) {
+            self.reports.push(Report::Warning { kind, message: message.into() });
         }
     }
 
     /// A worker gave an attempt back without an outcome.
     fn came_back(&mut self, worker: WorkerId, pending: Pending) {
         let profile = self.workers.get(&worker).map(|worker| worker.profile);
+        self.tell_breaker(pending.attempt.id, worker, None);
         match profile.filter(|_| pending.taken_back && pending.cancelled.is_none() && !self.stopping) {
             Some(profile) => {
                 // Before those that came later.
@@ -314,43 +373,27 @@ impl State {
 
     fn lost(&mut self, id: WorkerId, gone: Gone) {
         let Some(worker) = self.workers.remove(&id) else { return };
-        let (reason, killed) = match gone {
-            Gone::Lost(End { how, killed }) => (how, killed),
-            Gone::Refused(refusal) => (self.hopeless.insert(refusal.to_string()).clone(), false),
-            Gone::Unstarted(error) => (self.hopeless.insert(error.to_string()).clone(), false),
+        let now = Instant::now();
+        let (reason, idle) = match &self.nodes {
+            None => self.child_lost(&worker, gone, now),
+            Some(_) => (self.node_lost(&worker, gone, now), worker.up.is_none()),
         };
-        // Not even the first of its attempts executed.
-        let idle = worker.up.is_none() || worker.awaits > 0;
-        if idle {
-            let now = Instant::now();
-            self.starts.ended(killed, now);
-            if self.starts.are_hopeless(now) {
-                self.hopeless.get_or_insert_with(|| reason.clone());
-            }
-            if (self.hopeless.is_some() || self.starts.are_out_of_reach(now))
-                && let Some(opening) = self.opening.take()
-            {
-                let executor = self.launch.name().into();
-                // Who asked may be gone.
-                let _ = opening.send(Err(Unreachable { executor, reason: reason.clone() }));
-            }
-        }
         let name = worker.name();
         let mut pending = worker.pending.into_iter();
-        if let Some(first) = if idle { None } else { pending.next() } {
+        for first in pending.by_ref().take(if idle { 0 } else { worker.slots }) {
             let outcome = match (first.cancelled, worker.overdue, first.attempt.call.limits.timeout) {
                 (Some((cause, _)), _, _) => Outcome::Cancelled { cause },
                 (None, true, Some(after)) => Outcome::TimedOut { after },
                 (None, _, _) => {
-                    if let Some(known) = self.calls.get_mut(&first.attempt.call) {
-                        known.alone = true;
-                    }
-                    Outcome::Lost { reason, exhausted: false }
+                    self.suspect(&first.attempt);
+                    Outcome::Lost { reason: reason.clone(), exhausted: false }
                 }
             };
-            self.finish(first.attempt.id, outcome, Usage::default(), name);
+            self.tell_breaker_of(first.attempt.id, worker.node, Some(outcome.ending()));
+            self.finish(first.attempt.id, outcome, Usage::default(), name.clone());
         }
         for Pending { attempt, cancelled, .. } in pending.rev() {
+            self.tell_breaker_of(attempt.id, worker.node, None);
             if cancelled.is_some() || self.stopping {
                 self.hand_back(attempt.id);
             } else {
@@ -359,9 +402,59 @@ impl State {
         }
     }
 
+    /// What follows for others from the end of a child. Says why it ended, and whether not even the first of its
+    /// attempts executed.
+    fn child_lost(&mut self, worker: &Worker, gone: Gone, now: Instant) -> (String, bool) {
+        let (reason, killed) = match gone {
+            Gone::Lost(End { how, killed }) => (how, killed),
+            Gone::Refused(refusal) => (self.hopeless.insert(refusal.to_string()).clone(), false),
+            Gone::Unstarted(reason) => (self.hopeless.insert(reason).clone(), false),
+        };
+        let idle = worker.up.is_none() || worker.awaits > 0;
+        if idle {
+            self.starts.ended(killed, now);
+            if self.starts.are_hopeless(now) {
+                self.hopeless.get_or_insert_with(|| reason.clone());
+            }
+            if self.hopeless.is_some() || self.starts.are_out_of_reach(now) {
+                self.not_opened(&reason);
+            }
+        }
+        (reason, idle)
+    }
+
+    fn tell_breaker(&mut self, id: AttemptId, worker: WorkerId, ending: Option<Ending>) {
+        if let Some(node) = self.workers.get(&worker).map(|worker| worker.node) {
+            self.tell_breaker_of(id, node, ending);
+        }
+    }
+
+    /// An attempt may have ended its worker.
+    fn suspect(&mut self, attempt: &Attempt) {
+        match self.nodes {
+            None => {
+                if let Some(known) = self.calls.get_mut(&attempt.call) {
+                    known.alone = true;
+                }
+            }
+            Some(_) => *self.losses.entry(attempt.id.branch).or_default() += 1,
+        }
+    }
+
+    /// Whether an attempt is handed over without others beside it, so that it is known what it does to its worker.
+    pub(super) fn alone(&self, attempt: &Attempt) -> bool {
+        self.calls.get(&attempt.call).is_some_and(|known| known.alone)
+            || self.losses.get(&attempt.id.branch).is_some_and(|losses| *losses >= SUSPECT)
+    }
+
     /// Looks at what takes long. Says whether a second look soon tells more.
     pub(super) fn look(&mut self) -> bool {
         let now = Instant::now();
+        self.take_back(now);
+        if self.nodes.is_some() {
+            self.opened(now);
+            return false;
+        }
         for worker in self.workers.values_mut().filter(|worker| worker.awaits == 0) {
             let Some(first) = worker.pending.front() else { continue };
             let executes = now.saturating_duration_since(worker.since);
@@ -374,7 +467,6 @@ impl State {
                 worker.stop.notify_one();
             }
         }
-        self.take_back(now);
         let again = self.grow_beside(now);
         self.end_idle(now);
         again
@@ -382,15 +474,21 @@ impl State {
 
     /// Does what follows from all that happened.
     pub(super) fn settle(&mut self) {
+        let now = Instant::now();
+        if self.port.is_some() && self.nodes.is_some() {
+            self.reach_nodes(now);
+        }
         if self.opening.is_some() {
             // Another is tried where the first was not to be had.
-            if self.workers.is_empty() {
+            if self.workers.is_empty() && self.nodes.is_none() {
                 let profile = self.calls.profile(Reach::default());
                 self.start_beside(profile);
             }
         } else if self.port.is_some() {
-            self.hand_out();
-            self.grow();
+            self.hand_out(now);
+            if self.nodes.is_none() {
+                self.grow();
+            }
             self.give_up();
         }
         if let (Some(port), false) = (&self.port, self.reports.is_empty()) {
@@ -419,7 +517,7 @@ impl State {
         }
     }
 
-    fn hand_back_ready(&mut self) {
+    pub(super) fn hand_back_ready(&mut self) {
         for attempt in std::mem::take(&mut self.ready).into_iter().flatten() {
             self.hand_back(attempt.id);
         }

@@ -8,9 +8,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::launch::{End, Launch, LaunchError, Link, Reach, Side};
+use super::launch::{End, Gone, Launch, Link, Reach, Side};
 use crate::model::{Attempt, Cause};
-use crate::wire::{FromWorker, Hello, Outbox, Receiver, Refusal, WireError, answer, pump};
+use crate::wire::{FromWorker, Hello, Outbox, Receiver, WireError, pump};
 
 /// How long a worker may take to end once it is asked to.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -21,23 +21,13 @@ pub(super) type WorkerId = u64;
 /// What becomes of a worker.
 pub(super) enum News {
     /// It is ready.
-    Up(Arc<Outbox>, Arc<dyn Side>),
+    Up(Arc<Outbox>, Arc<dyn Side>, Box<Hello>),
     /// It said something.
     Said(FromWorker),
     /// Code was handed to it, or refused.
     Supplied,
     /// It ended.
     Ended(Gone),
-}
-
-/// How a worker ended.
-pub(super) enum Gone {
-    /// It speaks another protocol. No other will do better.
-    Refused(Box<Refusal>),
-    /// It was not even started. Another will not be either.
-    Unstarted(LaunchError),
-    /// Otherwise.
-    Lost(End),
 }
 
 /// An attempt that a worker has.
@@ -56,6 +46,10 @@ pub(super) struct Pending {
 /// A worker as the pool sees it.
 pub(super) struct Worker {
     pub(super) profile: usize,
+    /// The position of its node; 0 for a child.
+    pub(super) node: usize,
+    /// Attempts that it executes at once.
+    pub(super) slots: usize,
     /// None until it is ready.
     pub(super) up: Option<(Arc<Outbox>, Arc<dyn Side>)>,
     /// What it has, in the order in which it executes them.
@@ -85,9 +79,11 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(profile: usize, stop: Arc<Notify>) -> Self {
+    pub(super) fn new(profile: usize, node: usize, stop: Arc<Notify>) -> Self {
         Self {
             profile,
+            node,
+            slots: 1,
             up: None,
             pending: VecDeque::new(),
             load: Duration::ZERO,
@@ -123,33 +119,19 @@ pub(super) async fn attend(
     id: WorkerId,
     launch: Arc<dyn Launch>,
     reach: Reach,
+    node: usize,
     ours: Arc<Hello>,
     stop: Arc<Notify>,
     news: mpsc::UnboundedSender<(WorkerId, News)>,
 ) {
     // Nobody hears it any more: the pool is gone.
     let tell = |what| drop(news.send((id, what)));
-    let Link { from, mut to, side, life } = match launch.launch(&reach).await {
+    let Link { mut receiver, hello, to, side, life } = match launch.launch(&reach, node, &ours).await {
         Ok(link) => link,
-        Err(error) => return tell(News::Ended(Gone::Unstarted(error))),
-    };
-    let met = tokio::select! {
-        met = answer(from, &mut to, &ours) => met,
-        () = stop.notified() => Err(WireError::Cut),
-    };
-    let mut receiver = match met {
-        Ok((receiver, _)) => receiver,
-        Err(WireError::Refused(refusal)) => {
-            life.end(true).await;
-            return tell(News::Ended(Gone::Refused(refusal)));
-        }
-        Err(error) => {
-            let End { how, killed } = life.end(true).await;
-            return tell(News::Ended(Gone::Lost(End { how: format!("{error}; {how}"), killed })));
-        }
+        Err(gone) => return tell(News::Ended(gone)),
     };
     let outbox = Arc::new(Outbox::default());
-    tell(News::Up(Arc::clone(&outbox), side));
+    tell(News::Up(Arc::clone(&outbox), side, Box::new(hello)));
     let failure = tokio::select! {
         failure = hear(&mut receiver, |message| tell(News::Said(message))) => failure,
         failure = send(to, &outbox) => failure,
