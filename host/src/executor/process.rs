@@ -15,18 +15,18 @@ use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::OnceCell;
 
 use super::descriptors;
-use super::pool::{End, Launch, LaunchError, Life, Link, Pool, Reach, Side, cores};
+use super::pool::{End, Gone, Launch, Life, Link, Pool, Reach, Side, Staff, cores};
 use super::{BoxFuture, Capacity, Executor, InProcessSettings, Port, Report, Unreachable};
 use crate::digest::Digest;
 use crate::id::AttemptId;
 use crate::model::{Attempt, Cause};
 use crate::report::harmless;
-use crate::runtime::{ENGINE, Runtime, RuntimeError, Source};
-use crate::wire::{Hello, Layer, answer};
+use crate::runtime::{CompileError, ENGINE, Runtime, RuntimeError, Source};
+use crate::wire::{Hello, Layer};
 
 /// The hidden subcommand by which a flowhost program executes attempts for its parent.
 pub const CHILD_SUBCOMMAND: &str = "execute-attempts";
@@ -78,12 +78,10 @@ impl Process {
             Code { runtime, components: HashMap::new(), known: Mutex::default(), port: OnceLock::new() };
         let most = most();
         let children = Children { code: Arc::new(code), root, most };
-        let link = children.start(&Reach::default()).map_err(|error| unreachable(error.to_string()))?;
-        let Link { from, mut to, life, .. } = link;
-        let met = answer(from, &mut to, &Hello::of(ENGINE)).await;
+        let link = children.launch(&Reach::default(), 0, &Hello::of(ENGINE)).await;
+        let Link { hello, to, life, .. } = link.map_err(|gone| unreachable(gone.to_string()))?;
         drop(to);
-        let End { how, .. } = life.end(true).await;
-        let (_, hello) = met.map_err(|error| unreachable(format!("{error}; {how}")))?;
+        life.end(true).await;
         let mut layers = hello.beneath;
         layers.push(descriptors::sealing());
         Ok(Beneath { cores: cores(), children: most, layers })
@@ -183,6 +181,25 @@ impl Code {
     }
 }
 
+/// A child that was started and has not said anything.
+struct Started {
+    from: ChildStdout,
+    to: ChildStdin,
+    side: Beside,
+    life: Living,
+}
+
+/// Why no child starts.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    /// There is nothing to start.
+    #[error(transparent)]
+    Program(#[from] CompileError),
+    /// The system does not start it.
+    #[error("cannot start `{program}`: {source}")]
+    Start { program: String, source: io::Error },
+}
+
 /// Starts children.
 struct Children {
     code: Arc<Code>,
@@ -191,16 +208,20 @@ struct Children {
 }
 
 impl Launch for Children {
-    fn name(&self) -> &'static str {
-        "process"
+    fn name(&self) -> Arc<str> {
+        "process".into()
     }
 
-    fn most(&self) -> usize {
-        self.most
+    fn staff(&self) -> Staff {
+        Staff::Children(self.most)
     }
 
-    fn launch(&self, reach: &Reach) -> BoxFuture<'_, Result<Link, LaunchError>> {
-        Box::pin(std::future::ready(self.start(reach)))
+    fn launch(&self, reach: &Reach, _: usize, ours: &Hello) -> BoxFuture<'_, Result<Link, Gone>> {
+        let (started, ours) = (self.start(reach), ours.clone());
+        Box::pin(async move {
+            let Started { from, to, side, life } = started.map_err(|error| Gone::Unstarted(error.to_string()))?;
+            Link::meet(from, to, side, Box::new(life), &ours).await
+        })
     }
 
     fn component(&self, _: Digest) -> BoxFuture<'_, Result<Bytes, String>> {
@@ -209,9 +230,9 @@ impl Launch for Children {
 }
 
 impl Children {
-    fn start(&self, reach: &Reach) -> Result<Link, LaunchError> {
+    fn start(&self, reach: &Reach) -> Result<Started, StartError> {
         let program = self.code.runtime.program()?;
-        let failed = |source| LaunchError::Start { program: program.display().to_string(), source };
+        let failed = |source| StartError::Start { program: program.display().to_string(), source };
         let (here, there) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
         here.set_nonblocking(true).map_err(failed)?;
         let here = UnixStream::from_std(here).map_err(failed)?;
@@ -246,7 +267,7 @@ impl Children {
         let words = Arc::new(Mutex::new(VecDeque::new()));
         let listening = tokio::spawn(listen(socket, Arc::clone(&words)));
         let life = Living { child, group, words, listening };
-        Ok(Link { from: Box::new(from), to: Box::new(to), side: Arc::new(side), life: Box::new(life) })
+        Ok(Started { from, to, side, life })
     }
 }
 

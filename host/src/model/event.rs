@@ -352,6 +352,10 @@ pub enum Warning {
     QueueStateLost,
     /// Somebody without the run's key answered for a worker.
     Forged,
+    /// A node cannot be reached at the moment, or its worker was lost. It is tried again.
+    NodeUnreachable,
+    /// A node cannot be used, and gets nothing more.
+    NodeLeftOut,
 }
 
 impl Warning {
@@ -375,6 +379,8 @@ impl Warning {
             Self::RedisUnavailable => "redis-unavailable",
             Self::RedisSettings => "redis-settings",
             Self::QueueStateLost => "queue-state-lost",
+            Self::NodeUnreachable => "node-unreachable",
+            Self::NodeLeftOut => "node-left-out",
             Self::Forged => "forged",
         }
     }

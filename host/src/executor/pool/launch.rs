@@ -84,13 +84,16 @@ pub(in crate::executor) struct Place {
 }
 
 /// How a worker ended, or why there is none.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(in crate::executor) enum Gone {
     /// It speaks another protocol. No other will do better.
+    #[error(transparent)]
     Refused(Box<Refusal>),
     /// It was not even started. Another will not be either.
+    #[error("{0}")]
     Unstarted(String),
     /// Otherwise.
+    #[error("{}", .0.how)]
     Lost(End),
 }
 

@@ -11,7 +11,7 @@ use super::launch::{End, Gone, Place, Reach};
 use super::state::State as Pool;
 use super::worker::Worker;
 use crate::id::{AttemptId, NodeId};
-use crate::model::{self, Cause, Ending, Outcome, Usage, Warning};
+use crate::model::{self, Attempt, Cause, Ending, Outcome, Usage, Warning};
 use crate::schedule::{Breaker, News};
 
 /// How long the others are waited for once the first node is ready, so that it is known how much all take.
@@ -177,7 +177,7 @@ impl Nodes {
     }
 
     /// Whether this group's attempts are kept from every node for good.
-    pub(super) fn keep_out(&self, group: NodeId) -> bool {
+    pub(super) fn keeps_out(&self, group: NodeId) -> bool {
         let mut nodes = self.nodes.iter().enumerate();
         let usable = |(_, node): &(usize, &Node)| !matches!(node.state, State::GivenUp(_));
         let open = |(at, _): (usize, &Node)| self.breakers.get(&(group, at)).is_none_or(|breaker| !breaker.gave_up());
@@ -252,20 +252,21 @@ impl Pool {
         let Some(nodes) = &mut self.nodes else { return };
         if let Some((news, said)) = nodes.attempt_ended(id, node, ending, Instant::now()) {
             let kind = if news == News::Closed { Warning::BreakerClosed } else { Warning::BreakerOpened };
-            self.warn_of(kind, id.branch.node, said);
+            self.tell(kind, said);
         }
     }
 
     /// What waits of groups that the breakers of all nodes keep out for good is cancelled.
     fn keep_out(&mut self) {
-        let Some(nodes) = &self.nodes else { return };
+        let Some(nodes) = self.nodes.as_ref().filter(|nodes| !nodes.breakers.is_empty()) else { return };
         let mut kept_out = Vec::new();
         for ready in &mut self.ready {
-            let kept = |attempt: &crate::model::Attempt| nodes.keep_out(attempt.id.branch.node);
-            kept_out.extend(ready.extract_if(.., |attempt| kept(attempt)));
+            let kept = |attempt: &Attempt| nodes.keeps_out(attempt.id.branch.node);
+            kept_out.extend(ready.iter().filter(|attempt| kept(attempt)).map(|attempt| attempt.id));
+            ready.retain(|attempt| !kept(attempt));
         }
-        for attempt in kept_out {
-            self.finish(attempt.id, Outcome::Cancelled { cause: Cause::Breaker }, Usage::default(), None);
+        for id in kept_out {
+            self.finish(id, Outcome::Cancelled { cause: Cause::Breaker }, Usage::default(), None);
         }
     }
 }

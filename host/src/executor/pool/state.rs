@@ -334,8 +334,13 @@ impl State {
     /// Says what people should know of, once.
     pub(super) fn warn(&mut self, kind: Warning, message: String) {
         if self.warned.insert((kind, message.clone())) {
-            self.reports.push(Report::Warning { kind, message: message.into() });
+            self.tell(kind, message);
         }
+    }
+
+    /// Says it as often as it is so.
+    pub(super) fn tell(&mut self, kind: Warning, message: String) {
+        self.reports.push(Report::Warning { kind, message: message.into() });
     }
 
     /// A worker gave an attempt back without an outcome.
@@ -376,7 +381,7 @@ impl State {
         let now = Instant::now();
         let (reason, idle) = match &self.nodes {
             None => self.child_lost(&worker, gone, now),
-            Some(_) => (self.node_lost(&worker, gone, now), worker.up.is_none()),
+            Some(_) => (self.node_lost(&worker, &gone, now), worker.up.is_none()),
         };
         let name = worker.name();
         let mut pending = worker.pending.into_iter();

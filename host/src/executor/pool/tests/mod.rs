@@ -20,7 +20,7 @@ use super::*;
 use crate::digest::Digest;
 use crate::executor::{Report, Reports};
 use crate::id::{AttemptId, BranchId, NodeId};
-use crate::model::{Call, Outcome, Type, Usage, Value};
+use crate::model::{self, Call, Outcome, Type, Usage, Value};
 use crate::report::Interest;
 use crate::runtime::ENGINE;
 use crate::runtime::testing::call;
@@ -37,6 +37,8 @@ const LONG: Duration = Duration::from_secs(120);
 /// A worker that was started and has not said anything.
 struct Started {
     reach: Reach,
+    /// The position of its node.
+    node: usize,
     /// What it hears.
     from: DuplexStream,
     /// What it says.
@@ -51,20 +53,30 @@ struct Started {
 struct Script {
     started: mpsc::UnboundedSender<Started>,
     most: usize,
+    /// How many nodes there are; none means that workers are children.
+    nodes: usize,
+    /// Groups that have one.
+    breakers: HashMap<NodeId, model::Breaker>,
     /// So many were started.
     count: AtomicUsize,
 }
 
 impl Launch for Script {
-    fn name(&self) -> &'static str {
-        "scripted"
+    fn name(&self) -> Arc<str> {
+        "scripted".into()
     }
 
-    fn most(&self) -> usize {
-        self.most
+    fn staff(&self) -> Staff {
+        match self.nodes {
+            0 => Staff::Children(self.most),
+            nodes => {
+                let place = |at| Place { name: format!("node {at}").into(), concurrency: None };
+                Staff::Nodes((0..nodes).map(place).collect(), self.breakers.clone())
+            }
+        }
     }
 
-    fn launch(&self, reach: &Reach) -> BoxFuture<'_, Result<Link, LaunchError>> {
+    fn launch(&self, reach: &Reach, node: usize, ours: &Hello) -> BoxFuture<'_, Result<Link, Gone>> {
         let (from, theirs) = duplex(1 << 20);
         let (hears, to) = duplex(1 << 20);
         let words = Arc::new(Mutex::new("the worker was ended".to_owned()));
@@ -72,11 +84,10 @@ impl Launch for Script {
         let life = Lived(Arc::clone(&words));
         let name = format!("worker {}", self.count.fetch_add(1, Ordering::Relaxed)).into();
         let side = Beside { name, waits: Arc::clone(&waits) };
-        let started = Started { reach: reach.clone(), from: hears, to: theirs, words, waits };
+        let started = Started { reach: reach.clone(), node, from: hears, to: theirs, words, waits };
         self.started.send(started).unwrap_or_else(|_| panic!("the test is over"));
-        let link =
-            Link { from: Box::new(from), to: Box::new(to), side: Arc::new(side), life: Box::new(life) };
-        Box::pin(std::future::ready(Ok(link)))
+        let ours = ours.clone();
+        Box::pin(async move { Link::meet(from, to, side, Box::new(life), &ours).await })
     }
 
     fn component(&self, digest: Digest) -> BoxFuture<'_, Result<Bytes, String>> {
@@ -126,6 +137,7 @@ async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
 /// A worker that said who it is.
 struct Worker {
     reach: Reach,
+    node: usize,
     receiver: Receiver<DuplexStream>,
     to: Arc<tokio::sync::Mutex<DuplexStream>>,
     beats: JoinHandle<()>,
@@ -135,8 +147,13 @@ struct Worker {
 
 impl Worker {
     async fn greet(started: Started) -> Self {
-        let Started { reach, from, mut to, words, waits } = started;
-        let hello = Hello { capacity: Some((1, 64)), ..Hello::of(ENGINE) };
+        Self::taking(started, 1).await
+    }
+
+    /// One that takes so many attempts at once.
+    async fn taking(started: Started, slots: u32) -> Self {
+        let Started { reach, node, from, mut to, words, waits } = started;
+        let hello = Hello { capacity: Some((slots, 64)), ..Hello::of(ENGINE) };
         let (receiver, _) = soon("the client's hello", greet(from, &mut to, &hello)).await.unwrap();
         let to = Arc::new(tokio::sync::Mutex::new(to));
         let mouth = Arc::clone(&to);
@@ -147,7 +164,7 @@ impl Worker {
                 let _ = mouth.lock().await.write_all(&[1, 0, 0, 0, 0]).await;
             }
         });
-        Self { reach, receiver, to, beats, words, waits }
+        Self { reach, node, receiver, to, beats, words, waits }
     }
 
     /// What it is told next; none where the pool is done with it.
@@ -225,9 +242,18 @@ struct Scene {
 impl Scene {
     /// A pool for a machine with so many cores, before it is opened.
     fn closed(cores: usize) -> (Pool, mpsc::UnboundedReceiver<Started>) {
+        Self::closed_with(cores, 0, HashMap::new())
+    }
+
+    /// A pool of so many nodes, or of children.
+    fn closed_with(
+        cores: usize,
+        nodes: usize,
+        breakers: HashMap<NodeId, model::Breaker>,
+    ) -> (Pool, mpsc::UnboundedReceiver<Started>) {
         let (sender, started) = mpsc::unbounded_channel();
-        let (pool, mut state, orders) =
-            Pool::unmanned(Script { started: sender, most: 8, count: AtomicUsize::new(0) });
+        let script = Script { started: sender, most: 8, nodes, breakers, count: AtomicUsize::new(0) };
+        let (pool, mut state, orders) = Pool::unmanned(script);
         state.cores = cores;
         drop(tokio::spawn(work(state, orders)));
         (pool, started)
