@@ -476,6 +476,8 @@ pub(crate) fn executors(workflow: &Workflow, compiling: Compiling) -> Executors 
             let settings = QueueSettings { name: Arc::clone(&name), redis, components };
             executors.with(Executor::Named(name), move || Ok(Arc::new(Queue::new(settings))))
         }
+        ExecutorKind::Ssh(_) => executors
+            .with(Executor::Named(Arc::clone(&named.name)), || Err("no nodes can be reached".to_owned())),
     })
 }
 

@@ -21,8 +21,9 @@ pub(super) struct Fields<'t> {
 /// The keys that a table may have.
 pub(super) struct Keys {
     pub(super) known: &'static [&'static str],
-    /// Part of flowhost's design, but not of this version.
-    pub(super) later: &'static [&'static str],
+    /// Keys of tables that are easily taken for this one, each with where it belongs, as in "is for executors of
+    /// the kind `redis`".
+    pub(super) elsewhere: &'static [(&'static str, &'static str)],
 }
 
 impl<'t> Fields<'t> {
@@ -43,17 +44,14 @@ impl<'t> Fields<'t> {
             if findings.full() {
                 break;
             }
-            if keys.later.contains(&key.as_str()) {
-                findings.at_with_help(
-                    *span,
-                    format!("`{key}` is not supported by this version of flowhost"),
-                    "leave it out",
-                );
-            } else {
-                meant.extend(suggest::closest(key, keys.known.iter().copied()));
-                let known = suggest::or_list(key, keys.known.iter().copied(), "it takes no keys");
-                findings.at_with_help(*span, format!("{what} has no key `{key}`"), known);
-            }
+            let help = match keys.elsewhere.iter().find(|(elsewhere, _)| elsewhere == key) {
+                Some((_, belongs)) => format!("`{key}` {belongs}"),
+                None => {
+                    meant.extend(suggest::closest(key, keys.known.iter().copied()));
+                    suggest::or_list(key, keys.known.iter().copied(), "it takes no keys")
+                }
+            };
+            findings.at_with_help(*span, format!("{what} has no key `{key}`"), help);
         }
         Self { entries, findings, what, span, meant }
     }
@@ -148,37 +146,26 @@ impl<'t> Fields<'t> {
     }
 
     /// One of `words`, each with what it means.
-    pub(super) fn word<T: Copy>(&self, key: &str, words: &[(&'static str, T)], later: &[&str]) -> Option<T> {
+    pub(super) fn word<T: Copy>(&self, key: &str, words: &[(&'static str, T)]) -> Option<T> {
         let text = self.string(key)?;
-        word(text, &format!("`{key}`"), words, later, self.findings)
+        word(text, &format!("`{key}`"), words, self.findings)
     }
 }
 
-/// One of `words`, each with what it means; those in `later` are not supported yet.
+/// One of `words`, each with what it means.
 pub(super) fn word<T: Copy>(
     text: At<&str>,
     what: &str,
     words: &[(&'static str, T)],
-    later: &[&str],
     findings: &Findings,
 ) -> Option<T> {
     let At { span, value } = text;
-    if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == value) {
-        return Some(*meaning);
-    }
-    let names = || words.iter().map(|(word, _)| *word);
-    if later.contains(&value) {
-        let known = suggest::list(names()).unwrap_or_default();
-        findings.at_with_help(
-            span,
-            format!("{what} `{value}` is not supported by this version of flowhost"),
-            format!("this version has {known}"),
-        );
-    } else {
-        let known = suggest::or_list(value, names(), "");
+    let meant = words.iter().find(|(word, _)| *word == value);
+    if meant.is_none() {
+        let known = suggest::or_list(value, words.iter().map(|(word, _)| *word), "");
         findings.at_with_help(span, format!("{what} cannot be `{value}`"), known);
     }
-    None
+    meant.map(|(_, meaning)| *meaning)
 }
 
 pub(super) fn string<'t>(tree: &'t Tree, what: &str, findings: &Findings) -> Option<At<&'t str>> {

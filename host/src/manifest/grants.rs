@@ -11,10 +11,10 @@ use super::tree::{Data, Entry, Tree};
 use super::trust::is_variable;
 use crate::model::{Directory, EnvironmentValue, Grants};
 
-pub(super) const GRANTS: Keys = Keys { known: &["read", "write", "env", "net", "http"], later: &[] };
+pub(super) const GRANTS: Keys = Keys { known: &["read", "write", "env", "net", "http"], elsewhere: &[] };
 /// Each is opened once a run; more are a mistake.
 const MOST_DIRECTORIES: usize = 1000;
-pub(super) const DIRECTORY: Keys = Keys { known: &["path", "as"], later: &[] };
+pub(super) const DIRECTORY: Keys = Keys { known: &["path", "as"], elsewhere: &[] };
 
 impl Scope<'_> {
     /// Reads `grants`. What is in `protected` may not be written.

@@ -31,9 +31,9 @@ pub(super) enum Split<'t> {
     Task(At<&'t str>),
 }
 
-pub(super) const MERGE: Keys = Keys { known: &["best", "task"], later: &[] };
+pub(super) const MERGE: Keys = Keys { known: &["best", "task"], elsewhere: &[] };
 const MERGE_HELP: &str = "`merge` takes \"collect\", \"first-success\", \"concat\", \"results\", { best = \"field\" } or { task = \"name\" }";
-pub(super) const SPLIT: Keys = Keys { known: &["chunk", "round-robin", "task"], later: &[] };
+pub(super) const SPLIT: Keys = Keys { known: &["chunk", "round-robin", "task"], elsewhere: &[] };
 const SPLIT_HELP: &str =
     "`split` takes \"item\", { chunk = 100 }, { round-robin = 8 } or { task = \"name\" }";
 
@@ -57,7 +57,7 @@ impl<'t> Merge<'t> {
                     ("concat", Self::Concat),
                     ("results", Self::Results),
                 ];
-                word(At::new(tree.span, text), "`merge`", &words, &[], findings)?
+                word(At::new(tree.span, text), "`merge`", &words, findings)?
             }
             Data::Table(_) => {
                 let (key, value) = one(tree, "`merge`", &MERGE, MERGE_HELP, findings)?;
@@ -113,7 +113,7 @@ impl<'t> Split<'t> {
                 None
             }
             Data::String(text) => {
-                word(At::new(tree.span, text), "`split`", &[("item", Self::Item)], &[], findings)
+                word(At::new(tree.span, text), "`split`", &[("item", Self::Item)], findings)
             }
             Data::Table(entries) => {
                 let (key, value) = one(tree, "`split`", &SPLIT, SPLIT_HELP, findings)?;

@@ -34,8 +34,8 @@ enum Require<'t> {
     Critical(Vec<At<&'t str>>),
 }
 
-pub(super) const BREAKER: Keys = Keys { known: &["failures", "cooldown"], later: &[] };
-const REQUIRE: Keys = Keys { known: &["at-least", "critical"], later: &[] };
+pub(super) const BREAKER: Keys = Keys { known: &["failures", "cooldown"], elsewhere: &[] };
+const REQUIRE: Keys = Keys { known: &["at-least", "critical"], elsewhere: &[] };
 
 /// More failures in a row than this are no failures.
 const MOST_FAILURES: u32 = 1_000_000;

@@ -84,12 +84,12 @@ pub(super) struct Output<'t> {
 
 pub(super) const FILE: Keys = Keys {
     known: &["name", "seed", "inputs", "components", "executors", "defaults", "tasks", "groups", "outputs"],
-    later: &[],
+    elsewhere: &[],
 };
-pub(super) const INPUT: Keys = Keys { known: &["type", "default"], later: &[] };
-pub(super) const COMPONENT: Keys = Keys { known: &["path", "digest", "build"], later: &[] };
+pub(super) const INPUT: Keys = Keys { known: &["type", "default"], elsewhere: &[] };
+pub(super) const COMPONENT: Keys = Keys { known: &["path", "digest", "build"], elsewhere: &[] };
 pub(super) const DEFAULTS: Keys =
-    Keys { known: &["executor", "retry", "limits", "grants", "deterministic", "cache"], later: &[] };
+    Keys { known: &["executor", "retry", "limits", "grants", "deterministic", "cache"], elsewhere: &[] };
 pub(super) const TASK: Keys = Keys {
     known: &[
         "run",
@@ -107,7 +107,7 @@ pub(super) const TASK: Keys = Keys {
         "max-iterations",
         "may-end",
     ],
-    later: &[],
+    elsewhere: &[],
 };
 pub(super) const GROUP: Keys = Keys {
     known: &[
@@ -133,9 +133,9 @@ pub(super) const GROUP: Keys = Keys {
         "when",
         "fallback",
     ],
-    later: &[],
+    elsewhere: &[],
 };
-pub(super) const OUTPUT: Keys = Keys { known: &["value", "file"], later: &[] };
+pub(super) const OUTPUT: Keys = Keys { known: &["value", "file"], elsewhere: &[] };
 
 /// Reads a document's sections.
 pub(super) fn read<'t>(document: &'t [Entry], findings: &'t Findings) -> File<'t> {
@@ -273,7 +273,7 @@ fn task<'t>(entry: &'t Entry, named: &[&str], findings: &'t Findings) -> Option<
         name: name(entry),
         run: fields.string("run"),
         with: fields.table("with").unwrap_or_default(),
-        stdout: stdout.zip(fields.word("stdout", &words, &[])).map(|(span, bytes)| At::new(span, bytes)),
+        stdout: stdout.zip(fields.word("stdout", &words)).map(|(span, bytes)| At::new(span, bytes)),
         settings: Settings::read(&fields, named, findings),
         after: fields.strings("after"),
         when: fields.tree("when"),
@@ -298,7 +298,7 @@ fn group<'t>(entry: &'t Entry, named: &[&str], findings: &'t Findings) -> Option
         form: form(&fields, &entry.key),
         settings: Settings::read(&fields, named, findings),
         concurrency: fields.integer("concurrency", 1, MAX_BRANCHES),
-        on_failure: fields.word("on-failure", &words, &[]).unwrap_or_default(),
+        on_failure: fields.word("on-failure", &words).unwrap_or_default(),
         policies: Policies::read(&fields, findings),
         merge: match fields.tree("merge") {
             None => Some(At::new(entry.span, Merge::Collect)),

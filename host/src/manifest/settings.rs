@@ -53,8 +53,9 @@ pub(super) struct LimitKeys {
 }
 
 pub(super) const RETRY: Keys =
-    Keys { known: &["max-attempts", "delay", "factor", "max-delay", "jitter", "on"], later: &[] };
-pub(super) const LIMITS: Keys = Keys { known: &["memory", "timeout", "fuel", "output", "log"], later: &[] };
+    Keys { known: &["max-attempts", "delay", "factor", "max-delay", "jitter", "on"], elsewhere: &[] };
+pub(super) const LIMITS: Keys =
+    Keys { known: &["memory", "timeout", "fuel", "output", "log"], elsewhere: &[] };
 
 /// More attempts than this are a mistake.
 const MOST_ATTEMPTS: u32 = 1_000_000;
@@ -251,16 +252,10 @@ fn executor(name: &str, named: &[&str]) -> Result<Option<Executor>, UnknownExecu
         Executor::Named(_) if name == "auto" => Ok(None),
         Executor::Named(_) if !own().any(|known| known == name) => {
             let here = Executor::HERE.iter().map(Executor::name);
-            let known = || std::iter::once("auto").chain(here.clone()).chain(own());
-            Err(match name {
-                "ssh" => UnknownExecutor {
-                    message: "executor `ssh` is not supported by this version of flowhost".to_owned(),
-                    help: format!("this version has {}", suggest::list(known()).unwrap_or_default()),
-                },
-                _ => UnknownExecutor {
-                    message: format!("there is no executor `{name}`"),
-                    help: suggest::or_list(name, known(), ""),
-                },
+            let known = std::iter::once("auto").chain(here).chain(own());
+            Err(UnknownExecutor {
+                message: format!("there is no executor `{name}`"),
+                help: suggest::or_list(name, known, ""),
             })
         }
         executor => Ok(Some(executor)),

@@ -1,5 +1,5 @@
 //! How far a workflow file is trusted: as a script of one's own, or with nothing of the environment
-//! and the network but what the command line allows. Directories are bounded by the root instead.
+//! and the network but what the command line allows, and without ssh. Directories are bounded by the root instead.
 
 use std::str::FromStr;
 
@@ -12,8 +12,8 @@ use crate::model::{AddressError, AddressRange, Origin, OriginError};
 pub enum Trust {
     /// What it asks for is given.
     Full,
-    /// Of the environment and the network nothing is given but this. Asking for more is a problem
-    /// of the file.
+    /// Of the environment and the network nothing is given but this, and no executor of the kind `ssh` may be
+    /// configured. Asking for more is a problem of the file.
     Only(Vec<Allow>),
 }
 
@@ -81,6 +81,19 @@ impl Scope<'_> {
     pub(super) fn may_request(&self, origin: &Origin, span: Span) -> bool {
         let allowed = |allow: &Allow| matches!(allow, Allow::Http(allowed) if allowed == origin);
         self.may(allowed, span, &format!("send requests to `{origin}`"), &format!("http={origin}"))
+    }
+
+    /// Reports a file that may not say where ssh goes, and with what key. No flag allows that: ssh has the
+    /// rights of whoever runs flowhost.
+    pub(super) fn need_trust_for_ssh(&self, span: Span) {
+        match self.trust {
+            Trust::Full => {}
+            Trust::Only(_) => self.findings.at_with_help(
+                span,
+                "an untrusted file may not configure an executor of the kind `ssh`",
+                "leave its section out; or read the file, and run it without --untrusted",
+            ),
+        }
     }
 
     fn may(&self, allowed: impl Fn(&Allow) -> bool, span: Span, what: &str, flag: &str) -> bool {

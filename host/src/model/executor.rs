@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::SshSettings;
+
 /// Where attempts run. Journals and events have its name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum Executor {
@@ -79,13 +81,18 @@ pub struct NamedExecutor {
     pub kind: ExecutorKind,
 }
 
-/// As in "fleet: redis at rediss://example.com, queue default".
+/// As in "fleet: redis at rediss://example.com, queue default" or "lab: ssh on 2 nodes: user@a, user@b:2222".
 impl fmt::Display for NamedExecutor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ExecutorKind::Redis(redis) = &self.kind;
-        let address = redis.address();
-        let address = if address.is_empty() { "a place that is not known here" } else { &address };
-        write!(f, "{}: {} at {address}, queue {}", self.name, self.kind.name(), redis.queue)
+        write!(f, "{}: {} ", self.name, self.kind.name())?;
+        match &self.kind {
+            ExecutorKind::Redis(redis) => {
+                let address = redis.address();
+                let address = if address.is_empty() { "a place that is not known here" } else { &address };
+                write!(f, "at {address}, queue {}", redis.queue)
+            }
+            ExecutorKind::Ssh(ssh) => write!(f, "on {ssh}"),
+        }
     }
 }
 
@@ -94,6 +101,8 @@ impl fmt::Display for NamedExecutor {
 pub enum ExecutorKind {
     /// Workers that take attempts from a queue in Redis.
     Redis(RedisSettings),
+    /// Workers on nodes that ssh reaches.
+    Ssh(SshSettings),
 }
 
 impl ExecutorKind {
@@ -102,6 +111,7 @@ impl ExecutorKind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Redis(_) => "redis",
+            Self::Ssh(_) => "ssh",
         }
     }
 }
