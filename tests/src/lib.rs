@@ -12,9 +12,11 @@ mod certificates;
 mod cluster;
 mod fleet;
 mod kernels;
+mod namespaces;
 mod proxy;
 mod redis;
 mod servers;
+mod sshd;
 mod worker;
 
 use std::ffi::OsStr;
@@ -33,6 +35,7 @@ pub use kernels::{Landlock, with_landlock};
 pub use proxy::Proxy;
 pub use redis::{Redis, free_port};
 pub use servers::Server;
+pub use sshd::Sshd;
 pub use worker::{Worker, announced};
 
 /// The repository.
