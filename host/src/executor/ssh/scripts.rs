@@ -1,0 +1,82 @@
+//! What the shell of a node is told to do. Each script is fixed; what differs from run to run are its arguments, all of
+//! types that no shell takes apart. The login shell of the node's user may be any: it sees one line without
+//! single quotes inside, `!` and backslashes, which `sh` then reads (POSIX.1-2017, Shell Command Language).
+
+use crate::digest::Digest;
+use crate::model::WorkDir;
+use crate::wire::PROTOCOL;
+
+/// The exit code of a node without a flowhost of our protocol, and what it says then.
+pub(super) const MISSING: i32 = 44;
+pub(super) const MISSING_NOTICE: &str = "flowhost-missing";
+
+/// The folders in which flowhost may be, by what was given: the first that can be used is. Leaves them as the
+/// script's arguments.
+const FOLDERS: &str = r#"case $w in "") set -- "${XDG_CACHE_HOME:-$HOME/.cache}/flowhost" "/var/tmp/flowhost-$(id -u)" "/tmp/flowhost-$(id -u)";; "~"/*) set -- "$HOME/${w#*/}";; *) set -- "$w";; esac"#;
+
+/// Executes the program that is there: one that was put there, which must be this one where a digest is given,
+/// or one that somebody installed. Nobody else may have put it there.
+const RUN: &str = r#"for d; do for f in "$d/bin/flowhost-$p-$a-"${n:-*}; do if [ -x "$f" ] && [ -O "$d" ] && [ -O "$f" ]; then exec "$f" worker --stdio --workdir "$d"; fi; done; done; if [ -z "$n" ]; then for f in "$(command -v flowhost)" "$HOME/.local/bin/flowhost" "$HOME/.cargo/bin/flowhost" /usr/local/bin/flowhost; do if [ -x "$f" ]; then exec "$f" worker --stdio --workdir "$1"; fi; done; fi; echo "flowhost-missing $(uname -s) $a"; exit 44"#;
+
+/// Puts the program on the standard input where it belongs, whole or not at all, if it runs there.
+const PUT: &str = r#"umask 077; t=; o=; gone() { if [ -n "$t" ]; then rm -rf "$t"; fi; }; trap gone 0; trap "exit 1" 1 2 13 15; for d; do if e=$(mkdir -p "$d/bin" 2>&1) && [ -O "$d" ] && [ -O "$d/bin" ]; then t="$d/bin/.probe-$$"; if e=$(mkdir "$t" 2>&1 && cp /bin/sh "$t/sh" 2>&1); then if "$t/sh" -c : 2>/dev/null; then rm -rf "$t"; o=$d; break; fi; e="programs cannot be executed there, as on a file system that is mounted noexec"; fi; rm -rf "$t"; t=; elif [ -z "$e" ]; then e="it belongs to another user"; fi; echo "$d: $e" >&2; done; if [ -z "$o" ]; then exit 45; fi; find "$o/bin" -name ".upload-*" -mmin +60 -exec rm -f {} + 2>/dev/null; t="$o/bin/.upload-$$"; cat >"$t" || exit 46; s=$( (sha256sum || shasum -a 256 || openssl dgst -sha256 -r) 2>/dev/null <"$t"); case $s in "$h"*) ;; *) echo "what arrived has the digest ${s%% *}" >&2; exit 47;; esac; chmod 700 "$t"; if v=$("$t" --version 2>&1); then mv -f "$t" "$o/bin/flowhost-$p-$a-$n" && t= && exit 0; fi; echo "$v" >&2; exit 48"#;
+
+/// Says what the node is: its system, and for each folder how much is free and what is there.
+const LOOK: &str = r#"echo "system $(uname -s) $a"; echo "cores $(getconf _NPROCESSORS_ONLN 2>/dev/null)"; for d; do x=$d; until [ -e "${x:-/}" ]; do x=${x%/*}; done; echo "folder $(df -Pk "${x:-/}" 2>/dev/null | tail -n 1 | tr -s " " | cut -d " " -f 4) $d"; done; for d; do for f in "$d/bin/flowhost-$p-$a-"*; do if [ -x "$f" ]; then echo "program $f"; fi; done; done; f=$(command -v flowhost) && echo "program $f""#;
+
+/// Why a program was not put where it belongs: the exit codes of [`put`].
+pub(super) const NO_FOLDER: i32 = 45;
+pub(super) const NOT_WRITTEN: i32 = 46;
+pub(super) const NOT_WHOLE: i32 = 47;
+pub(super) const NOT_RUNNING: i32 = 48;
+
+/// A script as the command of an ssh connection.
+fn command(script: &str, workdir: Option<&WorkDir>, name: &str, digest: &str) -> String {
+    let workdir = workdir.map_or("", WorkDir::as_str);
+    format!(
+        "exec /bin/sh -c 'w=$1; n=$2; h=$3; p={PROTOCOL}; a=$(uname -m); {FOLDERS}; {script}' flowhost '{workdir}' '{name}' '{digest}'"
+    )
+}
+
+/// Executes a worker: the program of this digest, or whichever is there.
+pub(super) fn run(workdir: Option<&WorkDir>, program: Option<&Digest>) -> String {
+    command(RUN, workdir, &program.map(name).unwrap_or_default(), "")
+}
+
+/// Takes a program from the standard input.
+pub(super) fn put(workdir: Option<&WorkDir>, program: &Digest) -> String {
+    command(PUT, workdir, &name(program), &program.hex())
+}
+
+/// Says what the node is.
+pub(super) fn look(workdir: Option<&WorkDir>) -> String {
+    command(LOOK, workdir, "", "")
+}
+
+/// What a program of this digest is called, behind protocol and machine.
+fn name(program: &Digest) -> String {
+    program.beginning()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever shell a user has, it passes these on as they are.
+    #[test]
+    fn scripts_have_nothing_that_a_login_shell_takes_for_something_else() {
+        for script in [FOLDERS, RUN, PUT, LOOK] {
+            for odd in ['\'', '!', '\\', '\n'] {
+                assert!(!script.contains(odd), "{odd:?} in {script}");
+            }
+        }
+        let workdir: WorkDir = "~/a-b.c_d".parse().unwrap();
+        let digest = Digest::of(b"");
+        let command = put(Some(&workdir), &digest);
+        assert!(command.ends_with(&format!("' flowhost '~/a-b.c_d' 'e3b0c44298fc' '{}'", digest.hex())));
+        assert!(RUN.contains(MISSING_NOTICE) && RUN.ends_with(&format!("exit {MISSING}")));
+        for code in [NO_FOLDER, NOT_WRITTEN, NOT_WHOLE, NOT_RUNNING] {
+            assert!(PUT.contains(&format!("exit {code}")), "{code}");
+        }
+    }
+}
