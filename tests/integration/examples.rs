@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-use flowhost_tests::Redis;
+use flowhost_tests::{Redis, Sshd};
 use serde_json::Value;
 
-use crate::support::{Place, ended, plain, repository};
+use crate::support::{Place, ended, plain, program, repository};
 
 /// Runs an example from a copy of the repository's tracked files, built from source.
 fn run(example: &str, arguments: &[&str]) -> crate::support::Ended {
@@ -239,4 +239,50 @@ fn review_agrees_with_regular_expressions() {
     // Whatever comes first, it comes to the same.
     let again = run("review", &["--concurrency", "1"]);
     assert_eq!((again.code, &again.stdout, out("report.txt")), (0, &ended.stdout, report), "{again}");
+}
+
+#[test]
+fn parallel_agrees_with_wc_and_uniq_though_a_node_is_gone() {
+    let mut nodes = [Sshd::start(), Sshd::start()];
+    let out = repository().join("examples/parallel/out/counts.json");
+    let place = Place::new();
+    let run = |nodes: &[Sshd]| {
+        let mut command = Command::new("examples/parallel/run.sh");
+        plain(&mut command);
+        // Two nodes at one address differ in how they are reached, which is part of Parallel's name for a node.
+        command.args(nodes.iter().map(|node| format!("{} root@{}", node.client().join(" "), node.address())));
+        command
+            .env("FLOWHOST", program())
+            .env("PARALLEL_HOME", place.path())
+            .env("XDG_CACHE_HOME", place.path());
+        // It may not be there.
+        let _ = std::fs::remove_file(&out);
+        let ended = ended(command.current_dir(repository()).stdin(Stdio::null()));
+        assert_eq!(ended.code, 0, "{ended}");
+        (ended.json(), std::fs::read_to_string(&out).unwrap())
+    };
+    let (top, text) = run(&nodes);
+    let counts: Value = serde_json::from_str(&text).unwrap();
+    let texts = "cat examples/review/texts/*.txt";
+    for (name, flag) in [("lines", 'l'), ("bytes", 'c'), ("words", 'w')] {
+        let wc: u64 = shell(&format!("{texts} | LC_ALL=C.UTF-8 wc -{flag}")).trim().parse().unwrap();
+        assert_eq!(counts[name], wc, "{name}");
+    }
+    let frequencies = shell(&format!(
+        "{texts} | tr -cs 'A-Za-z' '\\n' | tr 'A-Z' 'a-z' | sed '/^$/d' | LC_ALL=C sort | uniq -c | awk '{{ print $2, $1 }}'"
+    ));
+    let counted = counts["frequencies"].as_array().unwrap().iter();
+    let counted = counted.map(|word| format!("{} {}\n", word["text"].as_str().unwrap(), word["count"]));
+    assert_eq!(counted.collect::<String>(), frequencies);
+    let most = frequencies.lines().map(|line| line.split_once(' ').unwrap().1.parse::<u64>().unwrap()).max();
+    assert_eq!(top[0]["count"].as_u64(), most);
+
+    // Both nodes took part, and only compiled code is left there.
+    for node in &nodes {
+        assert_eq!(node.run("ls -A; ls -A .cache; ls .cache/flowhost").stdout, ".cache\nflowhost\ncode\n");
+        assert_eq!(node.processes(), Vec::<String>::new());
+    }
+
+    nodes[1].kill();
+    assert_eq!(run(&nodes), (top, text));
 }
