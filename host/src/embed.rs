@@ -15,7 +15,10 @@ pub(crate) use replay::root_of;
 pub use replay::{Reach, Replay, ReplayError};
 
 use crate::cache::{Cache, CacheError};
-use crate::executor::{InProcess, InProcessSettings, Process, Queue, QueueSettings};
+use crate::digest::Digest;
+use crate::executor::{
+    InProcess, InProcessSettings, Process, Queue, QueueSettings, Ssh, SshExecutorSettings,
+};
 use crate::folder::FolderError;
 use crate::journal::Start;
 use crate::manifest::{self, Loaded, Problems, Trust};
@@ -458,6 +461,7 @@ pub(crate) struct Compiling {
 
 /// Where the workflow's attempts run. What an executor needs is set up when a task first needs it.
 pub(crate) fn executors(workflow: &Workflow, compiling: Compiling) -> Executors {
+    let program = compiling.program.clone();
     let (here, children) = (needs(workflow, compiling.clone()), needs(workflow, compiling));
     let on_this_machine = Executors::default()
         .with(Executor::InProcess, move || {
@@ -470,20 +474,36 @@ pub(crate) fn executors(workflow: &Workflow, compiling: Compiling) -> Executors 
         });
     workflow.executors.iter().fold(on_this_machine, |executors, named| match &named.kind {
         ExecutorKind::Redis(redis) => {
-            let components = workflow.components.iter();
-            let components = components.map(|component| (component.digest, component.path.clone())).collect();
             let (name, redis) = (Arc::clone(&named.name), redis.clone());
+            let components = components(workflow).collect();
             let settings = QueueSettings { name: Arc::clone(&name), redis, components };
             executors.with(Executor::Named(name), move || Ok(Arc::new(Queue::new(settings))))
         }
-        ExecutorKind::Ssh(_) => executors
-            .with(Executor::Named(Arc::clone(&named.name)), || Err("no nodes can be reached".to_owned())),
+        ExecutorKind::Ssh(ssh) => {
+            let name = Arc::clone(&named.name);
+            let settings = SshExecutorSettings {
+                name: Arc::clone(&name),
+                ssh: ssh.clone(),
+                components: components(workflow).collect(),
+                breakers: workflow.node_breakers(&name),
+                program: program.clone(),
+            };
+            executors.with(Executor::Named(name), move || {
+                let executor = Ssh::new(settings).map_err(|error| error.to_string())?;
+                Ok(Arc::new(executor))
+            })
+        }
     })
 }
 
 /// Where single attempts of the workflow run in this process, wherever they ran before.
 fn at_home(workflow: &Workflow, compiling: Compiling) -> Result<InProcess, RuntimeError> {
     needs(workflow, compiling)().and_then(InProcess::new)
+}
+
+/// The components' digests, and where their files are.
+fn components(workflow: &Workflow) -> impl Iterator<Item = (Digest, PathBuf)> {
+    workflow.components.iter().map(|component| (component.digest, component.path.clone()))
 }
 
 /// Makes what an executor needs that runs the workflow's attempts on this machine.
@@ -498,8 +518,7 @@ fn needs(
         compile_timeout: compiling.timeout.unwrap_or(defaults.compile_timeout),
         ..defaults
     };
-    let components = workflow.components.iter();
-    let components = components.map(|component| (component.digest, component.path.clone())).collect();
+    let components = components(workflow).collect();
     let root = workflow.root.clone();
     move || Ok(InProcessSettings { runtime: Runtime::new(settings)?, root, components })
 }

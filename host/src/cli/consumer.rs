@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::exit::Exit;
 use super::output::{error, say};
 use super::redis::{Server, checked, name};
 use super::tracing::finish;
-use crate::manifest::{UnitError, duration, size};
+use crate::manifest::{UnitError, duration};
 use crate::report::Exporter;
 use crate::runtime::{Runtime, Settings};
 use crate::worker::{
@@ -30,6 +31,18 @@ const STATUS: Duration = Duration::from_secs(10);
 
 /// How often it is said at most that spans are lost.
 const COMPLAINT: Duration = Duration::from_secs(60);
+
+/// What holds for a worker wherever its attempts come from.
+pub(super) struct Machine {
+    /// The most that attempts are granted.
+    pub(super) ceiling: Ceiling,
+    /// Where components and compiled code are; none is in the user's cache folder.
+    pub(super) workdir: Option<PathBuf>,
+    /// Bytes of components that are kept at most.
+    pub(super) store_max: u64,
+    /// How long one component may take to compile.
+    pub(super) compile_timeout: Duration,
+}
 
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "With --redis")]
@@ -57,9 +70,6 @@ pub(super) struct Consumer {
     /// The secret that attempts and outcomes are signed with. The variable is safer: flags are seen by every process
     #[arg(long, value_name = "SECRET", env = "FLOWHOST_KEY", hide_env_values = true)]
     key: Option<String>,
-    /// The most that components and values kept on this machine take
-    #[arg(long, value_name = "SIZE", default_value = "10GiB", env = "FLOWHOST_STORE_MAX", value_parser = size)]
-    store_max: u64,
     /// Serve /metrics and /healthz at this address: 127.0.0.1:9464. Whoever reaches it may read them
     #[arg(long, value_name = "ADDR", env = "FLOWHOST_METRICS")]
     metrics: Option<String>,
@@ -90,7 +100,7 @@ fn host() -> String {
 }
 
 impl Consumer {
-    pub(super) fn execute(self, url: &str, ceiling: Ceiling, compile_timeout: Duration) -> Exit {
+    pub(super) fn execute(self, url: &str, machine: Machine) -> Exit {
         let threads = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(threads) => threads,
             Err(failure) => {
@@ -98,14 +108,14 @@ impl Consumer {
                 return Exit::Internal;
             }
         };
-        let work = async { self.work(url, ceiling, compile_timeout).await.unwrap_or_else(|exit| exit) };
+        let work = async { self.work(url, machine).await.unwrap_or_else(|exit| exit) };
         let exit = threads.block_on(work);
         // What still executes is not waited for.
         threads.shutdown_background();
         exit
     }
 
-    async fn work(self, url: &str, ceiling: Ceiling, compile_timeout: Duration) -> Result<Exit, Exit> {
+    async fn work(self, url: &str, machine: Machine) -> Result<Exit, Exit> {
         let url = checked(url, &self.server)?;
         if let Some(twice) = twice(&self.queue) {
             say(&format!("error: --queue (FLOWHOST_QUEUE) names `{twice}` twice"));
@@ -129,7 +139,8 @@ impl Consumer {
         }
         let runtime = Runtime::new(Settings {
             program: super::host::program(),
-            compile_timeout,
+            cache_dir: machine.workdir.as_ref().map(|workdir| workdir.join("code")),
+            compile_timeout: machine.compile_timeout,
             slots: Some(concurrency),
             ..Settings::default()
         });
@@ -156,8 +167,9 @@ impl Consumer {
             id: self.id.unwrap_or_else(host),
             lease: self.lease,
             drain: self.drain,
-            store_max: self.store_max,
-            ceiling,
+            workdir: machine.workdir,
+            store_max: machine.store_max,
+            ceiling: machine.ceiling,
             runtime,
             figures,
             log: Arc::clone(&log),

@@ -2,16 +2,17 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::consumer::Consumer;
+use super::consumer::{Consumer, Machine};
 use super::exit::Exit;
 use super::output::{error, say};
 use super::tracing::{exporter, finish};
 use crate::manifest::{duration, size};
 use crate::runtime::{Runtime, Settings};
 use crate::wire::WireError;
-use crate::worker::{Allow, Ceiling, CeilingError, Limits, ServeError, serve, standard};
+use crate::worker::{Allow, Ceiling, CeilingError, Kept, Limits, ServeError, hold_program, serve, standard};
 
 /// What bounds every worker on this machine.
 const MACHINE: &str = "/etc/flowhost/worker.toml";
@@ -31,6 +32,12 @@ pub(super) struct Worker {
     /// The most time that an attempt may take
     #[arg(long, value_name = "DURATION", default_value = "24h", env = "FLOWHOST_MAX_TIMEOUT", value_parser = duration)]
     max_timeout: Duration,
+    /// The folder for components and compiled code [default: flowhost in the user's cache folder]
+    #[arg(long, value_name = "DIR", env = "FLOWHOST_WORKDIR")]
+    workdir: Option<PathBuf>,
+    /// The most that components and values kept on this machine take
+    #[arg(long, value_name = "SIZE", default_value = "10GiB", env = "FLOWHOST_STORE_MAX", value_parser = size)]
+    store_max: u64,
     #[command(flatten)]
     compiling: super::host::Compiling,
     #[command(flatten)]
@@ -41,7 +48,15 @@ impl Worker {
     pub(super) fn execute(self) -> Exit {
         match (self.stdio, self.consumer.redis.clone()) {
             (false, Some(url)) => match self.ceiling() {
-                Ok(ceiling) => self.consumer.execute(&url, ceiling, self.compiling.compile_timeout),
+                Ok(ceiling) => {
+                    let machine = Machine {
+                        ceiling,
+                        workdir: self.workdir,
+                        store_max: self.store_max,
+                        compile_timeout: self.compiling.compile_timeout,
+                    };
+                    self.consumer.execute(&url, machine)
+                }
                 Err(failure) => {
                     error(&failure);
                     Exit::Usage
@@ -87,6 +102,7 @@ impl Worker {
                     | ServeError::NoCall(_)
                     | ServeError::Arguments(_)
                     | ServeError::Runtime(_)
+                    | ServeError::Folder(_)
                     | ServeError::Executor(_) => Exit::Internal,
                 }
             }
@@ -120,15 +136,19 @@ impl Worker {
         let io = |error| ServeError::Wire(WireError::Io(error));
         let runtime = Runtime::new(Settings {
             program: super::host::program(),
+            cache_dir: self.workdir.as_ref().map(|workdir| workdir.join("code")),
             compile_timeout: self.compiling.compile_timeout,
             ..Settings::default()
         })?;
+        hold_program();
+        let kept = Arc::new(Kept::open(self.workdir.as_deref(), self.store_max)?);
         let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
         // Its standard error goes to whoever started it, with the client's own.
         let exporter = exporter(true);
         let served = threads.block_on(async {
             let (stdin, stdout) = standard().map_err(io)?;
-            serve(stdin, stdout, runtime, crate::worker::Worker::Bounded(ceiling, exporter.clone())).await
+            let worker = crate::worker::Worker::Bounded { ceiling, exporter: exporter.clone(), kept };
+            serve(stdin, stdout, runtime, worker).await
         });
         if let Some(trouble) = exporter.as_deref().and_then(finish) {
             say(&format!("warning: {trouble}"));

@@ -61,6 +61,8 @@ pub struct ServingSettings {
     pub supply: Arc<dyn Supply>,
     /// Whether components come as bytes, and are compiled here.
     pub compiles: bool,
+    /// Attempts that execute at once at most; none leaves it to the runtime.
+    pub slots: Option<usize>,
     /// Whether attempts execute one at a time, in the order in which they were submitted.
     pub in_order: bool,
     /// Whether some lanes beside the slots are kept for calls that hold few, so that more than there are slots
@@ -124,6 +126,7 @@ impl InProcess {
             folders,
             supply,
             compiles: true,
+            slots: None,
             in_order: false,
             kept: true,
         })
@@ -134,7 +137,7 @@ impl InProcess {
     /// # Errors
     /// As [`InProcess::new`].
     pub fn serving(settings: ServingSettings) -> Result<Self, RuntimeError> {
-        let ServingSettings { runtime, folders, supply, compiles, in_order, kept } = settings;
+        let ServingSettings { runtime, folders, supply, compiles, slots, in_order, kept } = settings;
         let cores = if in_order { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) };
         let threads = Builder::new_multi_thread()
             .worker_threads(cores)
@@ -143,7 +146,8 @@ impl InProcess {
             .global_queue_interval(INTERVAL)
             .enable_all()
             .build()?;
-        let slots = if in_order { 1 } else { runtime.slots() };
+        let most = slots.unwrap_or(usize::MAX).max(1);
+        let slots = if in_order { 1 } else { runtime.slots().min(most) };
         let kept = if in_order || !kept { 0 } else { slots.div_ceil(KEPT) };
         let shared = Shared {
             runtime,

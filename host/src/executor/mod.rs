@@ -7,6 +7,8 @@ mod pool;
 mod port;
 mod process;
 mod redis;
+mod ssh;
+mod words;
 mod writes;
 
 use std::future::Future;
@@ -18,6 +20,7 @@ pub use port::{Port, Reports};
 pub use process::{Beneath, CHILD_SUBCOMMAND, Process};
 
 pub use self::redis::{Queue, QueueSettings};
+pub use self::ssh::{Ssh, SshExecutorSettings};
 pub(crate) use descriptors::receive;
 
 use crate::id::AttemptId;

@@ -1,7 +1,7 @@
 //! Workers that are children of this process and its own program: they get their code from here, and end
 //! with it. Knows nothing of what they are given to do.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -20,11 +20,11 @@ use tokio::sync::OnceCell;
 
 use super::descriptors;
 use super::pool::{End, Gone, Launch, Life, Link, Pool, Reach, Side, Staff, cores};
+use super::words::Words;
 use super::{BoxFuture, Capacity, Executor, InProcessSettings, Port, Report, Unreachable};
 use crate::digest::Digest;
 use crate::id::AttemptId;
 use crate::model::{Attempt, Cause};
-use crate::report::harmless;
 use crate::runtime::{CompileError, ENGINE, Runtime, RuntimeError, Source};
 use crate::wire::{Hello, Layer};
 
@@ -36,9 +36,6 @@ const MOST: usize = 64;
 
 /// How long a child may take to end by itself, before it is asked, and after that before it is forced.
 const PATIENCE: Duration = Duration::from_millis(250);
-
-/// Bytes of a child's last words.
-const LAST_WORDS: usize = 1000;
 
 /// Executes attempts in children of this process.
 pub struct Process {
@@ -219,8 +216,9 @@ impl Launch for Children {
     fn launch(&self, reach: &Reach, _: usize, ours: &Hello) -> BoxFuture<'_, Result<Link, Gone>> {
         let (started, ours) = (self.start(reach), ours.clone());
         Box::pin(async move {
-            let Started { from, to, side, life } = started.map_err(|error| Gone::Unstarted(error.to_string()))?;
-            Link::meet(from, to, side, Box::new(life), &ours).await
+            let Started { from, to, side, life } =
+                started.map_err(|error| Gone::Unstarted(error.to_string()))?;
+            Ok(Link::meet(from, to, side, Box::new(life), &ours).await?)
         })
     }
 
@@ -264,25 +262,20 @@ impl Children {
         let socket = Arc::new(here);
         let name = child.id().map_or_else(|| "child".into(), |id| format!("child {id}").into());
         let side = Beside { name, code: Arc::clone(&self.code), socket: Arc::clone(&socket), group };
-        let words = Arc::new(Mutex::new(VecDeque::new()));
-        let listening = tokio::spawn(listen(socket, Arc::clone(&words)));
+        let words = Words::default();
+        let listening = tokio::spawn(listen(socket, words.clone()));
         let life = Living { child, group, words, listening };
         Ok(Started { from, to, side, life })
     }
 }
 
-/// Keeps the last words of a child, however much it says.
-async fn listen(socket: Arc<UnixStream>, words: Arc<Mutex<VecDeque<u8>>>) {
+/// Keeps the last words of a child.
+async fn listen(socket: Arc<UnixStream>, words: Words) {
     let mut buffer = [0; 1024];
     loop {
         match socket.try_read(&mut buffer) {
             Ok(0) => return,
-            Ok(read) => {
-                let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
-                words.extend(buffer.iter().take(read));
-                let surplus = words.len().saturating_sub(LAST_WORDS);
-                drop(words.drain(..surplus));
-            }
+            Ok(read) => words.add(buffer.get(..read).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if socket.readable().await.is_err() {
                     return;
@@ -341,7 +334,7 @@ impl Side for Beside {
 struct Living {
     child: Child,
     group: Option<Pid>,
-    words: Arc<Mutex<VecDeque<u8>>>,
+    words: Words,
     listening: tokio::task::JoinHandle<()>,
 }
 
@@ -382,21 +375,14 @@ impl Life for Living {
             // What it said last may still be on its way.
             let _ = tokio::time::timeout(PATIENCE, &mut self.listening).await;
             self.listening.abort();
-            let words: Vec<u8> = {
-                let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
-                words.iter().copied().collect()
-            };
-            let text = String::from_utf8_lossy(&words);
-            let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-            let said = match lines.is_empty() {
-                true => String::new(),
-                false => format!("; it said: {}", harmless(&lines.join(" / "))),
-            };
+            let said = self.words.text();
+            let words = if said.is_empty() { String::new() } else { format!("; it said: {said}") };
+            let code = status.as_ref().ok().and_then(ExitStatus::code);
             let how = match status {
-                Ok(status) => format!("the child process {}{said}", ended(status)),
-                Err(error) => format!("the child process is gone: {error}{said}"),
+                Ok(status) => format!("the child process {}{words}", ended(status)),
+                Err(error) => format!("the child process is gone: {error}{words}"),
             };
-            End { how, killed }
+            End { how, killed, code, said }
         })
     }
 }

@@ -1,12 +1,12 @@
 //! A workflow after every name and type in it was checked: nothing dangles, nothing is unset.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{
-    Allowed, Best, Expr, Form, Group, Items, Member, NamedExecutor, Runs, Source, Startable, Task, Type,
-    Value,
+    Allowed, Best, Breaker, ExecutorKind, Expr, Form, Group, Items, Member, NamedExecutor, Runs, Source,
+    Startable, Task, Type, Value,
 };
 use crate::digest::Digest;
 use crate::id::{BranchId, NodeId};
@@ -40,6 +40,29 @@ pub struct Workflow {
 }
 
 impl Workflow {
+    /// The ssh executor that all tasks of a node run on, if it is one. A group's breaker counts for each of the
+    /// executor's nodes then.
+    #[must_use]
+    pub fn on_nodes(&self, node: &Node) -> Option<&Arc<str>> {
+        let mut names = node.tasks().map(|task| task.policy.executor.name());
+        let first = names.next()?;
+        let ssh =
+            |named: &&NamedExecutor| *named.name == *first && matches!(named.kind, ExecutorKind::Ssh(_));
+        self.executors.iter().find(ssh).filter(|_| names.all(|name| name == first)).map(|named| &named.name)
+    }
+
+    /// The breakers of the groups that run on the nodes of the executor `name`.
+    #[must_use]
+    pub fn node_breakers(&self, name: &str) -> HashMap<NodeId, Breaker> {
+        let breaker = |(at, node): (usize, &Node)| {
+            let Kind::Group(group) = &node.kind else { return None };
+            let breaker =
+                group.policy.breaker.filter(|_| self.on_nodes(node).is_some_and(|on| **on == *name));
+            Some((NodeId(u32::try_from(at).ok()?), breaker?))
+        };
+        self.nodes.iter().enumerate().filter_map(breaker).collect()
+    }
+
     /// What `task` may ask for; `grouped` where it is one of a group's branches.
     #[must_use]
     pub fn allowed(&self, task: &Task, grouped: bool) -> Allowed {

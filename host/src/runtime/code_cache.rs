@@ -4,11 +4,13 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::SystemTime;
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use super::lock;
 use crate::digest::Digest;
 use crate::folder::{Draft, Folder, FolderError, Size, by_descriptor, user_cache};
 
@@ -36,7 +38,11 @@ pub(super) struct Place {
 }
 
 /// The folder.
-pub(super) struct CodeCache(Folder);
+pub(super) struct CodeCache {
+    folder: Folder,
+    /// Names of the entries that were made here.
+    made: Mutex<Vec<String>>,
+}
 
 impl CodeCache {
     /// Opens the folder of `place`, and makes it if need be.
@@ -49,13 +55,13 @@ impl CodeCache {
             Some(folder) => folder.clone(),
             None => user_cache().ok_or(CacheError::Nowhere)?.join("code"),
         };
-        Ok(Self(Folder::open(path, &place.others)?))
+        Ok(Self { folder: Folder::open(path, &place.others)?, made: Mutex::default() })
     }
 
     /// The entry for `digest` under `engine`'s settings, if there is a sound one. One that is damaged
     /// or not ours is removed.
     pub(super) fn find(&self, digest: &Digest, engine: &Engine) -> Option<Entry> {
-        match self.0.sealed(&name(digest, engine)) {
+        match self.folder.sealed(&name(digest, engine)) {
             Ok((file, _)) => Some(Entry(file)),
             Err(_) => {
                 self.remove(digest, engine);
@@ -66,28 +72,36 @@ impl CodeCache {
 
     /// Where it is, and how much it holds.
     pub(super) fn size(&self) -> io::Result<(PathBuf, Size)> {
-        Ok((self.0.path().to_owned(), self.0.size()?))
+        Ok((self.folder.path().to_owned(), self.folder.size()?))
     }
 
     /// Removes what was compiled before `before`, and says how much that was. Without `remove` it only says.
     pub(super) fn prune(&self, before: SystemTime, remove: bool) -> Result<Size, CacheError> {
-        Ok(self.0.prune(before, remove, |_| false)?)
+        Ok(self.folder.prune(before, remove, |_| false)?)
     }
 
     /// Removes the entry for `digest`, which does not load.
     pub(super) fn remove(&self, digest: &Digest, engine: &Engine) {
-        self.0.remove(&name(digest, engine));
+        self.folder.remove(&name(digest, engine));
     }
 
     /// A file for new code.
     pub(super) fn draft(&self) -> Result<Draft, CacheError> {
-        Ok(self.0.draft()?)
+        Ok(self.folder.draft()?)
     }
 
     /// Keeps `draft`, seals it and makes it durable first. Compiled code carries no checksum of its own,
     /// and a flipped bit in it is a program that nobody wrote.
     pub(super) fn keep(&self, draft: Draft, digest: &Digest, engine: &Engine) -> Result<(), CacheError> {
-        Ok(self.0.keep(draft, &name(digest, engine), true)?)
+        let name = name(digest, engine);
+        self.folder.keep(draft, &name, true)?;
+        lock(&self.made).push(name);
+        Ok(())
+    }
+
+    /// Removes what was made here.
+    pub(super) fn remove_made(&self) {
+        std::mem::take(&mut *lock(&self.made)).iter().for_each(|name| self.folder.remove(name));
     }
 }
 
@@ -161,7 +175,7 @@ mod tests {
     fn h6_refuses_a_flipped_byte() {
         let folder = tempfile::tempdir().unwrap();
         let (cache, engine, digest) = cached(folder.path());
-        let path = cache.0.entry(&name(&digest, &engine));
+        let path = cache.folder.entry(&name(&digest, &engine));
         let mut bytes = fs::read(&path).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
@@ -175,7 +189,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (cache, engine, digest) = cached(folder.path());
         let other = Digest::of(b"another");
-        let at = |digest| cache.0.entry(&name(digest, &engine));
+        let at = |digest| cache.folder.entry(&name(digest, &engine));
         fs::rename(at(&digest), at(&other)).unwrap();
         assert!(cache.find(&other, &engine).is_none());
     }

@@ -145,16 +145,18 @@ impl Compiler {
 
     /// The program to start: the setting, the variable, or what is on the path.
     pub(super) fn program(&self) -> Result<PathBuf, CompileError> {
-        if let Some(program) = &self.program {
-            return Ok(program.clone());
-        }
-        if let Some(program) = named_program() {
-            return Ok(program);
-        }
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut candidates = std::env::split_paths(&path).map(|folder| folder.join("flowhost"));
-        candidates.find(|candidate| is_program(candidate)).ok_or(CompileError::NoProgram)
+        program(self.program.as_deref())
     }
+}
+
+/// The flowhost program: the setting, the variable, or what is on the path.
+pub(crate) fn program(setting: Option<&Path>) -> Result<PathBuf, CompileError> {
+    if let Some(program) = setting.map(Path::to_owned).or_else(named_program) {
+        return Ok(program);
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut candidates = std::env::split_paths(&path).map(|folder| folder.join("flowhost"));
+    candidates.find(|candidate| is_program(candidate)).ok_or(CompileError::NoProgram)
 }
 
 /// The program that the environment names, if it names one.

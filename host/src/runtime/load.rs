@@ -210,6 +210,13 @@ impl Components {
         self.cache.get_or_try_init(|| async { CodeCache::open(&self.place) }).await
     }
 
+    /// Removes what was compiled here from the folder.
+    pub(super) fn remove_compiled(&self) {
+        if let Some(cache) = self.cache.get() {
+            cache.remove_made();
+        }
+    }
+
     /// The component of `digest`, ready for `flavour`. Loaded once; who asks meanwhile waits. After
     /// an error the next one who asks tries again.
     pub(super) async fn get(

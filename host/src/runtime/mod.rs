@@ -31,8 +31,8 @@ use std::time::Duration;
 
 pub use code_cache::CacheError;
 use code_cache::{CodeCache, Place};
-pub(crate) use compile::named_program;
 pub use compile::{COMPILE_SUBCOMMAND, CompileError, compile_child};
+pub(crate) use compile::{named_program, program};
 pub use engine::ENGINE;
 pub use load::{CodeSource, LoadError, Source};
 pub use prepare::{Folders, NamedFolder, PrepareError, Prepared, appetite};
@@ -203,6 +203,12 @@ impl Runtime {
     /// Fails when there is no such folder, or not one that is safe.
     pub async fn open_cache(&self) -> Result<(), CacheError> {
         self.components.open_cache().await.map(drop)
+    }
+
+    /// Removes the compiled code that was not there before this process compiled it. Who has it open goes on with
+    /// it.
+    pub fn remove_compiled(&self) {
+        self.components.remove_compiled();
     }
 
     /// The code of `component` for another process of ours, compiled if need be, as a read-only file.

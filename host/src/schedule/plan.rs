@@ -98,7 +98,11 @@ impl From<&Workflow> for Plan {
                     started: false,
                     concurrency: group.concurrency,
                     on_failure: group.on_failure,
-                    policy: group.policy.clone(),
+                    policy: GroupPolicy {
+                        // On nodes, each of them has its own.
+                        breaker: group.policy.breaker.filter(|_| workflow.on_nodes(node).is_none()),
+                        ..group.policy.clone()
+                    },
                     first_success: group.merge.takes_first(),
                     tolerant: is_tolerant(group),
                     retry: match &group.form {

@@ -88,7 +88,7 @@ pub struct CeilingSaid {
     pub timeout: u64,
 }
 
-/// What a client wants to be told besides how attempts ended.
+/// What a client wants: what it is told besides how attempts ended, and how its worker behaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Wants {
@@ -98,6 +98,15 @@ pub struct Wants {
     pub logs: bool,
     /// Progress.
     pub progress: bool,
+    /// That no more attempts than this execute at once; none leaves it to the worker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
+    /// That the worker removes what it put on its machine's disk when it ends.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cleanup: bool,
+    /// That the worker's program is one of the things that were put there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub deployed: bool,
 }
 
 /// Two that do not fit each other. Trying again does not help.

@@ -23,6 +23,7 @@ use self::intake::Intake;
 use self::keeper::Keeper;
 use self::remote::Remote;
 use self::staff::Staff;
+use super::kept::Kept;
 use super::log::Level;
 use super::settings::{ConsumerSettings, Stopping};
 use crate::executor::{Executor, InProcess, Port, ServingSettings, Unreachable};
@@ -109,12 +110,17 @@ pub async fn consume(
     let queues: Arc<[Arc<Keys>]> = queues.collect::<Result<_, _>>()?;
     let Some(first) = queues.first().cloned() else { return Ok(()) };
     let id: Arc<str> = format!("{}-{}-{}", settings.id, std::process::id(), random()).into();
-    let components = Arc::new(Components::open(server.clone(), first, settings.store_max)?);
+    let components = Arc::new(Components::new(
+        server.clone(),
+        first,
+        Kept::open(settings.workdir.as_deref(), settings.store_max)?,
+    ));
     let writing = Writing { seal: Seal::new(settings.key.as_deref()), id: Arc::clone(&id) };
     let (hands, room) = (Arc::new(Hands::default()), Arc::new(Room::new(settings.concurrency)));
     let (keeper, asks) = mpsc::unbounded_channel();
     let remote = Arc::new(Remote::new(Arc::clone(&hands), writing.clone(), keeper.clone()));
     let executor = InProcess::serving(ServingSettings {
+        slots: None,
         runtime: Arc::clone(&settings.runtime),
         folders: settings.ceiling.folders(),
         supply: components.clone(),

@@ -12,9 +12,12 @@ use tokio::sync::mpsc;
 
 use super::ceiling::Ceiling;
 use super::channel::Remote;
+use super::kept::Kept;
 use super::spans::{Spans, Traced};
 use super::supply::{Asked, ByAsking};
+use super::tidy::tidy;
 use crate::executor::{Executor, InProcess, Port, Report, Reports, ServingSettings, Unreachable};
+use crate::folder::FolderError;
 use crate::id::AttemptId;
 use crate::model::{Attempt, Call, Outcome, Type, Usage, Warning};
 use crate::report::{Exporter, Interest};
@@ -29,9 +32,15 @@ const TOGETHER: u64 = 1 << 20;
 
 /// Who works, for whom.
 pub enum Worker {
-    /// Anybody's, held to a ceiling. Asks for components and compiles them. Tells who takes spans, if anybody does, of
-    /// what it executes.
-    Bounded(Ceiling, Option<Arc<Exporter>>),
+    /// Anybody's. Asks for components that it does not have, and compiles them.
+    Bounded {
+        /// The most that it grants.
+        ceiling: Ceiling,
+        /// Who takes spans, if anybody does.
+        exporter: Option<Arc<Exporter>>,
+        /// Components that it keeps on this machine.
+        kept: Arc<Kept>,
+    },
     /// A child of the client's own: one attempt at a time, with directories in `folders`. Is handed code,
     /// with its label, by `code`.
     Child {
@@ -61,6 +70,9 @@ pub enum ServeError {
     /// Guests cannot run here.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// Components cannot be kept here.
+    #[error("components cannot be kept: {0} (--workdir names another folder)")]
+    Folder(#[from] FolderError),
     /// The executor does not open.
     #[error(transparent)]
     Executor(#[from] Unreachable),
@@ -78,12 +90,12 @@ pub async fn serve(
     worker: Worker,
 ) -> Result<(), ServeError> {
     let outbox = Arc::new(Outbox::default());
-    let (folders, ceiling, exporter, mut code, unconfined, beneath) = match worker {
-        Worker::Bounded(ceiling, exporter) => {
-            (ceiling.folders(), Some(ceiling), exporter, None, None, Vec::new())
+    let (folders, ceiling, exporter, kept, mut code, unconfined, beneath) = match worker {
+        Worker::Bounded { ceiling, exporter, kept } => {
+            (ceiling.folders(), Some(ceiling), exporter, Some(kept), None, None, Vec::new())
         }
         Worker::Child { folders, unconfined, beneath, code } => {
-            (folders, None, None, Some(code), unconfined, beneath)
+            (folders, None, None, None, Some(code), unconfined, beneath)
         }
     };
     let in_order = ceiling.is_none();
@@ -115,9 +127,10 @@ pub async fn serve(
         writes: false,
     };
     let channel = Arc::new(Remote::new(Arc::clone(&outbox)));
-    let by = Arc::new(ByAsking(Arc::clone(&supply)));
+    let by = Arc::new(ByAsking { asked: Arc::clone(&supply), kept: kept.clone() });
     let executor = InProcess::serving(ServingSettings {
-        runtime,
+        runtime: Arc::clone(&runtime),
+        slots: wants.slots.map(|slots| slots as usize),
         folders,
         supply: by,
         compiles: !in_order,
@@ -152,10 +165,15 @@ pub async fn serve(
             }
         }
     };
-    tokio::select! {
+    let ended = tokio::select! {
         ended = work => ended,
-        ended = pump(to, &outbox) => Ok(ended?),
+        ended = pump(to, &outbox) => ended.map_err(ServeError::from),
+    };
+    if let Some(kept) = kept.filter(|_| wants.cleanup) {
+        drop(server);
+        tidy(&kept, &runtime, wants.deployed);
     }
+    ended
 }
 
 /// Waits until there are reports, and room for them.

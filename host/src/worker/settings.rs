@@ -30,6 +30,8 @@ pub struct ConsumerSettings {
     pub lease: Duration,
     /// How long a worker that is asked to stop waits for what executes.
     pub drain: Duration,
+    /// Where components are kept; none is in the user's cache folder.
+    pub workdir: Option<PathBuf>,
     /// Bytes of components and values that are kept here at most.
     pub store_max: u64,
     /// The most that attempts are granted.

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::kept::{Kept, KeptError};
 use crate::digest::Digest;
 use crate::executor::{BoxFuture, Supply};
 use crate::runtime::{CodeSource, Source};
@@ -124,19 +125,39 @@ impl Asked {
     }
 }
 
-/// A supply as the executor takes it.
-pub(super) struct ByAsking(pub(super) Arc<Asked>);
+/// A supply as the executor takes it: what is kept here, if anything is, and else what the client sends.
+pub(super) struct ByAsking {
+    pub(super) asked: Arc<Asked>,
+    pub(super) kept: Option<Arc<Kept>>,
+}
+
+impl ByAsking {
+    async fn get(&self, digest: Digest) -> Result<Bytes, Arc<str>> {
+        let failed = |error: KeptError| Arc::from(error.to_string());
+        if let Some(kept) = &self.kept
+            && let Some(bytes) = kept.get(digest).await.map_err(failed)?
+        {
+            return Ok(bytes);
+        }
+        match self.asked.get(digest, None).await? {
+            Arrived::Wasm(wasm) => {
+                if let Some(kept) = &self.kept {
+                    kept.keep(wasm.clone()).await.map_err(failed)?;
+                }
+                Ok(wasm)
+            }
+            Arrived::Code(_) => Err("code came where a component was asked for".into()),
+        }
+    }
+}
 
 impl Supply for ByAsking {
     fn component(&self, digest: Digest) -> BoxFuture<'_, Result<Source, Arc<str>>> {
         Box::pin(async move {
-            if self.0.code {
-                return Ok(Source::Code(self.0.clone()));
+            if self.asked.code {
+                return Ok(Source::Code(self.asked.clone()));
             }
-            match self.0.get(digest, None).await? {
-                Arrived::Wasm(wasm) => Ok(Source::Bytes(wasm)),
-                Arrived::Code(_) => Err("code came where a component was asked for".into()),
-            }
+            self.get(digest).await.map(Source::Bytes)
         })
     }
 }

@@ -100,7 +100,9 @@ impl State {
         match held.is_empty() {
             true if several && self.nodes.is_none() => Some(self.least_served(profile)),
             true => Some(0),
-            false => self.ready.get(profile)?.iter().position(|attempt| !held.contains(&attempt.id.branch.node)),
+            false => {
+                self.ready.get(profile)?.iter().position(|attempt| !held.contains(&attempt.id.branch.node))
+            }
         }
     }
 
@@ -211,7 +213,11 @@ impl Worker {
         let Some((outbox, _)) = self.up.as_ref().filter(|_| !self.retires) else { return false };
         let (slots, in_hand, ahead) = match self.slots {
             1 => (1, IN_HAND, AHEAD),
-            slots => (slots, IN_HAND_OF_NODES.saturating_mul(u32::try_from(slots).unwrap_or(u32::MAX)), AHEAD * slots),
+            slots => (
+                slots,
+                IN_HAND_OF_NODES.saturating_mul(u32::try_from(slots).unwrap_or(u32::MAX)),
+                AHEAD * slots,
+            ),
         };
         self.pending.is_empty()
             || !alone

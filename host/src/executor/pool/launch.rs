@@ -114,25 +114,36 @@ pub(in crate::executor) struct Link {
 impl Link {
     /// Waits for what a worker that was started says of itself, and tells it who we are. One that does not fit is
     /// ended.
+    ///
+    /// # Errors
+    /// Fails when it does not answer, or does not fit.
     pub(in crate::executor) async fn meet(
         from: impl AsyncRead + Send + Unpin + 'static,
         to: impl AsyncWrite + Send + Unpin + 'static,
         side: impl Side + 'static,
         life: Box<dyn Life>,
         ours: &Hello,
-    ) -> Result<Self, Gone> {
+    ) -> Result<Self, Unmet> {
         let from: Box<dyn AsyncRead + Send + Unpin> = Box::new(from);
         let mut to: Box<dyn AsyncWrite + Send + Unpin> = Box::new(to);
         match answer(from, &mut to, ours).await {
             Ok((receiver, hello)) => Ok(Self { receiver, hello, to, side: Arc::new(side), life }),
-            Err(WireError::Refused(refusal)) => {
-                life.end(true).await;
-                Err(Gone::Refused(refusal))
-            }
-            Err(error) => {
-                let End { how, killed } = life.end(true).await;
-                Err(Gone::Lost(End { how: format!("{error}; {how}"), killed }))
-            }
+            Err(error) => Err(Unmet { error, end: life.end(true).await }),
+        }
+    }
+}
+
+/// A worker that did not answer, or does not fit, and how it ended.
+pub(in crate::executor) struct Unmet {
+    pub(in crate::executor) error: WireError,
+    pub(in crate::executor) end: End,
+}
+
+impl From<Unmet> for Gone {
+    fn from(Unmet { error, end }: Unmet) -> Self {
+        match error {
+            WireError::Refused(refusal) => Self::Refused(refusal),
+            error => Self::Lost(End { how: format!("{error}; {}", end.how), ..end }),
         }
     }
 }
@@ -163,4 +174,8 @@ pub(in crate::executor) struct End {
     pub(in crate::executor) how: String,
     /// Somebody else ended it: neither did it end by itself, nor was it asked to.
     pub(in crate::executor) killed: bool,
+    /// Its exit code, where it ended by itself.
+    pub(in crate::executor) code: Option<i32>,
+    /// What it said last.
+    pub(in crate::executor) said: String,
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-pub(super) use launch::{End, Gone, Launch, Life, Link, Place, Reach, Side, Staff};
+pub(super) use launch::{End, Gone, Launch, Life, Link, Place, Reach, Side, Staff, Unmet};
 
 use self::state::State;
 use super::{BoxFuture, Capacity, Executor, Port, Unreachable};

@@ -180,7 +180,9 @@ impl Nodes {
     pub(super) fn keeps_out(&self, group: NodeId) -> bool {
         let mut nodes = self.nodes.iter().enumerate();
         let usable = |(_, node): &(usize, &Node)| !matches!(node.state, State::GivenUp(_));
-        let open = |(at, _): (usize, &Node)| self.breakers.get(&(group, at)).is_none_or(|breaker| !breaker.gave_up());
+        let open = |(at, _): (usize, &Node)| {
+            self.breakers.get(&(group, at)).is_none_or(|breaker| !breaker.gave_up())
+        };
         self.policies.contains_key(&group) && !nodes.by_ref().filter(usable).any(open)
     }
 
@@ -211,7 +213,9 @@ impl Nodes {
                 "breaker of node `{name}` opened after {failures} failures in a row: others go elsewhere, and one probes it after {cooldown:?}"
             ),
             News::Closed => format!("breaker of node `{name}` closed: a probe succeeded"),
-            News::GaveUp => format!("breaker of node `{name}` stays open: {} probes failed", model::MOST_PROBES),
+            News::GaveUp => {
+                format!("breaker of node `{name}` stays open: {} probes failed", model::MOST_PROBES)
+            }
         };
         Some((news, said))
     }
@@ -232,8 +236,12 @@ impl Pool {
     pub(super) fn node_lost(&mut self, worker: &Worker, gone: &Gone, now: Instant) -> String {
         let Some(nodes) = &mut self.nodes else { return String::new() };
         let (kind, reason, said) = match nodes.ended(worker.node, gone, now) {
-            Fate::Tried(reason) => (Warning::NodeUnreachable, reason.clone(), format!("{reason}; it is tried again")),
-            Fate::GivenUp(reason) => (Warning::NodeLeftOut, reason.clone(), format!("{reason}; it is left out")),
+            Fate::Tried(reason) => {
+                (Warning::NodeUnreachable, reason.clone(), format!("{reason}; it is tried again"))
+            }
+            Fate::GivenUp(reason) => {
+                (Warning::NodeLeftOut, reason.clone(), format!("{reason}; it is left out"))
+            }
         };
         self.hopeless = nodes.are_hopeless();
         match &self.hopeless {

@@ -131,7 +131,12 @@ impl State {
             return;
         }
         let interest = port.interest();
-        let wants = Wants { starts: interest.starts, logs: interest.logs, progress: interest.progress };
+        let wants = Wants {
+            starts: interest.starts,
+            logs: interest.logs,
+            progress: interest.progress,
+            ..Wants::default()
+        };
         self.ours = Arc::new(Hello { wants: Some(wants), ..Hello::of(ENGINE) });
         self.port = Some(port);
         self.opening = Some(answer);
@@ -151,7 +156,8 @@ impl State {
             Some(nodes) => nodes.slots(now),
         };
         if let (Some(slots), Some(opening)) = (slots, self.opening.take_if(|_| slots.is_some())) {
-            let ahead = if self.nodes.is_some() { slots.saturating_mul(AHEAD_OF_NODES) } else { AHEAD * self.cores };
+            let ahead =
+                if self.nodes.is_some() { slots.saturating_mul(AHEAD_OF_NODES) } else { AHEAD * self.cores };
             // Who asked may be gone.
             let _ = opening.send(Ok(Capacity { slots, ahead }));
         }
@@ -411,7 +417,7 @@ impl State {
     /// attempts executed.
     fn child_lost(&mut self, worker: &Worker, gone: Gone, now: Instant) -> (String, bool) {
         let (reason, killed) = match gone {
-            Gone::Lost(End { how, killed }) => (how, killed),
+            Gone::Lost(End { how, killed, .. }) => (how, killed),
             Gone::Refused(refusal) => (self.hopeless.insert(refusal.to_string()).clone(), false),
             Gone::Unstarted(reason) => (self.hopeless.insert(reason).clone(), false),
         };

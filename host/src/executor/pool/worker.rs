@@ -138,14 +138,14 @@ pub(super) async fn attend(
         () = stop.notified() => None,
     };
     drop(receiver);
-    let End { how, killed } = life.end(true).await;
+    let end = life.end(true).await;
     let how = match failure {
         // What the system says of its end says more than that the connection ended with it.
-        None | Some(WireError::Cut | WireError::Io(_)) => how,
+        None | Some(WireError::Cut | WireError::Io(_)) => end.how,
         Some(failure @ WireError::Silent) => format!("{failure}, so it was ended"),
-        Some(failure) => format!("{failure}; {how}"),
+        Some(failure) => format!("{failure}; {}", end.how),
     };
-    tell(News::Ended(Gone::Lost(End { how, killed })));
+    tell(News::Ended(Gone::Lost(End { how, ..end })));
 }
 
 async fn hear<R: tokio::io::AsyncRead + Unpin>(

@@ -386,7 +386,12 @@ impl Actor {
     /// What the run wants to be told besides outcomes, for its workers.
     fn wants(&self) -> String {
         let interest = self.port.interest();
-        let wants = Wants { starts: interest.starts, logs: interest.logs, progress: interest.progress };
+        let wants = Wants {
+            starts: interest.starts,
+            logs: interest.logs,
+            progress: interest.progress,
+            ..Wants::default()
+        };
         // A few truths are always written.
         serde_json::to_string(&wants).unwrap_or_default()
     }

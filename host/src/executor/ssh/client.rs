@@ -126,7 +126,11 @@ impl Living {
         // What it said last may still be on its way.
         let _ = tokio::time::timeout(PATIENCE, &mut self.listening).await;
         self.listening.abort();
-        Ended { code: status.and_then(|status| status.code()), how: describe(status), said: self.words.text() }
+        Ended {
+            code: status.and_then(|status| status.code()),
+            how: describe(status),
+            said: self.words.text(),
+        }
     }
 }
 

@@ -36,8 +36,14 @@ pub(super) fn advice(said: &str, node: &SshNode) -> Option<String> {
             node.address
         ));
     }
-    if has("Bad configuration option") || has("bad configuration options") || has("unsupported option") || has("Bad owner or permissions on") {
-        return Some(format!("ssh does not take its own configuration: mend what it names, until this works: {command}"));
+    if has("Bad configuration option")
+        || has("bad configuration options")
+        || has("unsupported option")
+        || has("Bad owner or permissions on")
+    {
+        return Some(format!(
+            "ssh does not take its own configuration: mend what it names, until this works: {command}"
+        ));
     }
     None
 }

@@ -390,7 +390,7 @@ impl Intake {
         for InHand { hold, queue, run, held, entry, fresh: _ } in entries {
             let record = records.get(&held.run.record).and_then(Option::as_ref);
             let wants = known.wants.get(&held.run.record).map(|(wants, _)| *wants);
-            let Wants { starts, logs, progress } = wants.unwrap_or_default();
+            let Wants { starts, logs, progress, .. } = wants.unwrap_or_default();
             let customer = Arc::new(Customer { run, queue, starts, logs, progress });
             let what = self.one(link, known, &calls, record, &customer, hold, &held, &entry).await?;
             arrivals.push(Arrival { hold, customer, held, what });

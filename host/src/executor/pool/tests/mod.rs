@@ -87,7 +87,7 @@ impl Launch for Script {
         let started = Started { reach: reach.clone(), node, from: hears, to: theirs, words, waits };
         self.started.send(started).unwrap_or_else(|_| panic!("the test is over"));
         let ours = ours.clone();
-        Box::pin(async move { Link::meet(from, to, side, Box::new(life), &ours).await })
+        Box::pin(async move { Ok(Link::meet(from, to, side, Box::new(life), &ours).await?) })
     }
 
     fn component(&self, digest: Digest) -> BoxFuture<'_, Result<Bytes, String>> {
@@ -100,7 +100,9 @@ struct Lived(Arc<Mutex<String>>);
 
 impl Life for Lived {
     fn end(self: Box<Self>, _: bool) -> BoxFuture<'static, End> {
-        Box::pin(async move { End { how: self.0.lock().unwrap().clone(), killed: false } })
+        Box::pin(async move {
+            End { how: self.0.lock().unwrap().clone(), killed: false, code: None, said: String::new() }
+        })
     }
 }
 
