@@ -191,7 +191,7 @@ impl SshOptionRefusal {
             Self::Library => "ssh would load code that it names",
             Self::Configuration => "it is about what configuration ssh reads",
             Self::Environment => "it hands on variables",
-            Self::Fixed => "flowhost relies on what it is",
+            Self::Fixed => "flowhost relies on it as it is",
         }
     }
 }
@@ -302,7 +302,7 @@ impl Takes {
 
     fn wanted(self) -> String {
         match self {
-            Self::Word(words) => format!("it takes {}", words.join(", ")),
+            Self::Word(words) => format!("it takes one of: {}", words.join(", ")),
             Self::Host => "it takes one host: a name or an address".to_owned(),
             Self::Interface => "it takes the name of a network interface, such as eth0".to_owned(),
             Self::File => {
@@ -378,12 +378,12 @@ mod tests {
             ("PKCS11Provider=/x.so", "load code", "~/.ssh/config"),
             ("Include=x", "what configuration ssh reads", "~/.ssh/config"),
             ("SendEnv=*", "hands on variables", "grants.env"),
-            ("StrictHostKeyChecking=no", "flowhost relies on what it is", "leave it out"),
-            ("BatchMode=no", "flowhost relies on what it is", "leave it out"),
-            ("ServerAliveInterval=0", "flowhost relies on what it is", "leave it out"),
-            ("ForwardAgent=yes", "flowhost relies on what it is", "leave it out"),
-            ("VerifyHostKeyDNS=yes", "flowhost relies on what it is", "leave it out"),
-            ("ControlPath=/tmp/x", "flowhost relies on what it is", "leave it out"),
+            ("StrictHostKeyChecking=no", "flowhost relies on it as it is", "leave it out"),
+            ("BatchMode=no", "flowhost relies on it as it is", "leave it out"),
+            ("ServerAliveInterval=0", "flowhost relies on it as it is", "leave it out"),
+            ("ForwardAgent=yes", "flowhost relies on it as it is", "leave it out"),
+            ("VerifyHostKeyDNS=yes", "flowhost relies on it as it is", "leave it out"),
+            ("ControlPath=/tmp/x", "flowhost relies on it as it is", "leave it out"),
             ("CanonicalizeHostname=yes", "may not set `CanonicalizeHostname`", "~/.ssh/config"),
             ("Kompression=yes", "may not set `Kompression`", "~/.ssh/config"),
         ] {
