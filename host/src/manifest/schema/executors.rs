@@ -6,8 +6,7 @@ use super::{DURATION, boolean, described, list, matching, object, one_of, requir
 use crate::manifest::executors::{MOST_AT_ONCE, MOST_NODES, PREFIX, QUEUE};
 
 const USER: &str = "^[A-Za-z0-9_][A-Za-z0-9._-]*$";
-const ADDRESS: &str =
-    r"^([A-Za-z0-9_][A-Za-z0-9._-]*@)?([A-Za-z0-9_][A-Za-z0-9._-]*|\[?[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?\]?)$";
+const ADDRESS: &str = r"^([A-Za-z0-9_][A-Za-z0-9._-]*@)?([A-Za-z0-9_][A-Za-z0-9._-]*|\[?[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?\]?)$";
 const WORKDIR: &str = "^~?/[A-Za-z0-9._/-]*$";
 const TARGET: &str = "^[a-z0-9_]+(-[a-z0-9_]+){2,3}$";
 /// `queue` and `prefix` are parts of keys in Redis.
