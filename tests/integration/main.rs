@@ -54,6 +54,7 @@ mod repository;
 mod resume;
 mod schema;
 mod splitting;
+mod ssh_options;
 mod tracing;
 mod trust;
 mod worker;

@@ -47,6 +47,35 @@ fn named_executors_are_checked_and_shown_by_name() {
 }
 
 #[test]
+fn executors_of_nodes_are_shown_with_their_nodes_and_allowed_by_name_or_kind() {
+    let place = Place::new();
+    let nodes = r#"nodes = ["user@a", { address = "user@b", port = 2222 }]"#;
+    let lab = FLEET.replace("kind = \"redis\"", "kind = \"ssh\"");
+    let lab = lab.replace("url = \"redis://me:hush@127.0.0.1:1/0\"", nodes).replace("fleet", "lab");
+    place.guest("echo").file("workflow.toml", &lab);
+    let shown = "executor lab: ssh on 2 nodes: user@a, user@b:2222";
+    let checked = with(&place, &["check", "workflow.toml"], &[]);
+    assert!(checked.code == 0 && checked.stdout.contains(&format!("runs on {shown}\n")), "{checked}");
+    let planned = with(&place, &["run", "workflow.toml", "--dry-run"], &[]);
+    assert!(planned.stdout.contains("task one: echo#answer -> u32, on lab"), "{planned}");
+    assert!(planned.code == 0 && planned.stdout.contains(&format!("{shown}\n")), "{planned}");
+    // The way to a node is encrypted, so a task with a secret may run there.
+    let moved = with(&place, &["check", "workflow.toml", "--executor", "two=lab"], &[]);
+    assert_eq!(moved.code, 0, "{moved}");
+
+    for (allowed, code) in [("in-process,lab", 0), ("in-process,ssh", 0), ("in-process,redis", 2)] {
+        let got = with(&place, &["check", "workflow.toml"], &[("FLOWHOST_ALLOW_EXECUTORS", allowed)]);
+        let named = got.stderr.contains("may run on executor `lab`");
+        assert_eq!((got.code, named), (code, code == 2), "{got}");
+    }
+    let others = with(&place, &["check", "workflow.toml", "--untrusted"], &[]);
+    assert!(
+        others.code == 2 && others.stderr.starts_with("workflow.toml:4:16: an untrusted file"),
+        "{others}"
+    );
+}
+
+#[test]
 fn names_and_urls_that_are_missing_or_wrong_are_errors_with_the_next_step() {
     let place = Place::new();
     place.guest("echo").file("workflow.toml", FLEET);
@@ -55,7 +84,7 @@ fn names_and_urls_that_are_missing_or_wrong_are_errors_with_the_next_step() {
     };
     let wrong: [(&[&str], &str); 4] = [
         (&["--executor", "one=flet"], "did you mean `fleet`?"),
-        (&["--executor", "one=ssh"], "executor `ssh` is not supported by this version"),
+        (&["--executor", "one=ssh"], "executor `ssh` has no nodes"),
         (&["--executor", "redis"], "executor `redis` has no URL"),
         (&["--executor", "one=redis", "--redis", "http://me:hush@host"], "--redis: a URL with `http://`"),
     ];

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use flowhost::model::SshOption;
 use serde_json::Value;
 
 use crate::support::{Ended, Place, ended, repository};
@@ -24,6 +25,21 @@ const SOUND: &str = r#"
     [executors.redis]
     url = { env = "HOME" }
     ca = "ca.pem"
+    [executors.lab]
+    kind = "ssh"
+    nodes = ["me@a", "10.0.0.1", "[fd00::1%eth0]", "me@fd00::2", { address = "b", port = 2222, user = "me", identity-file = "my id", options = ["Compression=yes"] }]
+    concurrency = 8
+    workdir = "~/.cache/flowhost-1"
+    deploy = "never"
+    cleanup = true
+    connect-timeout = "1m"
+    binary = { aarch64-unknown-linux-gnu = "ca.pem" }
+    [executors.ssh]
+    nodes = ["c"]
+    user = "you"
+    port = 22
+    identity-file = "~/.ssh/id"
+    options = ["UserKnownHostsFile=known", "ProxyJump=me@jump:22"]
     [defaults]
     executor = "auto"
     retry = { max-attempts = 2, delay = "200ms", factor = 1.5, max-delay = "1m", jitter = 0, on = ["failed", "trapped"] }
@@ -106,6 +122,23 @@ fn a_file_that_check_refuses_for_its_form_does_not_fit_the_schema() {
         ("\"redis://127.0.0.1:6379\"", "\"http://127.0.0.1:6379\""),
         ("queue = \"night\"", "queue = \"every night\""),
         ("key = { env = \"HOME\" }", "key = \"hush\""),
+        ("key = { env = \"HOME\" }", "nodes = [\"a\"]"),
+        ("nodes = [\"c\"]", ""),
+        ("nodes = [\"c\"]", "nodes = []"),
+        ("nodes = [\"c\"]", "nodes = [\"c\"]\nurl = \"redis://a\""),
+        ("nodes = [\"c\"]", "nodes = [\"c:22\"]"),
+        ("nodes = [\"c\"]", "nodes = [\"-oProxyCommand=x\"]"),
+        ("nodes = [\"c\"]", "nodes = [{ host = \"c\" }]"),
+        ("port = 2222", "port = 0"),
+        ("port = 2222", "deploy = \"never\""),
+        ("user = \"you\"", "user = \"-l\""),
+        ("concurrency = 8", "concurrency = 5000"),
+        ("\"~/.cache/flowhost-1\"", "\"$HOME\""),
+        ("\"~/.ssh/id\"", "\"-i\""),
+        ("\"ProxyJump=me@jump:22\"", "\"ProxyJump me@jump\""),
+        ("deploy = \"never\"", "deploy = \"sometimes\""),
+        ("connect-timeout = \"1m\"", "connect-timeout = \"soon\""),
+        ("aarch64-unknown-linux-gnu =", "aarch64 ="),
         ("on-failure = \"cancel\"", "on-failure = \"stop\""),
         ("concurrency = 2", "concurrency = 0"),
         ("{ at-least = 1 }", "{ at-least = 0 }"),
@@ -158,6 +191,10 @@ fn the_reference_and_the_parser_know_the_same_keys() {
     };
     let missing: Vec<_> = known.iter().filter(|key| !written(key)).collect();
     assert!(missing.is_empty(), "docs/workflow-reference.md does not tell of {missing:?}");
+
+    for option in SshOption::names() {
+        assert!(written(option), "docs/workflow-reference.md does not tell of ssh's option {option}");
+    }
 
     // The other way round: the first column of the tables that list keys.
     let tables = reference.lines().scan(false, |inside, line| {

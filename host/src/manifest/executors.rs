@@ -87,10 +87,10 @@ impl<'t> Section<'t> {
             Some(_) => None,
             None => Kind::named(name.value),
         };
-        let (what, keys) = match written {
-            Some(Kind::Redis) => (what, &REDIS),
-            Some(Kind::Ssh) => (format!("ssh {what}"), &SSH),
-            None => (what, &EXECUTOR),
+        let keys = match written {
+            Some(Kind::Redis) => &REDIS,
+            Some(Kind::Ssh) => &SSH,
+            None => &EXECUTOR,
         };
         let fields = Fields::new(entries, what, entry.span, keys, findings);
         let kind = kind(&fields, entry, findings).and_then(|kind| match kind {

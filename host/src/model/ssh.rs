@@ -63,7 +63,7 @@ pub struct SshNode {
     pub options: Vec<SshOption>,
 }
 
-/// As in "user@host", "user@host:2222" or "user@[fd00::1]:2222".
+/// As in `user@host`, `user@host:2222` or `user@[fd00::1]:2222`.
 impl fmt::Display for SshNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.address.write(self.port, f)

@@ -5,7 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::node_address;
+use super::node_address::{self, NodeAddress};
+use super::ssh_refusal::{ELSEWHERE, REFUSED, SshOptionRefusal};
 
 /// The longest value, in bytes.
 const LONGEST: usize = 1000;
@@ -30,7 +31,8 @@ enum Takes {
     Interface,
     /// The path of a file or socket.
     File,
-    /// Names with commas between them, with `*`, `?` and `!` in patterns, and `+` or `^` before the first.
+    /// Names of algorithms or methods with commas between them, with `+` or `^` before the first where they are
+    /// added to ssh's own.
     List,
     /// Addresses of nodes with ports where need be, with commas between them.
     Jumps,
@@ -81,79 +83,6 @@ const ALLOWED: [(&str, Takes); 24] = [
     ("UserKnownHostsFile", Takes::File),
 ];
 
-/// Why an option may not be set.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SshOptionRefusal {
-    /// It has a key of its own, this one.
-    Key(&'static str),
-    /// ssh would run a command.
-    Command,
-    /// ssh would load code.
-    Library,
-    /// ssh would read further configuration.
-    Configuration,
-    /// ssh would hand a part of the environment on.
-    Environment,
-    /// flowhost sets it, or relies on what it is without.
-    Fixed,
-}
-
-/// What has a reason of its own to be refused. All else is refused as well.
-const REFUSED: [(&str, SshOptionRefusal); 52] = [
-    ("ConnectTimeout", SshOptionRefusal::Key("connect-timeout")),
-    ("Host", SshOptionRefusal::Configuration),
-    ("HostName", SshOptionRefusal::Key("address")),
-    ("IdentityFile", SshOptionRefusal::Key("identity-file")),
-    ("Port", SshOptionRefusal::Key("port")),
-    ("User", SshOptionRefusal::Key("user")),
-    ("KnownHostsCommand", SshOptionRefusal::Command),
-    ("LocalCommand", SshOptionRefusal::Command),
-    ("Match", SshOptionRefusal::Command),
-    ("PermitLocalCommand", SshOptionRefusal::Command),
-    ("ProxyCommand", SshOptionRefusal::Command),
-    ("ProxyUseFdpass", SshOptionRefusal::Command),
-    ("RemoteCommand", SshOptionRefusal::Command),
-    ("XAuthLocation", SshOptionRefusal::Command),
-    ("PKCS11Provider", SshOptionRefusal::Library),
-    ("SecurityKeyProvider", SshOptionRefusal::Library),
-    ("SmartcardDevice", SshOptionRefusal::Library),
-    ("IgnoreUnknown", SshOptionRefusal::Configuration),
-    ("Include", SshOptionRefusal::Configuration),
-    ("SendEnv", SshOptionRefusal::Environment),
-    ("SetEnv", SshOptionRefusal::Environment),
-    ("BatchMode", SshOptionRefusal::Fixed),
-    ("ClearAllForwardings", SshOptionRefusal::Fixed),
-    ("ConnectionAttempts", SshOptionRefusal::Fixed),
-    ("ControlMaster", SshOptionRefusal::Fixed),
-    ("ControlPath", SshOptionRefusal::Fixed),
-    ("ControlPersist", SshOptionRefusal::Fixed),
-    ("DynamicForward", SshOptionRefusal::Fixed),
-    ("EscapeChar", SshOptionRefusal::Fixed),
-    ("ExitOnForwardFailure", SshOptionRefusal::Fixed),
-    ("ForkAfterAuthentication", SshOptionRefusal::Fixed),
-    ("ForwardAgent", SshOptionRefusal::Fixed),
-    ("ForwardX11", SshOptionRefusal::Fixed),
-    ("ForwardX11Trusted", SshOptionRefusal::Fixed),
-    ("GSSAPIDelegateCredentials", SshOptionRefusal::Fixed),
-    ("GatewayPorts", SshOptionRefusal::Fixed),
-    ("KbdInteractiveAuthentication", SshOptionRefusal::Fixed),
-    ("LocalForward", SshOptionRefusal::Fixed),
-    ("LogLevel", SshOptionRefusal::Fixed),
-    ("LogVerbose", SshOptionRefusal::Fixed),
-    ("NoHostAuthenticationForLocalhost", SshOptionRefusal::Fixed),
-    ("PasswordAuthentication", SshOptionRefusal::Fixed),
-    ("RemoteForward", SshOptionRefusal::Fixed),
-    ("RequestTTY", SshOptionRefusal::Fixed),
-    ("ServerAliveCountMax", SshOptionRefusal::Fixed),
-    ("ServerAliveInterval", SshOptionRefusal::Fixed),
-    ("SessionType", SshOptionRefusal::Fixed),
-    ("StdinNull", SshOptionRefusal::Fixed),
-    ("StrictHostKeyChecking", SshOptionRefusal::Fixed),
-    ("Tunnel", SshOptionRefusal::Fixed),
-    ("UpdateHostKeys", SshOptionRefusal::Fixed),
-    ("VerifyHostKeyDNS", SshOptionRefusal::Fixed),
-];
-
 /// Why a text is no [`SshOption`].
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SshOptionError {
@@ -183,19 +112,6 @@ pub enum SshOptionError {
     },
 }
 
-impl SshOptionRefusal {
-    fn reason(self) -> &'static str {
-        match self {
-            Self::Key(_) => "it has a key of its own",
-            Self::Command => "it is about commands that ssh runs",
-            Self::Library => "ssh would load code that it names",
-            Self::Configuration => "it is about what configuration ssh reads",
-            Self::Environment => "it hands on variables",
-            Self::Fixed => "flowhost relies on what it is",
-        }
-    }
-}
-
 impl SshOptionError {
     /// What to do about it.
     #[must_use]
@@ -204,27 +120,8 @@ impl SshOptionError {
             Self::Form(_) => {
                 "write NAME=VALUE without spaces, such as \"UserKnownHostsFile=known\"".to_owned()
             }
-            Self::Unknown(_) => "put it into ~/.ssh/config, below `Host` with the node's address".to_owned(),
-            Self::Refused { why, .. } => match why {
-                SshOptionRefusal::Key("address") => {
-                    "write the host in `address`; an alias of ~/.ssh/config may stand there as well"
-                        .to_owned()
-                }
-                SshOptionRefusal::Key(key) => format!("write it as `{key}`"),
-                SshOptionRefusal::Command => {
-                    "for a jump host write \"ProxyJump=USER@HOST\"; all else belongs into \
-                     ~/.ssh/config, below `Host` with the node's address"
-                        .to_owned()
-                }
-                SshOptionRefusal::Library | SshOptionRefusal::Configuration => {
-                    "put it into ~/.ssh/config, below `Host` with the node's address".to_owned()
-                }
-                SshOptionRefusal::Environment => {
-                    "leave it out; what a task shall see of the environment is granted to it: `grants.env`"
-                        .to_owned()
-                }
-                SshOptionRefusal::Fixed => "leave it out".to_owned(),
-            },
+            Self::Unknown(_) => ELSEWHERE.to_owned(),
+            Self::Refused { why, .. } => why.help(),
             Self::Value { wanted, .. } => wanted.clone(),
         }
     }
@@ -286,24 +183,23 @@ impl Takes {
         }
         match self {
             Self::Word(words) => words.contains(&value),
-            Self::Host => node_address::host(value).is_some(),
+            // With brackets ssh would look for a name that has them.
+            Self::Host => !value.starts_with('[') && node_address::host(value).is_some(),
             Self::Interface => node_address::is_interface(value),
             // ssh splits at spaces, and has meanings for `$`, quotation marks and `\`.
             Self::File => value.chars().all(|char| char.is_alphanumeric() || "._-/~%@:,+=^".contains(char)),
-            Self::List => {
-                value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-@,+^*?!".contains(&byte))
-            }
-            // ssh makes a command of them, in which `%` has a meaning.
-            Self::Jumps => {
-                value.split(',').all(|jump| !jump.contains('%') && node_address::with_port(jump).is_ok())
-            }
+            Self::List => value.strip_prefix(['+', '^']).unwrap_or(value).split(',').all(|name| {
+                !name.is_empty()
+                    && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte))
+            }),
+            Self::Jumps => value.split(',').all(is_jump),
         }
     }
 
     fn wanted(self) -> String {
         match self {
-            Self::Word(words) => format!("it takes {}", words.join(", ")),
-            Self::Host => "it takes one host: a name or an address".to_owned(),
+            Self::Word(words) => format!("it takes one of: {}", words.join(", ")),
+            Self::Host => "it takes one host: a name or an address, without brackets".to_owned(),
             Self::Interface => "it takes the name of a network interface, such as eth0".to_owned(),
             Self::File => {
                 "it takes one path of letters, digits and `._-/~%@:,+=^`, relative to the workflow file's folder, or \
@@ -311,9 +207,16 @@ impl Takes {
                     .to_owned()
             }
             Self::List => "it takes names with commas between them, such as ssh-ed25519,rsa-sha2-512".to_owned(),
-            Self::Jumps => "it takes [USER@]HOST[:PORT], several with commas between them, or none".to_owned(),
+            Self::Jumps => "it takes [USER@]HOST[:PORT], IPv6 in brackets, several with commas between them; or none".to_owned(),
         }
     }
+}
+
+/// Whether a text is a node to jump over as ssh reads it, which makes a command of it.
+fn is_jump(text: &str) -> bool {
+    // In a command `%` has a meaning, and a bare IPv6 address is cut at its colons.
+    let plain = |address: &NodeAddress| !address.host().contains(':') || text.contains('[');
+    !text.contains('%') && node_address::with_port(text).is_ok_and(|(address, _)| plain(&address))
 }
 
 #[cfg(test)]
@@ -336,12 +239,12 @@ mod tests {
             "BindAddress=fd00::1",
             "BindInterface=eth0.2",
             "ProxyJump=jump",
-            "ProxyJump=me@jump:2222,[fd00::1]:22,fd00::2,none",
+            "ProxyJump=me@jump:2222,[fd00::1]:22,[fd00::2]",
             "ProxyJump=none",
             "Compression=yes",
             "AddressFamily=inet6",
             "IPQoS=throughput",
-            "Ciphers=^aes256-gcm@openssh.com,*-ctr",
+            "Ciphers=^aes256-gcm@openssh.com,aes256-ctr",
             "HostKeyAlgorithms=+ssh-rsa",
         ] {
             let option = read(text).unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -378,12 +281,12 @@ mod tests {
             ("PKCS11Provider=/x.so", "load code", "~/.ssh/config"),
             ("Include=x", "what configuration ssh reads", "~/.ssh/config"),
             ("SendEnv=*", "hands on variables", "grants.env"),
-            ("StrictHostKeyChecking=no", "flowhost relies on what it is", "leave it out"),
-            ("BatchMode=no", "flowhost relies on what it is", "leave it out"),
-            ("ServerAliveInterval=0", "flowhost relies on what it is", "leave it out"),
-            ("ForwardAgent=yes", "flowhost relies on what it is", "leave it out"),
-            ("VerifyHostKeyDNS=yes", "flowhost relies on what it is", "leave it out"),
-            ("ControlPath=/tmp/x", "flowhost relies on what it is", "leave it out"),
+            ("StrictHostKeyChecking=no", "flowhost relies on it as it is", "leave it out"),
+            ("BatchMode=no", "flowhost relies on it as it is", "leave it out"),
+            ("ServerAliveInterval=0", "flowhost relies on it as it is", "leave it out"),
+            ("ForwardAgent=yes", "flowhost relies on it as it is", "leave it out"),
+            ("VerifyHostKeyDNS=yes", "flowhost relies on it as it is", "leave it out"),
+            ("ControlPath=/tmp/x", "flowhost relies on it as it is", "leave it out"),
             ("CanonicalizeHostname=yes", "may not set `CanonicalizeHostname`", "~/.ssh/config"),
             ("Kompression=yes", "may not set `Kompression`", "~/.ssh/config"),
         ] {
@@ -393,6 +296,23 @@ mod tests {
                 "{text}: {error}: {}",
                 error.help()
             );
+        }
+    }
+
+    #[test]
+    fn what_ssh_would_take_for_something_else_is_no_value() {
+        for text in [
+            "HostKeyAlias=[fd00::1]",
+            "BindAddress=[fd00::1]",
+            "BindInterface=sixteen-letters-x",
+            "Ciphers=aes256-ctr,,aes128-ctr",
+            "Ciphers=aes256-ctr,+aes128-ctr",
+            "Ciphers=*-ctr",
+            "MACs=+",
+            "Compression=Yes",
+            "AddressFamily=ipv6",
+        ] {
+            assert!(matches!(read(text), Err(SshOptionError::Value { .. })), "{text}");
         }
     }
 
@@ -458,7 +378,8 @@ mod tests {
             "a/b",
             "a,b;id",
             "%h",
-            "fe80::1%eth0",
+            "fd00::1",
+            "[fe80::1%eth0]",
         ] {
             let option = read(&format!("ProxyJump={jumps}"));
             assert!(matches!(option, Err(SshOptionError::Value { .. })), "{jumps:?}: {option:?}");

@@ -1,7 +1,9 @@
 //! Executors of the kind `ssh`: which nodes they have, and how ssh and flowhost get there.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt::Display;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +14,10 @@ use crate::manifest::settings::duration;
 use crate::manifest::span::At;
 use crate::manifest::suggest;
 use crate::manifest::tree::{Data, Tree};
-use crate::model::{Deploy, NodeAddress, NodeUser, SshNode, SshOption, SshOptionError, SshSettings, WorkDir};
+use crate::model::{
+    Deploy, NodeAddress, NodeAddressError, NodeUser, SshNode, SshOption, SshOptionError, SshSettings,
+    WorkDir, WorkDirError,
+};
 
 const OF_REDIS: &str = "is for executors of the kind `redis`";
 const OF_SECTION: &str = "stands in the executor's section, for all its nodes";
@@ -115,6 +120,7 @@ impl<'t> Section<'t> {
 }
 
 /// What a node has, or the section for all its nodes.
+#[derive(Default)]
 struct Shared {
     user: Option<NodeUser>,
     port: Option<u16>,
@@ -127,23 +133,10 @@ struct Shared {
 impl Shared {
     fn read(fields: &Fields<'_>, findings: &Findings) -> Self {
         Self {
-            user: fields.string("user").and_then(|written| {
-                let user = written.value.parse::<NodeUser>();
-                user.map_err(|error| {
-                    findings.at_with_help(written.span, format!("`user`: {error}"), error.help())
-                })
-                .ok()
-            }),
+            user: parsed(fields, "user", NodeAddressError::help, findings),
             port: fields.integer("port", 1, u16::MAX.into()).and_then(|port| port.try_into().ok()),
             concurrency: fields.integer("concurrency", 1, MOST_AT_ONCE),
-            workdir: fields.string("workdir").and_then(|written| {
-                let folder = written.value.parse::<WorkDir>();
-                folder
-                    .map_err(|error| {
-                        findings.at_with_help(written.span, format!("`workdir`: {error}"), error.help())
-                    })
-                    .ok()
-            }),
+            workdir: parsed(fields, "workdir", |error: &WorkDirError| error.help().to_owned(), findings),
             identity_file: fields
                 .string("identity-file")
                 .and_then(|written| identity_file(written, findings)),
@@ -175,17 +168,18 @@ impl Shared {
             options,
         }
     }
+}
 
-    fn none() -> Self {
-        Self {
-            user: None,
-            port: None,
-            concurrency: None,
-            workdir: None,
-            identity_file: None,
-            options: Vec::new(),
-        }
-    }
+/// The value of `key`, of a type that says what does not fit.
+fn parsed<T: FromStr<Err: Display>>(
+    fields: &Fields<'_>,
+    key: &str,
+    help: impl Fn(&T::Err) -> String,
+    findings: &Findings,
+) -> Option<T> {
+    let At { span, value } = fields.string(key)?;
+    let parsed = value.parse();
+    parsed.map_err(|error| findings.at_with_help(span, format!("`{key}`: {error}"), help(&error))).ok()
 }
 
 /// The nodes; empty where none could be read.
@@ -222,7 +216,7 @@ fn node(item: &Tree, section: &Shared, findings: &Findings) -> Option<SshNode> {
     let entries = match &item.data {
         Data::String(text) => {
             let address = address(At::new(item.span, text), findings)?;
-            return Some(Shared::none().node(address, section));
+            return Some(Shared::default().node(address, section));
         }
         Data::Table(entries) => entries,
         _ => {

@@ -48,11 +48,6 @@ fn w1_syntax() {
         ),
     );
     told(
-        "not-in-this-version",
-        &project,
-        &changed("for-each", "executor = \"ssh\"\nfallback = \"in-process\"\nfor-each"),
-    );
-    told(
         "wrong-kinds",
         &project,
         &with(

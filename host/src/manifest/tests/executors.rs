@@ -8,12 +8,12 @@ use crate::manifest::{Options, Purpose, Trust};
 use crate::model::{ExecutorKind, NamedExecutor, Node, RedisSettings};
 
 /// [`RIGHT`], with its group on `executor`, and `sections`.
-fn right_on(executor: &str, sections: &str) -> String {
+pub(super) fn right_on(executor: &str, sections: &str) -> String {
     RIGHT.replace("for-each", &format!("executor = \"{executor}\"\nfor-each")) + sections
 }
 
 /// Two tasks of which one is given a secret.
-const SECRET: &str = "
+pub(super) const SECRET: &str = "
 [tasks.hush]
 run = \"text#split\"
 with = { text = { env = \"TOKEN\" }, parts = 2 }
@@ -32,8 +32,10 @@ fn fleet(url: &str) -> String {
 }
 
 fn redis(executor: &NamedExecutor) -> &RedisSettings {
-    let ExecutorKind::Redis(redis) = &executor.kind;
-    redis
+    match &executor.kind {
+        ExecutorKind::Redis(redis) => redis,
+        ExecutorKind::Ssh(ssh) => panic!("{ssh}"),
+    }
 }
 
 #[test]

@@ -67,6 +67,9 @@ fn w1_large_files_take_no_longer_than_they_have_to() {
         format!("[components]\n{aliases}{strangers}"),
         format!("{head}{tasks}"),
         format!("{head}[groups.g]\ntasks = [{}]\n", "\"a\",".repeat(many)),
+        format!("{head}[executors.x]\nkind = \"ssh\"\nnodes = [{}]\n", "\"a\",".repeat(1000)),
+        format!("{head}[executors.x]\nkind = \"ssh\"\nnodes = [\"a\"]\noptions = [{members}]\n"),
+        format!("{head}[executors.x]\nkind = \"ssh\"\nnodes = [\"{}\"]\n", "a@".repeat(1 << 20)),
         format!("{head}with = {{ text = \"{}\" }}", "é".repeat(1 << 20)),
         format!(
             "{head}[groups.g]\ntask = \"a\"\nfor-each = {{ matrix = {{ {} }} }}\n",
@@ -149,6 +152,9 @@ const PIECES: &[&str] = &[
     "\r\n",
     "\"\"\"",
     "a.b.c = 1\n",
+    "[executors.x]\nkind = \"ssh\"\n",
+    "nodes = [\"me@[::1]:22\", { address = \"a\" }]\n",
+    "options = [\"ProxyJump=a,:@:\"]\n",
     "-",
 ];
 

@@ -7,6 +7,7 @@ mod joins;
 mod literals;
 mod nesting;
 mod policies;
+mod ssh;
 mod whole;
 
 use std::path::{Path, PathBuf};
