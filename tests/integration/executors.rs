@@ -9,6 +9,7 @@ macro_rules! executors {
             in_process "in-process" own
             process "process" own
             redis "redis" far
+            ssh "ssh" far
         }
     };
 }

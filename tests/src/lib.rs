@@ -13,6 +13,7 @@ mod cluster;
 mod fleet;
 mod kernels;
 mod namespaces;
+mod nodes;
 mod proxy;
 mod redis;
 mod servers;
@@ -32,6 +33,7 @@ pub use certificates::Certificates;
 pub use cluster::Cluster;
 pub use fleet::Fleet;
 pub use kernels::{Landlock, with_landlock};
+use nodes::Node;
 pub use proxy::Proxy;
 pub use redis::{Redis, free_port};
 pub use servers::Server;
@@ -150,6 +152,8 @@ pub struct Place {
     executor: Option<String>,
     /// Who executes what runs on Redis here, once something does.
     fleet: Mutex<Option<Fleet>>,
+    /// Where runs over ssh go, once one does.
+    node: Mutex<Option<Node>>,
     bounds: Vec<String>,
     cluster: Option<Arc<Cluster>>,
 }
@@ -194,6 +198,7 @@ impl Place {
             folder: tempfile::tempdir().unwrap(),
             executor,
             fleet: Mutex::new(None),
+            node: Mutex::new(None),
             bounds: Vec::new(),
             cluster: None,
         }
@@ -210,6 +215,18 @@ impl Place {
     pub fn bounding(mut self, flags: &[&str]) -> Self {
         self.bounds = flags.iter().map(|flag| (*flag).to_owned()).collect();
         self
+    }
+
+    /// The same, whose workflow files name a node from now on, where they do so only when one is needed otherwise.
+    #[must_use]
+    pub fn with_node(self) -> Self {
+        self.node_ready();
+        self
+    }
+
+    fn node_ready(&self) {
+        let mut node = self.node.lock().unwrap_or_else(PoisonError::into_inner);
+        Node::ready(&mut node, self.path(), &self.bounds);
     }
 
     /// The same, where what runs on Redis does so on a cluster.
@@ -281,6 +298,10 @@ impl Place {
                 "FLOWHOST_REDIS",
                 Fleet::ready(&mut fleet, self.path(), &self.bounds, self.cluster.as_ref()),
             );
+        }
+        let on_nodes = self.executor() == Some(nodes::EXECUTOR) || says(nodes::EXECUTOR);
+        if says("run") && on_nodes {
+            self.node_ready();
         }
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
         command.env("XDG_CACHE_HOME", cache()).env("RUST_BACKTRACE", "0").env_remove("NO_COLOR");

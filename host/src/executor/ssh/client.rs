@@ -20,7 +20,7 @@ pub(super) const OWN_FAILURE: i32 = 255;
 
 /// What holds for every connection (`ssh_config(5)`): nobody is asked anything, unknown hosts are not believed,
 /// nothing is forwarded, a dead connection is noticed in 15 seconds, and nothing else runs.
-const FIXED: [&str; 14] = [
+const FIXED: [&str; 16] = [
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
     "ServerAliveInterval=5",
@@ -34,6 +34,8 @@ const FIXED: [&str; 14] = [
     "EscapeChar=none",
     "ControlMaster=no",
     "Tunnel=no",
+    "UpdateHostKeys=no",
+    "VerifyHostKeyDNS=no",
     "LogLevel=ERROR",
 ];
 
@@ -57,12 +59,18 @@ impl Client {
         for option in FIXED {
             command.args(["-o", option]);
         }
-        command.arg("-o").arg(format!("ConnectTimeout={}", settings.connect_timeout.as_secs().max(1)));
+        // In whole seconds.
+        let timeout = settings.connect_timeout.as_millis().div_ceil(1000);
+        command.arg("-o").arg(format!("ConnectTimeout={timeout}"));
         command.args(arguments(node)).arg("--").arg(node.address.to_string()).arg(remote);
         let mut child = command
             .current_dir(&settings.folder)
             // What it says is read here.
             .env("LC_ALL", "C")
+            // On the way to a jump host ssh starts another, which these options do not reach and which may ask as
+            // well.
+            .env("SSH_ASKPASS_REQUIRE", "force")
+            .env("SSH_ASKPASS", "/bin/false")
             // An interrupt at the keyboard is for us alone.
             .process_group(0)
             .stdin(Stdio::piped())
