@@ -68,6 +68,11 @@ pub enum ToWorker {
         /// Why.
         reason: String,
     },
+    /// Return those of these attempts that have not begun. The others go on.
+    GiveBack {
+        /// Which. Those that are unknown have ended, and are ignored.
+        ids: Vec<AttemptId>,
+    },
 }
 
 /// One attempt.
@@ -284,6 +289,7 @@ impl Message for ToWorker {
             | Self::Forget { .. }
             | Self::Cancel { .. }
             | Self::Drain
+            | Self::GiveBack { .. }
             | Self::Answer { .. }
             | Self::Refused { .. } => Vec::new(),
         }

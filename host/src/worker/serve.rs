@@ -228,6 +228,7 @@ impl Server {
             ToWorker::Forget { calls } => calls.iter().for_each(|number| drop(self.calls.remove(number))),
             ToWorker::Start { attempts } => self.start(attempts)?,
             ToWorker::Cancel { ids, cause } => self.executor.cancel(&ids, cause),
+            ToWorker::GiveBack { ids } => self.executor.give_back(&ids),
             ToWorker::Drain => self.executor.announce_cancel(),
             ToWorker::Answer { number, answer } => self.channel.answered(number, answer),
             ToWorker::Component { component, wasm } => self.supply.component(component, wasm.into_bytes()),
@@ -317,6 +318,8 @@ impl Server {
             Report::Warning { kind, message } => Said::Warning { kind, message: message.to_string() },
             // The channel is the client's: it knows of its changes.
             Report::Channel { .. } => return None,
+            // Only pools say so.
+            Report::GroupWarning { .. } | Report::KeptOut { .. } => return None,
         };
         let size = match &said {
             Said::Log { message, .. } | Said::Progress { message: Some(message), .. } => message.length(),

@@ -11,7 +11,7 @@ use super::state::{AHEAD, State};
 use super::worker::{News, Pending, Worker, WorkerId};
 use crate::digest::Digest;
 use crate::id::NodeId;
-use crate::model::{Attempt, Call, Cause, Outcome, Usage};
+use crate::model::{Attempt, Call, Outcome, Usage};
 use crate::wire::{Start, ToWorker, WireError, encode};
 
 /// So much work a worker has in hand, so that it need not wait for more.
@@ -58,7 +58,7 @@ impl State {
                     self.nodes.as_ref().is_none_or(|nodes| nodes.admits(group, worker.node, now))
                 };
                 let admitting = free.into_iter().filter(|(_, worker)| admits(worker));
-                let Some((id, _)) = admitting.min_by_key(|(_, worker)| worker.burden()) else {
+                let Some((id, _)) = admitting.min_by_key(|(id, worker)| (worker.burden(), **id)) else {
                     held.push(group);
                     continue;
                 };
@@ -140,7 +140,7 @@ impl State {
                 .collect();
             if let (Some((outbox, _)), false) = (&worker.up, ids.is_empty()) {
                 // It is small.
-                let _ = outbox.to_worker(ToWorker::Cancel { ids, cause: Cause::Interrupted });
+                let _ = outbox.to_worker(ToWorker::GiveBack { ids });
             }
         }
     }

@@ -88,6 +88,7 @@ fn to_worker() -> Vec<(&'static str, ToWorker)> {
         ),
         ("cancel", ToWorker::Cancel { ids: vec![id(0, 1), id(251, 2)], cause: Cause::Sibling }),
         ("drain", ToWorker::Drain),
+        ("give-back", ToWorker::GiveBack { ids: vec![id(0, 1), id(251, 2)] }),
         ("answer value", ToWorker::Answer { number: 0, answer: Ok(ChannelAnswer::Value(Some("v".into()))) }),
         ("answer done", ToWorker::Answer { number: 1, answer: Ok(ChannelAnswer::Done) }),
         ("answer whether", ToWorker::Answer { number: 2, answer: Ok(ChannelAnswer::Whether(true)) }),

@@ -4,6 +4,7 @@
 mod confused;
 mod idle;
 mod lost;
+mod nodes;
 mod stopping;
 
 use std::future::Future;
@@ -331,7 +332,9 @@ impl Scene {
                     return (id, Some(outcome));
                 }
                 Report::Returned { id } => return (id, None),
-                Report::Warning { message, .. } => self.warnings.push(message),
+                Report::Warning { message, .. } | Report::GroupWarning { message, .. } => {
+                    self.warnings.push(message);
+                }
                 other => panic!("nobody asked for this: {other:?}"),
             }
         }
