@@ -74,7 +74,15 @@ impl Node {
     /// `ssh NODE`, without what is to run there.
     pub(crate) fn ssh(&self) -> Command {
         let mut command = Command::new("ssh");
-        command.args(["-T", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes"]);
+        command.args([
+            "-T",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "StrictHostKeyChecking=yes",
+            "-o",
+            "IdentitiesOnly=yes",
+        ]);
         command.args(["-i", &self.path("key"), "-p", &self.port.to_string()]);
         command.arg("-o").arg(format!("UserKnownHostsFile={}", self.path("known")));
         command.arg("127.0.0.1").current_dir(Path::new("/"));

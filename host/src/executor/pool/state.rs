@@ -9,8 +9,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::calls::Calls;
+use super::hands::LARGE;
 use super::launch::{End, Gone, Launch, Reach, Staff};
 use super::nodes::Nodes;
+use super::parts::Parts;
 use super::starts::Starts;
 use super::worker::{News, Pending, Worker, WorkerId};
 use super::{Order, Outstanding, Workers, cores};
@@ -58,6 +60,8 @@ pub(super) struct State {
     pub(super) hopeless: Option<String>,
     /// The run was asked to stop.
     stopping: bool,
+    /// What nodes have of arguments.
+    pub(super) parts: Parts,
     /// How often branches were lost on nodes one time after the other.
     pub(super) losses: HashMap<BranchId, u32>,
     /// Warnings that were told.
@@ -91,6 +95,7 @@ impl State {
             starts: Starts::default(),
             hopeless: None,
             stopping: false,
+            parts: Parts::default(),
             losses: HashMap::new(),
             warned: HashSet::new(),
             reports: Vec::new(),
@@ -305,9 +310,12 @@ impl State {
                     (Some(nodes), Some(worker)) => nodes.worked(worker.node),
                     (_, _) => self.starts.worked(),
                 }
+                self.losses.remove(&id.branch);
+                if self.nodes.is_some() && ended.length() > LARGE {
+                    self.warn_of_size(&pending.attempt.call, "returns");
+                }
                 let Some(known) = self.calls.get_mut(&pending.attempt.call) else { return };
                 known.took(usage.wall);
-                self.losses.remove(&id.branch);
                 let outcome = ended.into_outcome(&known.value).unwrap_or_else(|error| {
                     if let Some(worker) = self.workers.get(&worker) {
                         worker.stop.notify_one();

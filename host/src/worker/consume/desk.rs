@@ -374,6 +374,7 @@ impl Desk {
             | ToWorker::Start { .. }
             | ToWorker::Drain
             | ToWorker::GiveBack { .. }
+            | ToWorker::ForgetShared { .. }
             | ToWorker::Component { .. }
             | ToWorker::Refused { .. } => {}
         }
