@@ -10,7 +10,8 @@ use flowhost::model::{
     Call, Cause, Directory, Entry, Limits, MIB, Outcome, Signature, Trace, TraceParent, Type, Value,
 };
 use flowhost::wire::{
-    FromWorker, Hello, Outbox, Payload, Receiver, Said, Shared, Start, ToWorker, answer, encode, pump,
+    FromWorker, Hello, Outbox, Payload, Place as At, Receiver, Said, Shared, Start, ToWorker, answer, encode,
+    pump,
 };
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -302,14 +303,16 @@ fn a_worker_says_what_is_wrong_with_how_it_is_started() {
 #[test]
 fn p1_what_makes_no_sense_ends_the_worker() {
     let place = Place::new();
-    let part = |at, length, here| Shared { at, length, number: 0, here };
+    let part = |at, length, place| Shared { at, length, number: 0, place };
     // A call that is not there, and shared parts that are not, or lie elsewhere than in the arguments.
     for (number, shared) in [
         (9, None),
-        (0, Some(part(0, 5, false))),
-        (0, Some(part(0, u64::MAX, true))),
-        (0, Some(part(u64::MAX, 1, true))),
-        (0, Some(part(u64::MAX, 1, false))),
+        (0, Some(part(0, 5, At::Kept))),
+        (0, Some(part(0, u64::MAX, At::Here))),
+        (0, Some(part(u64::MAX, 1, At::Here))),
+        (0, Some(part(u64::MAX, 1, At::Kept))),
+        (0, Some(part(0, 5, At::Packed(4)))),
+        (0, Some(part(0, u64::MAX, At::Packed(u64::MAX)))),
     ] {
         now(async {
             let mut client = Client::start(&place, "echo", &[]).await;
@@ -334,27 +337,33 @@ fn a_part_that_attempts_have_in_common_is_sent_once() {
         let large = Value::Bytes(vec![7; 200_000].into());
         let mut pieces = encode(&[large.clone()], [&Type::bytes()]).unwrap().into_pieces();
         let (before, part) = (pieces.next().unwrap(), pieces.next().unwrap());
-        let shared = |here| Shared { at: before.len() as u64, length: part.len() as u64, number: 4, here };
-        let start = |index, arguments, here| ToWorker::Start {
+        let shared = |place| Shared { at: before.len() as u64, length: part.len() as u64, number: 4, place };
+        let start = |index, arguments, place| ToWorker::Start {
             attempts: vec![Start {
                 id: id(index),
                 call: 0,
                 iteration: 1,
                 arguments,
-                shared: vec![shared(here)],
+                shared: vec![shared(place)],
             }],
         };
         let first = Payload::of(vec![before.clone(), part.clone()]);
-        client.outbox.to_worker(start(0, first, true)).unwrap();
+        client.outbox.to_worker(start(0, first, At::Here)).unwrap();
         assert_eq!(client.outcome(0, &Type::bytes()).await, Outcome::Succeeded(large.clone()));
         for index in [1, 2] {
             let rest = Payload::of(vec![before.clone()]);
-            client.outbox.to_worker(start(index, rest, false)).unwrap();
+            client.outbox.to_worker(start(index, rest, At::Kept)).unwrap();
             assert_eq!(client.outcome(index, &Type::bytes()).await, Outcome::Succeeded(large.clone()));
         }
+        // The same, packed.
+        let packed = zstd::bulk::compress(&part, 1).unwrap();
+        let length = packed.len() as u64;
+        let rest = Payload::of(vec![before.clone(), packed.into()]);
+        client.outbox.to_worker(start(4, rest, At::Packed(length))).unwrap();
+        assert_eq!(client.outcome(4, &Type::bytes()).await, Outcome::Succeeded(large.clone()));
         // What was forgotten is not there.
         client.outbox.to_worker(ToWorker::ForgetShared { numbers: vec![4] }).unwrap();
-        client.outbox.to_worker(start(3, Payload::of(vec![before.clone()]), false)).unwrap();
+        client.outbox.to_worker(start(3, Payload::of(vec![before.clone()]), At::Kept)).unwrap();
         assert_eq!(client.worker.wait().await.unwrap().code(), Some(1));
     });
 }
