@@ -61,6 +61,11 @@ pub struct Folder {
 pub(crate) struct Draft(NamedTempFile);
 
 impl Draft {
+    /// A descriptor to read from what was written, whatever becomes of its name.
+    pub(crate) fn reader(&self) -> io::Result<File> {
+        File::open(self.0.path())
+    }
+
     /// A descriptor to write to.
     pub(crate) fn writer(&self) -> io::Result<File> {
         self.0.as_file().try_clone()
@@ -163,6 +168,12 @@ impl Folder {
     /// Removes `name`. That another process was faster is fine as well.
     pub(crate) fn remove(&self, name: &str) {
         let _ = fs::remove_file(self.entry(name));
+    }
+
+    /// What tells the file of this name from every other one, if there is one.
+    pub(crate) fn identity(&self, name: &str) -> Option<(u64, u64)> {
+        let metadata = fs::symlink_metadata(self.entry(name)).ok()?;
+        Some((metadata.dev(), metadata.ino()))
     }
 
     /// How much it holds.
