@@ -331,10 +331,24 @@ impl Sshd {
             fs::remove_file(self.own(name)).unwrap();
         }
         make_key(&self.own("server/host_key"));
+        self.reread();
+    }
+
+    /// Lets nobody in but with a password.
+    pub fn ask_for_passwords(&self) {
+        let settings = fs::read_to_string(self.own("server/sshd_config")).unwrap();
+        let settings = settings.replace("PasswordAuthentication no", "PasswordAuthentication yes");
+        let settings = settings.replace("PermitRootLogin prohibit-password", "PermitRootLogin yes");
+        fs::write(self.own("server/sshd_config"), settings + "PubkeyAuthentication no\n").unwrap();
+        self.reread();
+    }
+
+    /// Has the server take on its keys and settings.
+    fn reread(&self) {
         let before = self.listened();
         let processes = self.node().processes();
         processes.iter().find(|process| is_listener(process)).unwrap().signal(Signal::HUP);
-        crate::until(PATIENCE, "sshd takes on another key", || self.listened() > before);
+        crate::until(PATIENCE, "sshd takes on other settings", || self.listened() > before);
     }
 
     /// Lets its clients know the host key that it has now.
