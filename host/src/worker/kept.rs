@@ -19,7 +19,7 @@ const TRY: Duration = Duration::from_millis(1);
 
 /// Why a component cannot be kept or had back.
 #[derive(Debug, thiserror::Error)]
-pub enum KeptError {
+pub(super) enum KeptError {
     /// The disk failed.
     #[error(transparent)]
     Store(#[from] StoreError),
