@@ -57,6 +57,14 @@ pub struct Folder {
     file: File,
 }
 
+/// What tells a file from every other one: its device and its number there.
+pub(crate) type Identity = (u64, u64);
+
+/// What tells the file at `path` from every other one, if there is one.
+pub(crate) fn identity(path: &Path) -> Option<Identity> {
+    fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
 /// A file that is still being written. Dropped before it is kept, it leaves nothing behind.
 pub(crate) struct Draft(NamedTempFile);
 
@@ -171,9 +179,8 @@ impl Folder {
     }
 
     /// What tells the file of this name from every other one, if there is one.
-    pub(crate) fn identity(&self, name: &str) -> Option<(u64, u64)> {
-        let metadata = fs::symlink_metadata(self.entry(name)).ok()?;
-        Some((metadata.dev(), metadata.ino()))
+    pub(crate) fn identity(&self, name: &str) -> Option<Identity> {
+        identity(&self.entry(name))
     }
 
     /// How much it holds.

@@ -12,7 +12,7 @@ use wasmtime::component::Component;
 
 use super::lock;
 use crate::digest::Digest;
-use crate::folder::{Draft, Folder, FolderError, Size, by_descriptor, user_cache};
+use crate::folder::{Draft, Folder, FolderError, Identity, Size, by_descriptor, user_cache};
 
 /// Why there is no code cache.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ pub(super) struct CodeCache {
     folder: Folder,
     /// Names of the entries that were made here and were not there before, each with what tells its file from
     /// that of another process.
-    made: Mutex<Vec<(String, Option<(u64, u64)>)>>,
+    made: Mutex<Vec<(String, Option<Identity>)>>,
 }
 
 impl CodeCache {

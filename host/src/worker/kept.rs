@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::digest::Digest;
-use crate::folder::{Folder, FolderError, user_cache};
+use crate::folder::{Folder, FolderError, Identity, identity, user_cache};
 use crate::store::{Entry, Store, StoreError};
 
 /// How often a folder is tried that somebody removes at this moment, and how long it takes from one time to the next.
@@ -39,13 +39,6 @@ pub struct Kept {
     made: Mutex<Vec<(Digest, Option<Identity>)>>,
     /// The folder, held as long as it is used. None where folders cannot be held.
     held: Option<File>,
-}
-
-/// What tells a file from every other one: its device and its number there.
-type Identity = (u64, u64);
-
-fn identity(path: &Path) -> Option<Identity> {
-    std::fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 impl Kept {

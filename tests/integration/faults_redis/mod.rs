@@ -22,7 +22,7 @@ use flowhost::queue::{Keys, RunKeys};
 use flowhost::wire::PROTOCOL;
 
 use crate::recorded::runs;
-use crate::running::{HANGS, Ran, Run, executions, has_one_outcome_each, lost};
+use crate::running::{HANGS, Run, executions, has_one_outcome_each, lost};
 use crate::support::{Place, Redis, Worker};
 
 /// A folder with a workflow, and the keys of the queue that it uses.

@@ -22,8 +22,8 @@ use flowhost::digest::Digest;
 use flowhost::wire::PROTOCOL;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::running::{HANGS, Ran, Run, executions, has_one_outcome_each, lost};
-use crate::support::{Ended, Place, Sshd, ended_within, files_below, program, until};
+use crate::running::{HANGS, Run, executions, has_one_outcome_each, lost};
+use crate::support::{Place, Sshd, ended_within, files_below, program, until};
 
 /// What is to happen in seconds.
 const SECONDS: Duration = Duration::from_secs(20);
@@ -230,9 +230,5 @@ fn clients(run: &Run) -> Vec<Client> {
 
 /// Nothing runs on a node any more, soon.
 fn deserted(sshd: &Sshd) {
-    let began = std::time::Instant::now();
-    while !sshd.processes().is_empty() {
-        assert!(began.elapsed() < SECONDS, "still there: {:#?}", sshd.processes());
-        std::thread::yield_now();
-    }
+    until(SECONDS, "nobody is there any more", || sshd.processes().is_empty());
 }
