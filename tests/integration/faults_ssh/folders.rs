@@ -1,10 +1,11 @@
 //! S5: folders on nodes that flowhost cannot be put in: from which nothing can be executed, which are full, fixed, or
 //! somebody else's.
 
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::{SECONDS, Scene, deployed, names};
-use crate::support::Sshd;
+use crate::support::{Sshd, program};
 
 const NEXT: &str = "a folder of its user's own, with room, that programs can be executed from, as `workdir`";
 
@@ -30,6 +31,22 @@ fn s5_where_no_cache_folder_can_be_made_the_last_one_is_used() {
     scene.at(&sshd, "").run().succeeds(4);
     assert!(there(&sshd, "/tmp/flowhost-0").contains(&deployed()), "{:?}", there(&sshd, "/tmp"));
     scene.at(&sshd, "deploy = \"never\"").run().succeeds(4);
+}
+
+#[test]
+fn s5_an_installed_flowhost_works_in_the_first_folder_that_it_can_use() {
+    let bin = ("/usr/local/bin", "");
+    let sshd = Sshd::with_mounts(&[bin, ("~", "ro"), ("/var/tmp", ""), ("/tmp", "")]);
+    symlink(program(), sshd.path("/usr/local/bin/flowhost")).unwrap();
+    let scene = Scene::napping(4, 1);
+    scene.at(&sshd, "deploy = \"never\"").run().succeeds(4);
+    // The component, and its code.
+    assert_eq!(there(&sshd, "/var/tmp/flowhost-0").len(), 2, "{:?}", there(&sshd, "/var/tmp"));
+    let said = scene.at(&sshd, "workdir = \"~/.cache/flowhost\"\ndeploy = \"never\"").unreachable(SECONDS);
+    assert!(
+        said.contains("the flowhost there does not work: ") && said.contains("Read-only file system"),
+        "{said}"
+    );
 }
 
 #[test]

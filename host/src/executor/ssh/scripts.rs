@@ -14,8 +14,8 @@ pub(super) const MISSING: i32 = 44;
 const FOLDERS: &str = r#"case $w in "") set -- "${XDG_CACHE_HOME:-$HOME/.cache}/flowhost" "/var/tmp/flowhost-$(id -u)" "/tmp/flowhost-$(id -u)";; "~"/*) set -- "$HOME/${w#*/}";; *) set -- "$w";; esac"#;
 
 /// Executes the program that is there: one that was put there, which must be this one where a digest is given,
-/// or one that somebody installed. Nobody else may have put it there.
-const RUN: &str = r#"for d; do for f in "$d/bin/flowhost-$p-$a-"${n:-*}; do if [ -x "$f" ] && [ -O "$d" ] && [ -O "$f" ]; then exec "$f" worker --stdio --workdir "$d"; fi; done; done; if [ -z "$n" ]; then for f in "$(command -v flowhost)" "$HOME/.local/bin/flowhost" "$HOME/.cargo/bin/flowhost" /usr/local/bin/flowhost; do if [ -x "$f" ]; then exec "$f" worker --stdio --workdir "$1"; fi; done; fi; echo "no flowhost is here" >&2; exit 44"#;
+/// or one that somebody installed, in the first folder that it can use. Nobody else may have put it there.
+const RUN: &str = r#"for d; do for f in "$d/bin/flowhost-$p-$a-"${n:-*}; do if [ -x "$f" ] && [ -O "$d" ] && [ -O "$f" ]; then exec "$f" worker --stdio --workdir "$d"; fi; done; done; if [ -z "$n" ]; then for f in "$(command -v flowhost)" "$HOME/.local/bin/flowhost" "$HOME/.cargo/bin/flowhost" /usr/local/bin/flowhost; do if [ -x "$f" ]; then for d; do if (umask 077; mkdir -p "$d") 2>/dev/null && [ -O "$d" ] && [ -w "$d" ]; then break; fi; done; exec "$f" worker --stdio --workdir "$d"; fi; done; fi; echo "no flowhost is here" >&2; exit 44"#;
 
 /// Puts the program on the standard input where it belongs, whole or not at all, if it runs there.
 ///
