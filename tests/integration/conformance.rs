@@ -88,8 +88,9 @@ impl Account {
 
     fn tell(&mut self, row: &Row, mut event: Map<String, Value>, run: &str) {
         let kind = text(&event, "event");
-        if ["compiling", "pool-too-small"].contains(&&*text(&event, "kind")) {
-            // Whether code is in the cache, and how the machine's memory stands, are not the row's matter.
+        if ["compiling", "pool-too-small", "large-values"].contains(&&*text(&event, "kind")) {
+            // Whether code is in the cache, how the machine's memory stands, and how far away it is, are not the row's
+            // matter.
             return;
         }
         let node = if event.contains_key("group") { text(&event, "group") } else { text(&event, "task") };

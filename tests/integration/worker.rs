@@ -10,7 +10,8 @@ use flowhost::model::{
     Call, Cause, Directory, Entry, Limits, MIB, Outcome, Signature, Trace, TraceParent, Type, Value,
 };
 use flowhost::wire::{
-    FromWorker, Hello, Outbox, Payload, Receiver, Said, Start, ToWorker, answer, encode, pump,
+    FromWorker, Hello, Outbox, Payload, Place as At, Receiver, Said, Shared, Start, ToWorker, answer, encode,
+    pump,
 };
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -302,11 +303,109 @@ fn a_worker_says_what_is_wrong_with_how_it_is_started() {
 #[test]
 fn p1_what_makes_no_sense_ends_the_worker() {
     let place = Place::new();
+    let part = |at, length, place| Shared { at, length, number: 0, place };
+    // A call that is not there, and shared parts that are not, or lie elsewhere than in the arguments.
+    for (number, shared) in [
+        (9, None),
+        (0, Some(part(0, 5, At::Kept))),
+        (0, Some(part(0, u64::MAX, At::Here))),
+        (0, Some(part(u64::MAX, 1, At::Here))),
+        (0, Some(part(u64::MAX, 1, At::Kept))),
+        (0, Some(part(0, 5, At::Packed(4)))),
+        (0, Some(part(0, u64::MAX, At::Packed(u64::MAX)))),
+    ] {
+        now(async {
+            let mut client = Client::start(&place, "echo", &[]).await;
+            let call = Arc::new(call(&client.wasm, "echo-u32", &[Type::U32], Type::U32));
+            client.outbox.to_worker(ToWorker::Call { number: 0, call }).unwrap();
+            let arguments = encode(&[Value::U32(1)], [&Type::U32]).unwrap();
+            let shared = shared.into_iter().collect();
+            let attempts = vec![Start { id: id(0), call: number, iteration: 1, arguments, shared }];
+            client.outbox.to_worker(ToWorker::Start { attempts }).unwrap();
+            assert_eq!(client.worker.wait().await.unwrap().code(), Some(1), "{number}");
+        });
+    }
+}
+
+#[test]
+fn a_part_that_attempts_have_in_common_is_sent_once() {
+    let place = Place::new();
     now(async {
         let mut client = Client::start(&place, "echo", &[]).await;
-        let arguments = encode(&[], []).unwrap();
-        let attempts = vec![Start { id: id(0), call: 9, iteration: 1, arguments, shared: Vec::new() }];
-        client.outbox.to_worker(ToWorker::Start { attempts }).unwrap();
+        let call = call(&client.wasm, "echo-bytes", &[Type::bytes()], Type::bytes());
+        client.outbox.to_worker(ToWorker::Call { number: 0, call: Arc::new(call) }).unwrap();
+        let large = Value::Bytes(vec![7; 200_000].into());
+        let mut pieces = encode(&[large.clone()], [&Type::bytes()]).unwrap().into_pieces();
+        let (before, part) = (pieces.next().unwrap(), pieces.next().unwrap());
+        let shared = |place| Shared { at: before.len() as u64, length: part.len() as u64, number: 4, place };
+        let start = |index, arguments, place| ToWorker::Start {
+            attempts: vec![Start {
+                id: id(index),
+                call: 0,
+                iteration: 1,
+                arguments,
+                shared: vec![shared(place)],
+            }],
+        };
+        let first = Payload::of(vec![before.clone(), part.clone()]);
+        client.outbox.to_worker(start(0, first, At::Here)).unwrap();
+        assert_eq!(client.outcome(0, &Type::bytes()).await, Outcome::Succeeded(large.clone()));
+        for index in [1, 2] {
+            let rest = Payload::of(vec![before.clone()]);
+            client.outbox.to_worker(start(index, rest, At::Kept)).unwrap();
+            assert_eq!(client.outcome(index, &Type::bytes()).await, Outcome::Succeeded(large.clone()));
+        }
+        // The same, packed.
+        let packed = zstd::bulk::compress(&part, 1).unwrap();
+        let length = packed.len() as u64;
+        let rest = Payload::of(vec![before.clone(), packed.into()]);
+        client.outbox.to_worker(start(4, rest, At::Packed(length))).unwrap();
+        assert_eq!(client.outcome(4, &Type::bytes()).await, Outcome::Succeeded(large.clone()));
+        // What was forgotten is not there.
+        client.outbox.to_worker(ToWorker::ForgetShared { numbers: vec![4] }).unwrap();
+        client.outbox.to_worker(start(3, Payload::of(vec![before.clone()]), At::Kept)).unwrap();
         assert_eq!(client.worker.wait().await.unwrap().code(), Some(1));
+    });
+}
+
+#[test]
+fn p4_a_component_that_came_packed_is_what_it_says_or_refused() {
+    let place = Place::new();
+    now(async {
+        let mut client = Client::start(&place, "echo", &["--workdir", "work"]).await;
+        let call = call(&client.wasm, "echo-u32", &[Type::U32], Type::U32);
+        let short = zstd::bulk::compress(&client.wasm, 3).unwrap();
+        let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 3).unwrap();
+        let length = client.wasm.len() as u64;
+        for (index, (bytes, packed, part)) in [
+            (b"garbage".to_vec(), length, "cannot be unpacked"),
+            (short[..short.len() / 2].to_vec(), length, "cannot be unpacked"),
+            (short.clone(), length - 1, "cannot be unpacked"),
+            (bomb.clone(), 1 << 20, "cannot be unpacked"),
+            (bomb, 64 << 20, "and not sha256:"),
+            (short, length, ""),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let index = index as u32;
+            client.start_attempt(index, &call, &[Value::U32(index)]);
+            let asked = client.receiver.of_worker().await.unwrap().unwrap();
+            assert_eq!(asked, FromWorker::NeedComponent { component: call.component });
+            let wasm = Payload::of(vec![bytes.into()]);
+            let packed = Some(packed);
+            client.outbox.to_worker(ToWorker::Component { component: call.component, wasm, packed }).unwrap();
+            match client.outcome(index, &Type::U32).await {
+                Outcome::Rejected { reason } if !part.is_empty() => {
+                    assert!(reason.contains(part), "{reason}");
+                }
+                outcome => assert_eq!(outcome, Outcome::Succeeded(Value::U32(index)), "{part}"),
+            }
+        }
+        // The next worker has it.
+        let mut next = Client::start(&place, "echo", &["--workdir", "work"]).await;
+        next.start_attempt(0, &call, &[Value::U32(9)]);
+        let said = next.receiver.of_worker().await.unwrap().unwrap();
+        assert!(matches!(said, FromWorker::Said(_)), "{said:?}");
     });
 }

@@ -100,7 +100,7 @@ impl Worker {
                     ServeError::Wire(WireError::Refused(_)) => Exit::Unreachable,
                     ServeError::Wire(_)
                     | ServeError::NoCall(_)
-                    | ServeError::NoPart(_)
+                    | ServeError::Shared(_)
                     | ServeError::Arguments(_)
                     | ServeError::Runtime(_)
                     | ServeError::Folder(_)

@@ -106,8 +106,19 @@ pub struct Shared {
     pub length: u64,
     /// What it is called from here on.
     pub number: u32,
-    /// Whether it is here, to be kept; else it was kept before, and is to be put in.
-    pub here: bool,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// Where a shared part is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Place {
+    /// It was kept before, and is to be put in.
+    Kept,
+    /// Here, to be kept.
+    Here,
+    /// Here as so many bytes that zstd (RFC 8878) made of it, to be put in and kept.
+    Packed(u64),
 }
 
 /// What a worker says. The order of the cases is part of the protocol.

@@ -6,7 +6,6 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::{Bytes, BytesMut};
 use rustc_hash::FxHashMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -14,6 +13,7 @@ use tokio::sync::mpsc;
 use super::ceiling::Ceiling;
 use super::channel::Remote;
 use super::kept::Kept;
+use super::shared::{SharedError, SharedParts};
 use super::spans::{Spans, Traced};
 use super::supply::{Asked, ByAsking};
 use super::tidy::tidy;
@@ -24,8 +24,8 @@ use crate::model::{Attempt, Call, Outcome, Type, Usage, Warning};
 use crate::report::{Exporter, Interest};
 use crate::runtime::{ENGINE, Folders, Runtime, RuntimeError};
 use crate::wire::{
-    Ended, FromWorker, Hello, Layer, Outbox, Payload, Said, Shared, Start, ToWorker, ValueError, WireError,
-    decode, greet, pump,
+    Ended, FromWorker, Hello, Layer, Outbox, Payload, Said, Start, ToWorker, ValueError, WireError, decode,
+    greet, pump,
 };
 
 /// Bytes of values and lines that one message has at most, where each of them alone does not have more.
@@ -65,9 +65,9 @@ pub enum ServeError {
     /// What the client said makes no sense.
     #[error("the client named call {0}, of which it said nothing")]
     NoCall(u32),
-    /// What the client said makes no sense.
-    #[error("the client named the shared part {0}, which is not there")]
-    NoPart(u32),
+    /// Arguments cannot be put together.
+    #[error(transparent)]
+    Shared(#[from] SharedError),
     /// Arguments are not of their call's types.
     #[error("the arguments of an attempt: {0}")]
     Arguments(#[from] ValueError),
@@ -151,7 +151,7 @@ pub async fn serve(
         supply,
         ceiling,
         calls: HashMap::new(),
-        shared: HashMap::new(),
+        shared: SharedParts::default(),
         types: FxHashMap::default(),
         starts: wants.starts,
         spans,
@@ -209,7 +209,7 @@ struct Server {
     ceiling: Option<Ceiling>,
     calls: HashMap<u32, Known>,
     /// Parts of arguments that attempts have in common.
-    shared: HashMap<u32, Bytes>,
+    shared: SharedParts,
     /// Of the values of attempts that have not ended.
     types: FxHashMap<AttemptId, Arc<Type>>,
     /// Whether the client wants to be told of starts.
@@ -241,9 +241,7 @@ impl Server {
             ToWorker::Component { component, wasm, packed } => {
                 self.supply.component(component, wasm.into_bytes(), packed);
             }
-            ToWorker::ForgetShared { numbers } => {
-                numbers.iter().for_each(|number| drop(self.shared.remove(number)));
-            }
+            ToWorker::ForgetShared { numbers } => self.shared.forget(&numbers),
             ToWorker::Refused { component, settings, reason } => {
                 self.supply.refused(component, settings, reason);
             }
@@ -255,7 +253,7 @@ impl Server {
         let mut batch = Vec::with_capacity(attempts.len());
         let mut refused = Vec::new();
         for Start { id, call: number, iteration, arguments, shared } in attempts {
-            let arguments = self.whole(arguments.into_bytes(), &shared)?;
+            let arguments = self.shared.whole(arguments.into_bytes(), &shared)?;
             let known = self.calls.get(&number).ok_or(ServeError::NoCall(number))?;
             match &known.call {
                 Ok(call) => {
@@ -280,35 +278,6 @@ impl Server {
             self.outbox.to_client(FromWorker::Said(refused))?;
         }
         Ok(())
-    }
-
-    /// Arguments with their shared parts. Keeps those that came.
-    fn whole(&mut self, sent: Bytes, shared: &[Shared]) -> Result<Bytes, ServeError> {
-        if shared.iter().all(|part| part.here) {
-            for Shared { at, length, number, .. } in shared {
-                let part = usize::try_from(*at).ok().zip(usize::try_from(*length).ok());
-                let part =
-                    part.filter(|(at, length)| at.checked_add(*length).is_some_and(|end| end <= sent.len()));
-                let (at, length) = part.ok_or(ServeError::NoPart(*number))?;
-                self.shared.insert(*number, sent.slice(at..at + length));
-            }
-            return Ok(sent);
-        }
-        let (mut whole, mut rest) = (BytesMut::new(), sent);
-        for Shared { at, length, number, here } in shared {
-            let missing = || ServeError::NoPart(*number);
-            let before = usize::try_from(*at).ok().and_then(|at| at.checked_sub(whole.len()));
-            let before = before.filter(|before| *before <= rest.len()).ok_or_else(missing)?;
-            whole.extend_from_slice(&rest.split_to(before));
-            if *here {
-                let length = usize::try_from(*length).ok().filter(|length| *length <= rest.len());
-                let part = rest.split_to(length.ok_or_else(missing)?);
-                self.shared.insert(*number, part);
-            }
-            whole.extend_from_slice(self.shared.get(number).ok_or_else(missing)?);
-        }
-        whole.extend_from_slice(&rest);
-        Ok(whole.freeze())
     }
 
     /// Sends what there is to say.

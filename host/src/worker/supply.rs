@@ -17,7 +17,7 @@ use crate::executor::{BoxFuture, Supply};
 use crate::runtime::{CodeSource, Source};
 use crate::wire::{FromWorker, Outbox};
 
-/// Bytes of a component that came packed, at most.
+/// Bytes of something that came packed, at most.
 const UNPACKED: u64 = 1 << 30;
 
 /// What is asked for: a component, or its code under some settings.
@@ -137,7 +137,7 @@ impl Asked {
 }
 
 /// What zstd packed, which says that it is so many bytes and may not be more.
-fn unpacked(wasm: &[u8], length: u64) -> std::io::Result<Bytes> {
+pub(super) fn unpacked(wasm: &[u8], length: u64) -> std::io::Result<Bytes> {
     let length = usize::try_from(length.min(UNPACKED)).unwrap_or(usize::MAX);
     zstd::bulk::decompress(wasm, length).map(Bytes::from)
 }

@@ -23,7 +23,7 @@ use flowhost::wire::PROTOCOL;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::running::{HANGS, Run, executions, has_one_outcome_each, lost};
-use crate::support::{Place, Sshd, ended_within, files_below, program, until};
+use crate::support::{Place, Sshd, ended_within, program, until};
 
 /// What is to happen in seconds.
 const SECONDS: Duration = Duration::from_secs(20);
@@ -178,13 +178,21 @@ fn cache(sshd: &Sshd) -> PathBuf {
     sshd.home().join(".cache/flowhost")
 }
 
-/// The names of the files below a folder, without the folder's own; none where there is no such folder.
+/// The names of the files below a folder, without the folder's own, in order; none where there is no such folder.
 fn names(folder: &Path) -> Vec<String> {
-    if !folder.exists() {
-        return Vec::new();
+    let (mut names, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(next) = folders.pop() {
+        // Others are at work in there: it may be gone.
+        for entry in fs::read_dir(next).into_iter().flatten().flatten() {
+            let path = entry.path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => names.push(path.strip_prefix(folder).unwrap().display().to_string()),
+            }
+        }
     }
-    let name = |file: &PathBuf| file.strip_prefix(folder).unwrap().display().to_string();
-    files_below(folder).iter().map(name).collect()
+    names.sort();
+    names
 }
 
 /// How many attempts a node is known to have ended.

@@ -261,9 +261,14 @@ impl Pool {
     /// An attempt ended on a node, or came back from it.
     pub(super) fn tell_breaker_of(&mut self, id: AttemptId, node: usize, ending: Option<Ending>) {
         let Some(nodes) = &mut self.nodes else { return };
+        let group = id.branch.node;
         if let Some((news, said)) = nodes.attempt_ended(id, node, ending, Instant::now()) {
+            if news == News::GaveUp && nodes.keeps_out(group) {
+                // The group's end says so.
+                return;
+            }
             let kind = if news == News::Closed { Warning::BreakerClosed } else { Warning::BreakerOpened };
-            self.report(Report::GroupWarning { node: id.branch.node, kind, message: said.into() });
+            self.report(Report::GroupWarning { node: group, kind, message: said.into() });
         }
     }
 

@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 use bytes::Bytes;
 use rustc_hash::FxHasher;
 
-use crate::wire::{Payload, Shared};
+use crate::wire::{Payload, Place, Shared};
 
 /// Bytes of a part at least.
 const LEAST: usize = 64 << 10;
@@ -17,6 +17,12 @@ const MOST: usize = 256 << 20;
 
 /// Bytes at the begin, in the middle and at the end of a part that it is looked for by.
 const SAMPLE: usize = 64;
+
+/// Bytes of a part that are packed to see whether that makes it shorter.
+const TRIED: usize = 16 << 10;
+
+/// zstd's fastest level but the negative ones: it takes less time than ssh takes for what it saves.
+const LEVEL: i32 = 1;
 
 /// A part that some node has, or had.
 struct Part {
@@ -52,11 +58,19 @@ impl Parts {
             let length = piece.len() as u64;
             if (LEAST..=MOST / 4).contains(&piece.len()) {
                 let number = self.number(&piece, &mut gone);
-                let here = has.insert(number);
-                shared.push(Shared { at, length, number, here });
-                if here {
-                    pieces.push(piece);
-                }
+                let place = match has.insert(number).then(|| packed(&piece)) {
+                    None => Place::Kept,
+                    Some(None) => {
+                        pieces.push(piece);
+                        Place::Here
+                    }
+                    Some(Some(packed)) => {
+                        let length = packed.len() as u64;
+                        pieces.push(packed);
+                        Place::Packed(length)
+                    }
+                };
+                shared.push(Shared { at, length, number, place });
             } else {
                 pieces.push(piece);
             }
@@ -98,6 +112,17 @@ impl Parts {
     }
 }
 
+/// What zstd makes of a part, where that is a good deal shorter, as it is of a piece of it.
+fn packed(piece: &Bytes) -> Option<Bytes> {
+    let middle = piece.len() / 2;
+    let sample = piece.get(middle..(middle + TRIED).min(piece.len()))?;
+    let short = |bytes: &[u8]| {
+        zstd::bulk::compress(bytes, LEVEL).ok().filter(|packed| packed.len() < bytes.len() / 10 * 7)
+    };
+    short(sample)?;
+    short(piece).map(Bytes::from)
+}
+
 /// Something that differs for most parts that differ.
 fn sample(piece: &Bytes) -> u64 {
     let mut hasher = FxHasher::default();
@@ -116,8 +141,16 @@ mod tests {
         Payload::of(parts.iter().flat_map(|part| [small.clone(), Bytes::clone(part)]).collect())
     }
 
-    fn noise(length: usize, seed: u8) -> Bytes {
-        (0..length).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)).collect()
+    /// Bytes that nothing makes shorter.
+    fn noise(length: usize, seed: u64) -> Bytes {
+        let mut state = seed;
+        let next = |_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        };
+        (0..length).map(next).collect()
     }
 
     #[test]
@@ -126,12 +159,12 @@ mod tests {
         let (large, larger) = (noise(100_000, 1), noise(200_000, 2));
         let (sent, shared, _) = parts.share(payload(&[&large, &larger]), &mut one);
         assert_eq!(sent.length(), 300_010);
-        let first = Shared { at: 5, length: 100_000, number: 0, here: true };
-        let second = Shared { at: 100_010, length: 200_000, number: 1, here: true };
+        let first = Shared { at: 5, length: 100_000, number: 0, place: Place::Here };
+        let second = Shared { at: 100_010, length: 200_000, number: 1, place: Place::Here };
         assert_eq!(shared, [first, second]);
         // The same bytes from somewhere else.
         let (sent, shared, _) = parts.share(payload(&[&noise(200_000, 2)]), &mut one);
-        assert_eq!((sent.length(), shared), (5, vec![Shared { at: 5, here: false, ..second }]));
+        assert_eq!((sent.length(), shared), (5, vec![Shared { at: 5, place: Place::Kept, ..second }]));
         // Others of that length, however much alike.
         let mut odd = larger.to_vec();
         odd[150_000] ^= 1;
@@ -140,6 +173,17 @@ mod tests {
         // Another worker has none of it yet.
         let (sent, shared, _) = parts.share(payload(&[&large]), &mut other);
         assert_eq!((sent.length(), shared), (100_005, vec![first]));
+    }
+
+    #[test]
+    fn what_gets_shorter_is_packed() {
+        let (mut parts, mut has) = (Parts::default(), BTreeSet::new());
+        let text: Bytes = "one line like all the others\n".repeat(10_000).into();
+        let (sent, shared, _) = parts.share(payload(&[&text]), &mut has);
+        let [Shared { place: Place::Packed(length), .. }] = shared[..] else { panic!("{shared:?}") };
+        assert!(sent.length() == length + 5 && length < 10_000, "{length}");
+        let packed = sent.into_pieces().nth(1).unwrap();
+        assert_eq!(zstd::bulk::decompress(&packed, text.len()).unwrap(), text);
     }
 
     #[test]

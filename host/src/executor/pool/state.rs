@@ -28,6 +28,9 @@ pub(super) const AHEAD: usize = 64;
 /// Attempts that are handed to nodes beforehand, for each that they execute at once: they are further away.
 const AHEAD_OF_NODES: usize = 16;
 
+/// So many are handed to them at least, so that many travel together.
+const LEAST_AHEAD: usize = 256;
+
 /// How long an attempt that was cancelled may take to end, and one whose timeout passed beyond that.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -165,8 +168,10 @@ impl State {
             Some(nodes) => nodes.slots(now),
         };
         if let (Some(slots), Some(opening)) = (slots, self.opening.take_if(|_| slots.is_some())) {
-            let ahead =
-                if self.nodes.is_some() { slots.saturating_mul(AHEAD_OF_NODES) } else { AHEAD * self.cores };
+            let ahead = match self.nodes {
+                None => AHEAD * self.cores,
+                Some(_) => slots.saturating_mul(AHEAD_OF_NODES).max(LEAST_AHEAD),
+            };
             // Who asked may be gone.
             let _ = opening.send(Ok(Capacity { slots, ahead }));
         }

@@ -146,11 +146,7 @@ fn refused(ended: Ended, node: &SshNode, path: &Path) -> Gone {
             let end = End { how: ended.text(), killed: false, code: ended.code, said: ended.said };
             return failed(end, node);
         }
-        Some(scripts::NOT_WHOLE) => {
-            let how = format!("flowhost did not arrive there as a whole ({said})");
-            return Gone::Lost(End { how, killed: false, code: ended.code, said: ended.said });
-        }
-        // The connection was cut: whatever arrived was thrown away.
+        // The connection was cut, or what arrived was not whole: it was thrown away.
         _ => {
             let how = format!("flowhost was being put there: {}", ended.text());
             return Gone::Lost(End { how, killed: false, code: ended.code, said: ended.said });

@@ -28,7 +28,6 @@ const LOOK: &str = r#"echo "system $(uname -s) $a"; echo "cores $(getconf _NPROC
 /// Why a program was not put where it belongs: the exit codes of [`put`].
 pub(super) const NO_FOLDER: i32 = 45;
 pub(super) const NOT_WRITTEN: i32 = 46;
-pub(super) const NOT_WHOLE: i32 = 47;
 pub(super) const NOT_RUNNING: i32 = 48;
 
 /// A script as the command of an ssh connection.
@@ -76,7 +75,7 @@ mod tests {
         let command = put(Some(&workdir), &digest);
         assert!(command.ends_with(&format!("' flowhost '~/a-b.c_d' 'e3b0c44298fc' '{}'", digest.hex())));
         assert!(RUN.ends_with(&format!("exit {MISSING}")));
-        for code in [NO_FOLDER, NOT_WRITTEN, NOT_WHOLE, NOT_RUNNING] {
+        for code in [NO_FOLDER, NOT_WRITTEN, NOT_RUNNING] {
             assert!(PUT.contains(&format!("exit {code}")), "{code}");
         }
     }

@@ -90,7 +90,10 @@ fn to_worker() -> Vec<(&'static str, ToWorker)> {
                     call: 4,
                     iteration: 1,
                     arguments,
-                    shared: vec![Shared { at: 1, length: 300, number: 2, here: false }],
+                    shared: vec![
+                        Shared { at: 1, length: 300, number: 2, place: Place::Kept },
+                        Shared { at: 301, length: 70_000, number: 3, place: Place::Packed(500) },
+                    ],
                 }],
             },
         ),
