@@ -57,10 +57,23 @@ pub struct Folder {
     file: File,
 }
 
+/// What tells a file from every other one: its device and its number there.
+pub(crate) type Identity = (u64, u64);
+
+/// What tells the file at `path` from every other one, if there is one.
+pub(crate) fn identity(path: &Path) -> Option<Identity> {
+    fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
 /// A file that is still being written. Dropped before it is kept, it leaves nothing behind.
 pub(crate) struct Draft(NamedTempFile);
 
 impl Draft {
+    /// A descriptor to read from what was written, whatever becomes of its name.
+    pub(crate) fn reader(&self) -> io::Result<File> {
+        File::open(self.0.path())
+    }
+
     /// A descriptor to write to.
     pub(crate) fn writer(&self) -> io::Result<File> {
         self.0.as_file().try_clone()
@@ -163,6 +176,11 @@ impl Folder {
     /// Removes `name`. That another process was faster is fine as well.
     pub(crate) fn remove(&self, name: &str) {
         let _ = fs::remove_file(self.entry(name));
+    }
+
+    /// What tells the file of this name from every other one, if there is one.
+    pub(crate) fn identity(&self, name: &str) -> Option<Identity> {
+        identity(&self.entry(name))
     }
 
     /// How much it holds.

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on may panic"
 )]
 
+mod another;
 mod certificates;
 mod cluster;
 mod fleet;
@@ -29,6 +30,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use another::{ANOTHER, ANOTHERS_VERSION, another, is_another};
 pub use certificates::Certificates;
 pub use cluster::Cluster;
 pub use fleet::Fleet;

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -15,9 +15,11 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use self::keys::make_key;
 use crate::namespaces::{Link, Namespaces, Process, RIGHTS};
 use crate::{Ended, ended, free_port};
 
+mod keys;
 #[cfg(test)]
 mod tests;
 
@@ -324,38 +326,6 @@ impl Sshd {
     fn link(&self) -> &Link {
         self.link.as_ref().expect("a node that was started with `in_namespace`")
     }
-
-    /// Gives the node another host key than the one that its clients know.
-    pub fn replace_host_key(&self) {
-        for name in ["server/host_key", "server/host_key.pub"] {
-            fs::remove_file(self.own(name)).unwrap();
-        }
-        make_key(&self.own("server/host_key"));
-        let before = self.listened();
-        let processes = self.node().processes();
-        processes.iter().find(|process| is_listener(process)).unwrap().signal(Signal::HUP);
-        crate::until(PATIENCE, "sshd takes on another key", || self.listened() > before);
-    }
-
-    /// Lets its clients know the host key that it has now.
-    pub fn know_host_key(&self) {
-        let key = fs::read_to_string(self.own("server/host_key.pub")).unwrap();
-        let name = match self.port {
-            22 => self.address().to_owned(),
-            port => format!("[{}]:{port}", self.address()),
-        };
-        fs::write(self.known_hosts(), format!("{name} {key}")).unwrap();
-    }
-
-    /// Lets its clients know no host key.
-    pub fn forget_host_key(&self) {
-        fs::write(self.known_hosts(), "").unwrap();
-    }
-
-    /// Lets nobody in any more.
-    pub fn forget_client_key(&self) {
-        fs::write(self.own("server/authorized_keys"), "").unwrap();
-    }
 }
 
 impl Drop for Sshd {
@@ -387,12 +357,4 @@ fn hear(stderr: ChildStderr, said: Arc<Mutex<String>>) -> thread::JoinHandle<()>
             said.push('\n');
         }
     })
-}
-
-/// A pair of keys without a password: `PATH` and `PATH.pub`.
-fn make_key(path: &Path) {
-    let mut command = Command::new("ssh-keygen");
-    command.args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"]).arg(path).stdin(Stdio::null());
-    let made = ended(&mut command);
-    assert_eq!(made.code, 0, "ssh-keygen: {made}");
 }

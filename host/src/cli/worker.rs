@@ -135,6 +135,8 @@ impl Worker {
 
     fn work(&self, ceiling: Ceiling) -> Result<(), ServeError> {
         let io = |error| ServeError::Wire(WireError::Io(error));
+        // Before any other: who holds this folder holds what is beside it.
+        let kept = Arc::new(Kept::open(self.workdir.as_deref(), self.store_max)?);
         let runtime = Runtime::new(Settings {
             program: super::host::program(),
             cache_dir: self.workdir.as_ref().map(|workdir| workdir.join("code")),
@@ -142,7 +144,6 @@ impl Worker {
             ..Settings::default()
         })?;
         hold_program();
-        let kept = Arc::new(Kept::open(self.workdir.as_deref(), self.store_max)?);
         let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
         // Its standard error goes to whoever started it, with the client's own.
         let exporter = exporter(true);

@@ -27,6 +27,9 @@ use crate::wire::{Hello, Wants, WireError};
 /// How long a node that took the connection may take beyond the connect timeout to say anything.
 const SILENCE: Duration = Duration::from_secs(20);
 
+/// Bytes that a node's shell may say before it does what it is told.
+const TALK: usize = 64 << 10;
+
 /// What an executor of nodes needs.
 #[derive(Clone, Debug)]
 pub struct SshExecutorSettings {
@@ -149,10 +152,16 @@ impl Nodes {
             match self.connect(node, known.as_ref(), ours).await {
                 Ok(link) => return Ok(link),
                 Err(Failure::Gone(gone)) => return Err(gone),
-                // What was put there a moment ago does not work, and another time would not help.
-                Err(Failure::Missing(unmet)) if self.ssh.deploy == Deploy::Never || known.is_some() => {
+                Err(Failure::Missing(unmet)) if self.ssh.deploy == Deploy::Never => {
                     return Err(unusable(unmet, self.ssh.deploy));
                 }
+                // What was put there does not work, and another time would not help.
+                Err(Failure::Missing(unmet))
+                    if known.is_some() && unmet.end.code != Some(scripts::MISSING) =>
+                {
+                    return Err(unusable(unmet, self.ssh.deploy));
+                }
+                // Or it is gone, as after a restart of the node.
                 Err(Failure::Missing(_)) => {}
             }
         }
@@ -187,6 +196,12 @@ impl Nodes {
         let side = Beside(node.to_string().into());
         match Link::meet(from, to, side, Box::new(life), ours).await {
             Ok(link) => Ok(link),
+            Err(Unmet { error: error @ WireError::NoMagic { bytes: TALK.., .. }, .. }) => {
+                Err(Failure::Gone(Gone::Unstarted(format!(
+                    "{error}; only {} KiB are skipped: have its shell say less where nobody types, in ~/.bashrc or whatever it reads",
+                    TALK >> 10
+                ))))
+            }
             // It is ssh itself that failed, as far as can be told.
             Err(unmet) if unmet.end.code == Some(OWN_FAILURE) => Err(Failure::Gone(failed(unmet.end, node))),
             Err(unmet @ Unmet { error: WireError::Refused(_), .. }) => Err(Failure::Missing(unmet)),
@@ -251,6 +266,9 @@ fn unusable(Unmet { error, end }: Unmet, deploy: Deploy) -> Gone {
         WireError::Refused(refusal) => Gone::Unstarted(format!("{refusal}{help}")),
         WireError::NoMagic { .. } if end.code == Some(scripts::MISSING) => {
             Gone::Unstarted(format!("no flowhost is there that this one can talk to{help}"))
+        }
+        WireError::NoMagic { bytes: 0, .. } => {
+            Gone::Unstarted(format!("the flowhost there does not work: {}{help}", end.how))
         }
         error => Gone::Unstarted(format!("{error}; {}{help}", end.how)),
     }

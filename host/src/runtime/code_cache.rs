@@ -12,7 +12,7 @@ use wasmtime::component::Component;
 
 use super::lock;
 use crate::digest::Digest;
-use crate::folder::{Draft, Folder, FolderError, Size, by_descriptor, user_cache};
+use crate::folder::{Draft, Folder, FolderError, Identity, Size, by_descriptor, user_cache};
 
 /// Why there is no code cache.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +40,9 @@ pub(super) struct Place {
 /// The folder.
 pub(super) struct CodeCache {
     folder: Folder,
-    /// Names of the entries that were made here.
-    made: Mutex<Vec<String>>,
+    /// Names of the entries that were made here and were not there before, each with what tells its file from
+    /// that of another process.
+    made: Mutex<Vec<(String, Option<Identity>)>>,
 }
 
 impl CodeCache {
@@ -91,17 +92,30 @@ impl CodeCache {
     }
 
     /// Keeps `draft`, seals it and makes it durable first. Compiled code carries no checksum of its own,
-    /// and a flipped bit in it is a program that nobody wrote.
-    pub(super) fn keep(&self, draft: Draft, digest: &Digest, engine: &Engine) -> Result<(), CacheError> {
+    /// and a flipped bit in it is a program that nobody wrote. What is answered is good even if another process
+    /// removes the entry at once.
+    pub(super) fn keep(&self, draft: Draft, digest: &Digest, engine: &Engine) -> Result<Entry, CacheError> {
         let name = name(digest, engine);
+        // Another process may have made the same meanwhile: that one is its own.
+        if let Ok((theirs, _)) = self.folder.sealed(&name) {
+            return Ok(Entry(theirs));
+        }
+        let failed = |source| FolderError::Io { path: self.folder.path().to_owned(), source };
+        let entry = Entry(draft.reader().map_err(failed)?);
         self.folder.keep(draft, &name, true)?;
-        lock(&self.made).push(name);
-        Ok(())
+        let made = self.folder.identity(&name);
+        lock(&self.made).push((name, made));
+        Ok(entry)
     }
 
-    /// Removes what was made here.
+    /// Removes what was made here and was not there before.
     pub(super) fn remove_made(&self) {
-        std::mem::take(&mut *lock(&self.made)).iter().for_each(|name| self.folder.remove(name));
+        for (name, made) in std::mem::take(&mut *lock(&self.made)) {
+            // Another process may have made it anew.
+            if self.folder.identity(&name) == made {
+                self.folder.remove(&name);
+            }
+        }
     }
 }
 

@@ -250,8 +250,9 @@ impl Components {
             return Ok(loaded);
         }
         let engine = &host.engines.on_demand;
-        self.compile(&wasm, digest, source, (flavour, host.engines.space), engine).await?;
-        self.link_cached(&host, digest).await?.ok_or(LoadError::Unusable)
+        let entry = self.compile(&wasm, digest, source, (flavour, host.engines.space), engine).await?;
+        let this = Arc::clone(self);
+        aside(move || this.link(&host, digest, &entry)?.ok_or(LoadError::Unusable)).await
     }
 
     /// The code of a component, compiled if need be, for another process of ours whose engines have these
@@ -278,8 +279,7 @@ impl Components {
         if let Some(entry) = cache.find(&digest, &engine) {
             return Ok(entry.into_file());
         }
-        self.compile(&wasm, digest, source, (flavour, space), &engine).await?;
-        cache.find(&digest, &engine).map(Entry::into_file).ok_or(LoadError::Unusable)
+        Ok(self.compile(&wasm, digest, source, (flavour, space), &engine).await?.into_file())
     }
 
     /// Compiles a component into the code cache. `engine` is one of the settings that it is compiled for.
@@ -290,12 +290,12 @@ impl Components {
         source: &Source,
         (flavour, space): (Flavour, Space),
         engine: &Engine,
-    ) -> Result<(), LoadError> {
+    ) -> Result<Entry, LoadError> {
         let cache = self.open_cache().await?;
         let _turn = self.compiling.acquire().await.map_err(|_| LoadError::Shutdown)?;
         // Who had the turn before may have compiled the same for another process.
-        if cache.find(&digest, engine).is_some() {
-            return Ok(());
+        if let Some(entry) = cache.find(&digest, engine) {
+            return Ok(entry);
         }
         let name = source.name().unwrap_or_else(|| digest.to_string());
         let message = format!("component `{name}` is being compiled; the code is kept for later runs");

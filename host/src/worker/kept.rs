@@ -1,14 +1,21 @@
 //! Components that a worker keeps on its machine's disk under their digests, where the oldest give way.
 
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use rustix::fs::{FlockOperation, flock};
 
 use crate::digest::Digest;
-use crate::folder::{Folder, FolderError, user_cache};
+use crate::folder::{Folder, FolderError, Identity, identity, user_cache};
 use crate::store::{Entry, Store, StoreError};
+
+/// How often a folder is tried that somebody removes at this moment, and how long it takes from one time to the next.
+const TRIES: u32 = 100;
+const TRY: Duration = Duration::from_millis(1);
 
 /// Why a component cannot be kept or had back.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +35,10 @@ pub struct Kept {
     folder: PathBuf,
     /// Bytes that are kept at most.
     most: u64,
-    /// Those that were not there before.
-    made: Mutex<Vec<Digest>>,
+    /// Those that were not there before, each with what tells its file from that of another process.
+    made: Mutex<Vec<(Digest, Option<Identity>)>>,
+    /// The folder, held as long as it is used. None where folders cannot be held.
+    held: Option<File>,
 }
 
 impl Kept {
@@ -43,13 +52,14 @@ impl Kept {
             Some(workdir) => workdir.to_owned(),
             None => user_cache().unwrap_or_else(|| PathBuf::from("/var/cache/flowhost")),
         };
-        let folder = Folder::open(folder.join("components"), &[])?;
+        let (folder, held) = hold(&folder.join("components"))?;
         let path = folder.path().to_owned();
         Ok(Self {
             store: Arc::new(Mutex::new(Store::new(folder))),
             folder: path,
             most,
             made: Mutex::default(),
+            held,
         })
     }
 
@@ -69,20 +79,63 @@ impl Kept {
     pub(super) async fn keep(&self, bytes: Bytes) -> Result<(), KeptError> {
         let (store, folder, most) = (Arc::clone(&self.store), self.folder.clone(), self.most);
         let keep = move || {
+            let path = folder.join(Digest::of(&bytes).hex());
+            let theirs = identity(&path);
             let digest = store.lock().unwrap_or_else(PoisonError::into_inner).keep(&bytes)?;
             make_room(&folder, &digest.hex(), most);
-            Ok::<_, StoreError>(digest)
+            Ok::<_, StoreError>(theirs.is_none().then(|| (digest, identity(&path))))
         };
-        let digest = tokio::task::spawn_blocking(keep).await.map_err(|_| KeptError::Shutdown)??;
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).push(digest);
+        let made = tokio::task::spawn_blocking(keep).await.map_err(|_| KeptError::Shutdown)??;
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).extend(made);
         Ok(())
     }
 
     /// Removes what was kept here and was not there before. Who else wants it asks for it anew.
     pub(super) fn remove_made(&self) {
-        for digest in std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner)) {
-            // It may have given way already.
-            let _ = std::fs::remove_file(self.folder.join(digest.hex()));
+        for (digest, made) in std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner)) {
+            let path = self.folder.join(digest.hex());
+            // It may have given way already, and another process may have kept it anew.
+            if identity(&path) == made {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+
+    /// Removes what is left of the folder that this one is in, where nothing is and nobody else works there: this
+    /// folder, those of these names beside it, and that folder itself.
+    pub(super) fn remove_empty_folders(&self, beside: &[&str]) {
+        let Some(held) = &self.held else { return };
+        let mut tries = 0..TRIES;
+        while flock(held, FlockOperation::NonBlockingLockExclusive).is_err() {
+            // Somebody works there, and removes the folders at the end, or does so at this moment.
+            let others_work = flock(held, FlockOperation::NonBlockingLockShared).is_ok();
+            if others_work || tries.next().is_none() {
+                return;
+            }
+            std::thread::sleep(TRY);
+        }
+        let Some(workdir) = self.folder.parent() else { return };
+        let beside = beside.iter().map(|name| workdir.join(name));
+        for folder in beside.chain([self.folder.clone(), workdir.to_owned()]) {
+            // Those that hold something stay.
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}
+
+/// Opens a folder, makes it if need be, and keeps others from removing it. Waits for one who does so just now.
+fn hold(path: &Path) -> Result<(Folder, Option<File>), FolderError> {
+    loop {
+        let folder = Folder::open(path.to_owned(), &[])?;
+        // Where folders cannot be held, nobody removes any.
+        let Ok(held) = File::open(folder.path()) else { return Ok((folder, None)) };
+        if flock(&held, FlockOperation::LockShared).is_err() {
+            return Ok((folder, None));
+        }
+        let opened = held.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
+        // It may have been removed before it was held.
+        if opened == identity(folder.path()) && opened == folder.identity(".") {
+            return Ok((folder, Some(held)));
         }
     }
 }
@@ -110,8 +163,6 @@ fn make_room(folder: &Path, last: &str, most: u64) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -2,7 +2,6 @@
 //! what somebody else put there or uses.
 
 use std::fs::File;
-use std::path::Path;
 use std::sync::OnceLock;
 
 use rustix::fs::{FlockOperation, flock};
@@ -28,24 +27,14 @@ pub fn hold_program() {
 pub(super) fn tidy(kept: &Kept, runtime: &Runtime, deployed: bool) {
     kept.remove_made();
     runtime.remove_compiled();
-    let Ok(program) = std::env::current_exe() else { return };
-    // flowhost is put at WORKDIR/bin/NAME.
-    let Some(bin) = program.parent() else { return };
     if deployed
         && let Some(Some(held)) = PROGRAM.get()
         && flock(held, FlockOperation::NonBlockingLockExclusive).is_ok()
+        && let Ok(program) = std::env::current_exe()
     {
-        remove(&program);
+        // Another client of ours may have done it a moment ago.
+        let _ = std::fs::remove_file(program);
     }
-    if let (true, Some(workdir)) = (deployed, bin.parent()) {
-        for folder in [bin, &workdir.join("components"), &workdir.join("code"), workdir] {
-            // Those that hold something stay.
-            let _ = std::fs::remove_dir(folder);
-        }
-    }
-}
-
-fn remove(program: &Path) {
-    // Another client of ours may have done it a moment ago.
-    let _ = std::fs::remove_file(program);
+    // flowhost is put at WORKDIR/bin/NAME.
+    kept.remove_empty_folders(&["bin", "code"]);
 }

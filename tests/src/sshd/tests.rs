@@ -1,5 +1,6 @@
 use std::env;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::Child;
 
 use crate::ended_within;

@@ -13,6 +13,7 @@ use super::{failed, scripts, unstarted};
 use crate::digest::Digest;
 use crate::executor::pool::{End, Gone};
 use crate::model::{SshNode, SshSettings};
+use crate::report::harmless;
 use crate::runtime::program;
 use crate::wire::Hello;
 
@@ -24,6 +25,9 @@ const CHECK: Duration = Duration::from_secs(60);
 
 /// Bytes of what a node says of itself.
 const SAID: u64 = 64 << 10;
+
+/// Letters of it that are quoted.
+const QUOTE: usize = 400;
 
 /// What was put on a node.
 pub(super) struct Deployed(pub(super) Digest);
@@ -68,7 +72,7 @@ impl Programs {
             return program(self.own.as_deref()).map_err(|error| error.to_string());
         }
         Err(format!(
-            "it is a {machine} with {system}, and this flowhost is built for {ours}: build one for it, and name it as binary = {{ \"{machine}-unknown-linux-gnu\" = \"PATH\" }}"
+            "its machine is {machine} with {system}, and this flowhost is built for {ours}: build one for it, and name it as binary = {{ \"{machine}-unknown-linux-gnu\" = \"PATH\" }}"
         ))
     }
 
@@ -103,9 +107,7 @@ pub(super) async fn deploy(
     programs: &Programs,
 ) -> Result<Deployed, Gone> {
     let look = look(settings, node).await?;
-    let (system, machine) = look.system().ok_or_else(|| {
-        Gone::Unstarted("the node does not say what machine it is: `uname` is missing there".to_owned())
-    })?;
+    let (system, machine) = look.system().ok_or_else(|| Gone::Unstarted(look.disobeyed()))?;
     let path = programs.find(system, machine).map_err(Gone::Unstarted)?;
     let program = programs.read(&path).await.map_err(Gone::Unstarted)?;
     let Client { mut from, mut to, life } =
@@ -132,7 +134,7 @@ fn refused(ended: Ended, node: &SshNode, path: &Path) -> Gone {
     let what = path.display();
     Gone::Unstarted(match ended.code {
         Some(scripts::NO_FOLDER) => format!(
-            "flowhost cannot be put there ({said}): name a folder of its user's own that it can be executed from, as `workdir`"
+            "flowhost cannot be put there ({said}): name a folder of its user's own, with room, that programs can be executed from, as `workdir`"
         ),
         Some(scripts::NOT_WRITTEN) => {
             format!("flowhost cannot be put there ({said}): make room, or name another folder as `workdir`")
@@ -153,17 +155,37 @@ fn refused(ended: Ended, node: &SshNode, path: &Path) -> Gone {
 }
 
 /// What a node says of itself.
-pub(super) struct Look(String);
+pub(super) struct Look {
+    said: String,
+    /// How that ended.
+    how: String,
+}
 
 impl Look {
     /// Its system and its machine, as `uname` calls them.
     fn system(&self) -> Option<(&str, &str)> {
-        self.lines("system ").next()?.split_once(' ')
+        // What its shell says by itself comes before.
+        self.lines("system ").last()?.split_once(' ').filter(|(system, _)| !system.is_empty())
+    }
+
+    /// Why it does not say what it is.
+    fn disobeyed(&self) -> String {
+        let letters: Vec<char> = self.said.trim().chars().collect();
+        let end: String =
+            letters.get(letters.len().saturating_sub(QUOTE)..).unwrap_or_default().iter().collect();
+        let instead = match &*end {
+            "" => String::new(),
+            end => format!("instead came {} bytes: {}; ", self.said.len(), harmless(end)),
+        };
+        format!(
+            "its shell does not do what it is told: {instead}{}; look at what it reads before, such as ~/.bashrc",
+            self.how
+        )
     }
 
     /// What follows `key` on each line that begins with it.
     fn lines<'l>(&'l self, key: &'l str) -> impl Iterator<Item = &'l str> {
-        self.0.lines().filter_map(move |line| line.strip_prefix(key))
+        self.said.lines().filter_map(move |line| line.strip_prefix(key))
     }
 }
 
@@ -183,5 +205,5 @@ pub(super) async fn look(settings: &SshSettings, node: &SshNode) -> Result<Look,
         let end = End { how: ended.text(), killed: false, code: ended.code, said: ended.said };
         return Err(failed(end, node));
     }
-    Ok(Look(said))
+    Ok(Look { said, how: ended.text() })
 }
