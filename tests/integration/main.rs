@@ -41,6 +41,7 @@ mod metrics;
 mod named;
 mod nesting;
 mod network;
+mod nodes;
 mod operations;
 mod outputs;
 mod policies;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::client::{Client, Ended, OWN_FAILURE};
+use super::look::look;
 use super::{failed, scripts, unstarted};
 use crate::digest::Digest;
 use crate::executor::pool::{End, Gone};
@@ -16,13 +17,10 @@ use crate::model::{SshNode, SshSettings};
 use crate::runtime::program;
 use crate::wire::Hello;
 
-/// How long a node may take to say what it is, beyond the time to connect.
-const LOOK: Duration = Duration::from_secs(60);
-
 /// How long a node may take to look at a program that it was sent.
 const CHECK: Duration = Duration::from_secs(60);
 
-/// Bytes of what a node says of itself.
+/// Bytes of what a node says of a program.
 const SAID: u64 = 64 << 10;
 
 /// What was put on a node.
@@ -50,7 +48,7 @@ impl Programs {
     }
 
     /// The program for a system and a machine, as `uname` calls them.
-    fn find(&self, system: &str, machine: &str) -> Result<PathBuf, String> {
+    pub(super) fn find(&self, system: &str, machine: &str) -> Result<PathBuf, String> {
         let machine = match machine {
             "arm64" => "aarch64",
             "amd64" => "x86_64",
@@ -103,9 +101,7 @@ pub(super) async fn deploy(
     programs: &Programs,
 ) -> Result<Deployed, Gone> {
     let look = look(settings, node).await?;
-    let (system, machine) = look.system().ok_or_else(|| {
-        Gone::Unstarted("the node does not say what machine it is: `uname` is missing there".to_owned())
-    })?;
+    let (system, machine) = look.system().ok_or_else(unknown)?;
     let path = programs.find(system, machine).map_err(Gone::Unstarted)?;
     let program = programs.read(&path).await.map_err(Gone::Unstarted)?;
     let Client { mut from, mut to, life } =
@@ -126,17 +122,30 @@ pub(super) async fn deploy(
     }
 }
 
+/// A node of which nothing is known.
+pub(super) fn unknown() -> Gone {
+    Gone::Unstarted("the node does not say what machine it is: `uname` is missing there".to_owned())
+}
+
+/// There is no folder on the node that flowhost could be in.
+pub(super) fn no_folder(said: &str) -> String {
+    format!(
+        "flowhost cannot be put there ({said}): name a folder of its user's own that it can be executed from, as `workdir`"
+    )
+}
+
+/// The folder on the node is full.
+pub(super) fn no_room(said: &str) -> String {
+    format!("flowhost cannot be put there ({said}): make room, or name another folder as `workdir`")
+}
+
 /// Why a program was not put on a node.
 fn refused(ended: Ended, node: &SshNode, path: &Path) -> Gone {
     let said = &ended.said;
     let what = path.display();
     Gone::Unstarted(match ended.code {
-        Some(scripts::NO_FOLDER) => format!(
-            "flowhost cannot be put there ({said}): name a folder of its user's own that it can be executed from, as `workdir`"
-        ),
-        Some(scripts::NOT_WRITTEN) => {
-            format!("flowhost cannot be put there ({said}): make room, or name another folder as `workdir`")
-        }
+        Some(scripts::NO_FOLDER) => no_folder(said),
+        Some(scripts::NOT_WRITTEN) => no_room(said),
         Some(scripts::NOT_RUNNING) => format!(
             "`{what}` was put there and does not run ({said}): build one for it, as docs/executors.md says, and name it in `binary`"
         ),
@@ -150,38 +159,4 @@ fn refused(ended: Ended, node: &SshNode, path: &Path) -> Gone {
             return Gone::Lost(End { how, killed: false, code: ended.code, said: ended.said });
         }
     })
-}
-
-/// What a node says of itself.
-pub(super) struct Look(String);
-
-impl Look {
-    /// Its system and its machine, as `uname` calls them.
-    fn system(&self) -> Option<(&str, &str)> {
-        self.lines("system ").next()?.split_once(' ')
-    }
-
-    /// What follows `key` on each line that begins with it.
-    fn lines<'l>(&'l self, key: &'l str) -> impl Iterator<Item = &'l str> {
-        self.0.lines().filter_map(move |line| line.strip_prefix(key))
-    }
-}
-
-/// Asks a node what it is.
-pub(super) async fn look(settings: &SshSettings, node: &SshNode) -> Result<Look, Gone> {
-    let Client { mut from, to, life } = Client::start(settings, node, &scripts::look(node.workdir.as_ref()))
-        .map_err(|error| unstarted(&error))?;
-    drop(to);
-    let mut said = Vec::new();
-    let mut limited = (&mut from).take(SAID);
-    let read = limited.read_to_end(&mut said);
-    // What did not come in time is missing below.
-    let _ = tokio::time::timeout(settings.connect_timeout + LOOK, read).await;
-    let ended = life.ended(Duration::from_secs(1)).await;
-    let said = String::from_utf8_lossy(&said).into_owned();
-    if ended.code == Some(OWN_FAILURE) {
-        let end = End { how: ended.text(), killed: false, code: ended.code, said: ended.said };
-        return Err(failed(end, node));
-    }
-    Ok(Look(said))
 }

@@ -21,8 +21,16 @@ const RUN: &str = r#"for d; do for f in "$d/bin/flowhost-$p-$a-"${n:-*}; do if [
 /// Puts the program on the standard input where it belongs, whole or not at all, if it runs there.
 const PUT: &str = r#"umask 077; t=; o=; gone() { if [ -n "$t" ]; then rm -rf "$t"; fi; }; trap gone 0; trap "exit 1" 1 2 13 15; for d; do if e=$(mkdir -p "$d/bin" 2>&1) && [ -O "$d" ] && [ -O "$d/bin" ]; then t="$d/bin/.probe-$$"; if e=$(mkdir "$t" 2>&1 && cp /bin/sh "$t/sh" 2>&1); then if "$t/sh" -c : 2>/dev/null; then rm -rf "$t"; o=$d; break; fi; e="programs cannot be executed there, as on a file system that is mounted noexec"; fi; rm -rf "$t"; t=; elif [ -z "$e" ]; then e="it belongs to another user"; fi; echo "$d: $e" >&2; done; if [ -z "$o" ]; then exit 45; fi; find "$o/bin" -name ".upload-*" -mmin +60 -exec rm -f {} + 2>/dev/null; t="$o/bin/.upload-$$"; cat >"$t" || exit 46; s=$( (sha256sum || shasum -a 256 || openssl dgst -sha256 -r) 2>/dev/null <"$t"); case $s in "$h"*) ;; *) echo "what arrived has the digest ${s%% *}" >&2; exit 47;; esac; chmod 700 "$t"; if v=$("$t" --version 2>&1); then mv -f "$t" "$o/bin/flowhost-$p-$a-$n" && t= && exit 0; fi; echo "$v" >&2; exit 48"#;
 
-/// Says what the node is: its system, and for each folder how much is free and what is there.
-const LOOK: &str = r#"echo "system $(uname -s) $a"; echo "cores $(getconf _NPROCESSORS_ONLN 2>/dev/null)"; for d; do x=$d; until [ -e "${x:-/}" ]; do x=${x%/*}; done; echo "folder $(df -Pk "${x:-/}" 2>/dev/null | tail -n 1 | tr -s " " | cut -d " " -f 4) $d"; done; for d; do for f in "$d/bin/flowhost-$p-$a-"*; do if [ -x "$f" ]; then echo "program $f"; fi; done; done; f=$(command -v flowhost) && echo "program $f""#;
+/// Why programs cannot be executed in a folder.
+pub(super) const NOEXEC: &str =
+    "programs cannot be executed there, as on a file system that is mounted noexec";
+
+/// What a node says when it has said what it is. From then on it answers lines.
+pub(super) const READY: &str = "flowhost-ready";
+
+/// Says what the node is: its system, and for each folder how much is free, whether flowhost can be put there, and what
+/// is there. Then answers each line that it is sent.
+const LOOK: &str = r#"echo "system $(uname -s) $a"; echo "cores $(getconf _NPROCESSORS_ONLN 2>/dev/null)"; for d; do x=$d; until [ -e "${x:-/}" ]; do x=${x%/*}; done; x=${x:-/}; s=fits; q=$(df -Pk "$x" 2>/dev/null | tail -n 1 | tr -s " "); m=$(echo "$q" | cut -d " " -f 6-); z=; if [ -r /proc/mounts ]; then while read -r _ y _ o _; do if [ "$y" = "$m" ]; then z=$o; fi; done </proc/mounts; fi; case ",$z," in *,noexec,*) s=noexec;; esac; [ -w "$x" ] || s=closed; if [ -e "$d" ]; then [ -O "$d" ] || s=foreign; fi; echo "folder $(echo "$q" | cut -d " " -f 4) $s $d"; done; for d; do for f in "$d/bin/flowhost-$p-$a-"*; do if [ -x "$f" ]; then echo "program $f"; fi; done; done; f=$(command -v flowhost) && echo "program $f"; echo flowhost-ready; while read -r l; do echo here; done"#;
 
 /// Why a program was not put where it belongs: the exit codes of [`put`].
 pub(super) const NO_FOLDER: i32 = 45;
@@ -74,6 +82,7 @@ mod tests {
         let digest = Digest::of(b"");
         let command = put(Some(&workdir), &digest);
         assert!(command.ends_with(&format!("' flowhost '~/a-b.c_d' 'e3b0c44298fc' '{}'", digest.hex())));
+        assert!(LOOK.contains(READY) && PUT.contains(NOEXEC));
         assert!(RUN.contains(MISSING_NOTICE) && RUN.ends_with(&format!("exit {MISSING}")));
         for code in [NO_FOLDER, NOT_WRITTEN, NOT_WHOLE, NOT_RUNNING] {
             assert!(PUT.contains(&format!("exit {code}")), "{code}");
