@@ -101,7 +101,7 @@ pub(super) async fn deploy(
     programs: &Programs,
 ) -> Result<Deployed, Gone> {
     let look = look(settings, node).await?;
-    let (system, machine) = look.system().ok_or_else(unknown)?;
+    let (system, machine) = look.system().ok_or_else(|| Gone::Unstarted(look.disobeyed()))?;
     let path = programs.find(system, machine).map_err(Gone::Unstarted)?;
     let program = programs.read(&path).await.map_err(Gone::Unstarted)?;
     let Client { mut from, mut to, life } =
@@ -122,15 +122,10 @@ pub(super) async fn deploy(
     }
 }
 
-/// A node of which nothing is known.
-pub(super) fn unknown() -> Gone {
-    Gone::Unstarted("the node does not say what machine it is: `uname` is missing there".to_owned())
-}
-
 /// There is no folder on the node that flowhost could be in.
 pub(super) fn no_folder(said: &str) -> String {
     format!(
-        "flowhost cannot be put there ({said}): name a folder of its user's own that it can be executed from, as `workdir`"
+        "flowhost cannot be put there ({said}): name a folder of its user's own, with room, that programs can be executed from, as `workdir`"
     )
 }
 

@@ -10,12 +10,16 @@ use super::client::{Client, OWN_FAILURE};
 use super::{failed, scripts, unstarted};
 use crate::executor::pool::{End, Gone};
 use crate::model::{SshNode, SshSettings};
+use crate::report::harmless;
 
 /// How long a node may take to say what it is, beyond the time to connect, before flowhost is put there.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Bytes of what a node says of itself.
 const SAID: u64 = 64 << 10;
+
+/// Letters of it that are quoted.
+const QUOTE: usize = 400;
 
 /// Bytes without which not even a shell could be tried in a folder.
 const LEAST: u64 = 1 << 20;
@@ -26,6 +30,8 @@ const ROUNDS: u32 = 5;
 /// What a node says of itself.
 pub(super) struct Look {
     said: String,
+    /// How that ended.
+    how: String,
     /// From the start of ssh until the node said something.
     pub(super) connected: Duration,
     /// What a line took at least, there and back.
@@ -44,7 +50,23 @@ pub(super) struct Place<'l> {
 impl Look {
     /// Its system and its machine, as `uname` calls them.
     pub(super) fn system(&self) -> Option<(&str, &str)> {
-        self.lines("system ").next()?.split_once(' ')
+        // What its shell says by itself comes before.
+        self.lines("system ").last()?.split_once(' ').filter(|(system, _)| !system.is_empty())
+    }
+
+    /// Why it does not say what it is.
+    pub(super) fn disobeyed(&self) -> String {
+        let letters: Vec<char> = self.said.trim().chars().collect();
+        let end: String =
+            letters.get(letters.len().saturating_sub(QUOTE)..).unwrap_or_default().iter().collect();
+        let instead = match &*end {
+            "" => String::new(),
+            end => format!("instead came {} bytes: {}; ", self.said.len(), harmless(end)),
+        };
+        format!(
+            "its shell does not do what it is told: {instead}{}; look at what it reads before, such as ~/.bashrc",
+            self.how
+        )
     }
 
     /// Its processors.
@@ -100,16 +122,12 @@ pub(super) async fn ask(settings: &SshSettings, node: &SshNode, patience: Durati
         let end = End { how: ended.text(), killed: false, code: ended.code, said: ended.said };
         return Err(failed(end, node));
     }
-    let (Some(connected), Ok(round_trip)) = (heard.connected, &talked) else {
-        let how = match talked {
-            Err(_) => {
-                format!("it took more than {} s to say what it is; {}", patience.as_secs(), ended.text())
-            }
-            Ok(_) => ended.text(),
-        };
+    let how = ended.text();
+    let Ok(round_trip) = talked else {
+        let how = format!("it took more than {} s to say what it is; {how}", patience.as_secs());
         return Err(Gone::Lost(End { how, killed: false, code: ended.code, said: ended.said }));
     };
-    Ok(Look { said: heard.said, connected, round_trip: *round_trip })
+    Ok(Look { said: heard.said, how, connected: heard.connected.unwrap_or_default(), round_trip })
 }
 
 /// What is heard of a node.

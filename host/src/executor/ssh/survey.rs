@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::deploy::{Programs, no_folder, no_room, unknown};
+use super::deploy::{Programs, no_folder, no_room};
 use super::look::{Look, Place, ask};
 use super::{Failure, Nodes, SILENCE, unusable};
 use crate::executor::pool::Gone;
@@ -150,7 +150,7 @@ impl Nodes {
 
     /// What would be put on a node, as far as that can be said without doing it.
     fn put(&self, look: &Look) -> Result<Plan, Gone> {
-        let (system, machine) = look.system().ok_or_else(unknown)?;
+        let (system, machine) = look.system().ok_or_else(|| Gone::Unstarted(look.disobeyed()))?;
         let path = self.programs.find(system, machine).map_err(Gone::Unstarted)?;
         let bytes = std::fs::metadata(&path).map(|about| about.len()).map_err(|error| {
             Gone::Unstarted(format!("cannot read the program `{}`: {error}", path.display()))
