@@ -25,6 +25,7 @@ mod children;
 mod conformance;
 mod consumer;
 mod control_group;
+mod deployed;
 mod embed;
 mod examples;
 mod explain;
