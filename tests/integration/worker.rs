@@ -86,7 +86,8 @@ impl Client {
         let types = call.signature.parameters.iter().map(|(_, ty)| ty);
         let arguments = encode(arguments, types).unwrap();
         self.outbox.to_worker(ToWorker::Call { number: index, call: Arc::new(call.clone()) }).unwrap();
-        let attempts = vec![Start { id: id(index), call: index, iteration: 1, arguments }];
+        let attempts =
+            vec![Start { id: id(index), call: index, iteration: 1, arguments, shared: Vec::new() }];
         self.outbox.to_worker(ToWorker::Start { attempts }).unwrap();
     }
 
@@ -96,7 +97,7 @@ impl Client {
             match self.receiver.of_worker().await.unwrap().unwrap() {
                 FromWorker::NeedComponent { component } => {
                     let wasm = Payload::of(vec![self.wasm.clone().into()]);
-                    self.outbox.to_worker(ToWorker::Component { component, wasm }).unwrap();
+                    self.outbox.to_worker(ToWorker::Component { component, wasm, packed: None }).unwrap();
                 }
                 FromWorker::Said(said) => {
                     for one in said {
@@ -304,7 +305,7 @@ fn p1_what_makes_no_sense_ends_the_worker() {
     now(async {
         let mut client = Client::start(&place, "echo", &[]).await;
         let arguments = encode(&[], []).unwrap();
-        let attempts = vec![Start { id: id(0), call: 9, iteration: 1, arguments }];
+        let attempts = vec![Start { id: id(0), call: 9, iteration: 1, arguments, shared: Vec::new() }];
         client.outbox.to_worker(ToWorker::Start { attempts }).unwrap();
         assert_eq!(client.worker.wait().await.unwrap().code(), Some(1));
     });

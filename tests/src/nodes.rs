@@ -2,6 +2,7 @@
 //! the node's owner grants.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::fleet::allowed;
@@ -21,12 +22,8 @@ impl Node {
     /// Has a node ready that may grant all that is in `folder` now, within `bounds`, flags of a worker, and has the
     /// workflow files there name it.
     pub(crate) fn ready(node: &mut Option<Self>, folder: &Path, bounds: &[String]) {
-        let node = node.get_or_insert_with(|| {
-            let sshd = Sshd::start();
-            install(&sshd);
-            Self(sshd)
-        });
-        node.bound(folder, bounds);
+        let node = node.get_or_insert_with(|| Self(Sshd::start()));
+        node.install(folder, bounds);
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "toml") {
@@ -39,15 +36,17 @@ impl Node {
         }
     }
 
-    /// What its owner grants.
-    fn bound(&self, folder: &Path, bounds: &[String]) {
-        let flags = allowed(folder);
-        let grants = flags.iter().chain(bounds).filter(|word| !word.starts_with("--"));
-        let grants: Vec<_> = grants.map(|grant| format!("{grant:?}")).collect();
-        let ceiling = format!("allow = [{}]\nmax-memory = \"8GiB\"\n", grants.join(", "));
-        let config = self.0.home().join(".config/flowhost");
-        fs::create_dir_all(&config).unwrap();
-        fs::write(config.join("worker.toml"), ceiling).unwrap();
+    /// Puts this flowhost where it is found, with what its owner grants.
+    fn install(&self, folder: &Path, bounds: &[String]) {
+        let quoted = |word: &String| format!(" '{word}'");
+        let flags: String = allowed(folder).iter().chain(bounds).map(quoted).collect();
+        let script = format!("#!/bin/sh\nexec '{}' \"$@\" --max-memory 8GiB{flags}\n", program().display());
+        let bin = self.0.home().join(".local/bin");
+        fs::create_dir_all(&bin).unwrap();
+        // Whoever executes the old one goes on with it.
+        fs::write(bin.join("new"), script).unwrap();
+        fs::set_permissions(bin.join("new"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(bin.join("new"), bin.join("flowhost")).unwrap();
     }
 
     fn section(&self) -> String {
@@ -62,11 +61,4 @@ impl Node {
 /// Where flowhost's files are on such nodes: those that the tests of all executors share.
 fn workdir() -> PathBuf {
     crate::cache().join("flowhost")
-}
-
-/// Puts this flowhost where it is found.
-fn install(sshd: &Sshd) {
-    let folder = sshd.home().join(".local/bin");
-    fs::create_dir_all(&folder).unwrap();
-    std::os::unix::fs::symlink(program(), folder.join("flowhost")).unwrap();
 }

@@ -100,6 +100,7 @@ impl Worker {
                     ServeError::Wire(WireError::Refused(_)) => Exit::Unreachable,
                     ServeError::Wire(_)
                     | ServeError::NoCall(_)
+                    | ServeError::NoPart(_)
                     | ServeError::Arguments(_)
                     | ServeError::Runtime(_)
                     | ServeError::Folder(_)

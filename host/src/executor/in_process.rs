@@ -254,6 +254,14 @@ impl Executor for InProcess {
     }
 }
 
+impl InProcess {
+    /// Hands those of these attempts back that have not begun.
+    pub fn give_back(&self, ids: &[AttemptId]) {
+        let returned = self.shared.queue().give_back(ids);
+        self.shared.hand_back(returned);
+    }
+}
+
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         // Nothing in there panics halfway.

@@ -23,7 +23,7 @@ pub use self::redis::{Queue, QueueSettings};
 pub use self::ssh::{FoundMachine, FoundNode, Plan, Ssh, SshExecutorSettings, look_at_nodes};
 pub(crate) use descriptors::receive;
 
-use crate::id::AttemptId;
+use crate::id::{AttemptId, NodeId};
 use crate::model::{Attempt, Cause, ChannelWrite, Level, Outcome, Stream, Usage, Warning};
 
 /// A future in a box.
@@ -154,5 +154,19 @@ pub enum Report {
         kind: Warning,
         /// In words.
         message: Arc<str>,
+    },
+    /// The same, of a group's attempts.
+    GroupWarning {
+        /// The group.
+        node: NodeId,
+        /// What kind.
+        kind: Warning,
+        /// In words.
+        message: Arc<str>,
+    },
+    /// Breakers keep a group's attempts out for good: those that were submitted and wait are returned after this.
+    KeptOut {
+        /// The group.
+        node: NodeId,
     },
 }

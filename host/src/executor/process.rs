@@ -11,7 +11,6 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -19,7 +18,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::OnceCell;
 
 use super::descriptors;
-use super::pool::{End, Gone, Launch, Life, Link, Pool, Reach, Side, Staff, cores};
+use super::pool::{Component, End, Gone, Launch, Life, Link, Pool, Reach, Side, Staff, cores};
 use super::words::Words;
 use super::{BoxFuture, Capacity, Executor, InProcessSettings, Port, Report, Unreachable};
 use crate::digest::Digest;
@@ -222,7 +221,7 @@ impl Launch for Children {
         })
     }
 
-    fn component(&self, _: Digest) -> BoxFuture<'_, Result<Bytes, String>> {
+    fn component(&self, _: Digest) -> BoxFuture<'_, Result<Component, String>> {
         Box::pin(std::future::ready(Err("children of this process are handed code".to_owned())))
     }
 }

@@ -19,7 +19,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use self::client::{Client, OWN_FAILURE, SSH};
 use self::deploy::{Deployed, Programs};
 pub use self::survey::{FoundMachine, FoundNode, Plan, look_at_nodes};
-use super::pool::{End, Gone, Launch, Link, Place, Pool, Reach, Side, Staff, Unmet};
+use super::pool::{Component, End, Gone, Launch, Link, Place, Pool, Reach, Side, Staff, Unmet};
 use super::{BoxFuture, Capacity, Executor, Port, Unreachable};
 use crate::digest::Digest;
 use crate::id::{AttemptId, NodeId};
@@ -121,10 +121,10 @@ impl Launch for Arc<Nodes> {
         })
     }
 
-    fn component(&self, digest: Digest) -> BoxFuture<'_, Result<Bytes, String>> {
+    fn component(&self, digest: Digest) -> BoxFuture<'_, Result<Component, String>> {
         let nodes = Self::clone(self);
         Box::pin(async move {
-            let read = tokio::task::spawn_blocking(move || nodes.read(digest)).await;
+            let read = tokio::task::spawn_blocking(move || nodes.read(digest).map(packed)).await;
             read.unwrap_or_else(|_| Err("flowhost is shutting down".to_owned()))
         })
     }
@@ -211,6 +211,16 @@ impl Nodes {
                 "the component `{shown}` is not the one that was checked: its digest is {found} instead of {digest}"
             )),
         }
+    }
+}
+
+/// A component as it travels: packed where that makes it a good deal shorter.
+fn packed(wasm: Bytes) -> Component {
+    match zstd::bulk::compress(&wasm, zstd::DEFAULT_COMPRESSION_LEVEL) {
+        Ok(short) if short.len() < wasm.len() / 10 * 9 => {
+            Component { packed: Some(wasm.len() as u64), wasm: short.into() }
+        }
+        Ok(_) | Err(_) => Component { wasm, packed: None },
     }
 }
 

@@ -356,6 +356,8 @@ pub enum Warning {
     NodeUnreachable,
     /// A node cannot be used, and gets nothing more.
     NodeLeftOut,
+    /// Values are so large that their way to a node and back shows.
+    LargeValues,
 }
 
 impl Warning {
@@ -381,6 +383,7 @@ impl Warning {
             Self::QueueStateLost => "queue-state-lost",
             Self::NodeUnreachable => "node-unreachable",
             Self::NodeLeftOut => "node-left-out",
+            Self::LargeValues => "large-values",
             Self::Forged => "forged",
         }
     }

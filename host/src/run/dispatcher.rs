@@ -428,6 +428,8 @@ impl Dispatcher {
             Report::Warning { kind, message } => {
                 self.announcer.announce(None, Fact::Warning { kind, message })
             }
+            Report::GroupWarning { node, kind, message } => self.warn(node, kind, &message),
+            Report::KeptOut { node } => self.decide(Input::KeptOut { node }),
         }
     }
 

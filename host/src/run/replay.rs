@@ -214,7 +214,9 @@ async fn execute(
                 | Report::Started { .. }
                 | Report::Progress { .. }
                 | Report::Channel { .. }
-                | Report::Warning { .. } => {}
+                | Report::Warning { .. }
+                | Report::GroupWarning { .. }
+                | Report::KeptOut { .. } => {}
             }
         }
     }

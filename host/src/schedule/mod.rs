@@ -89,6 +89,12 @@ pub enum Input {
         /// Whether the run succeeded so; else it failed.
         succeeded: bool,
     },
+    /// Whoever executes a node's attempts takes no more of them, since they fail one after the other: the node is
+    /// decided as by its own breaker.
+    KeptOut {
+        /// Which.
+        node: NodeId,
+    },
     /// A submitted attempt was handed back before it began. It is submitted again under the same
     /// id, unless its node or the run is being cancelled.
     Returned {

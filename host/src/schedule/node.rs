@@ -106,7 +106,7 @@ pub(super) struct Node {
     ready: BinaryHeap<Reverse<u32>>,
     running: u32,
     /// Why the node is decided, if it is.
-    settled: Option<Cause>,
+    pub(super) settled: Option<Cause>,
     /// Whether that is because the group that it is in was decided.
     cancelled: bool,
     /// Whether a branch ended because the run stops, which might have succeeded otherwise.

@@ -172,6 +172,12 @@ impl Scheduler {
             },
             Input::End { succeeded } => self.end(succeeded, actions),
             Input::Returned { id } => self.returned(id, now, actions),
+            Input::KeptOut { node: id } => match self.nodes.get(id.index()) {
+                Some(node) if matches!(node.phase, Phase::Open) && node.settled.is_none() => {
+                    self.settle(id, Cause::Breaker, actions);
+                }
+                Some(_) | None => self.stale += 1,
+            },
             Input::Tick => {}
             Input::Interrupt => self.stop(actions),
             Input::Abort => {

@@ -55,8 +55,10 @@ pub enum ToWorker {
     Component {
         /// Its digest, which the worker compares.
         component: Digest,
-        /// Its bytes.
+        /// Its bytes, or what zstd (RFC 8878) makes of them.
         wasm: Payload,
+        /// How many bytes they are, where zstd made something else of them.
+        packed: Option<u64>,
     },
     /// A component, or its code under some settings, that was asked for is not to be had: attempts that
     /// need it are rejected.
@@ -67,6 +69,16 @@ pub enum ToWorker {
         settings: Option<Arc<str>>,
         /// Why.
         reason: String,
+    },
+    /// Return those of these attempts that have not begun. The others go on.
+    GiveBack {
+        /// Which. Those that are unknown have ended, and are ignored.
+        ids: Vec<AttemptId>,
+    },
+    /// No attempt will name these shared parts again.
+    ForgetShared {
+        /// Their numbers.
+        numbers: Vec<u32>,
     },
 }
 
@@ -79,8 +91,23 @@ pub struct Start {
     pub call: u32,
     /// Which run of its task this branch is at, from 1.
     pub iteration: u32,
-    /// The arguments, by the types of the call's parameters.
+    /// The arguments, by the types of the call's parameters, without the shared parts that are not here.
     pub arguments: Payload,
+    /// Parts of the arguments that other attempts have as well, in order.
+    pub shared: Vec<Shared>,
+}
+
+/// A part of an attempt's arguments that the worker keeps, so that it is sent once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Shared {
+    /// Where it begins in the whole arguments.
+    pub at: u64,
+    /// Its bytes.
+    pub length: u64,
+    /// What it is called from here on.
+    pub number: u32,
+    /// Whether it is here, to be kept; else it was kept before, and is to be put in.
+    pub here: bool,
 }
 
 /// What a worker says. The order of the cases is part of the protocol.
@@ -246,6 +273,17 @@ impl Ended {
         })
     }
 
+    /// Bytes of its value or message.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Succeeded(payload)
+            | Self::Failed { message: payload, .. }
+            | Self::Trapped { message: payload } => payload.length(),
+            Self::TimedOut { .. } | Self::Cancelled { .. } | Self::Rejected { .. } | Self::Lost { .. } => 0,
+        }
+    }
+
     fn payload(&mut self) -> Option<&mut Payload> {
         match self {
             Self::Succeeded(payload)
@@ -284,6 +322,8 @@ impl Message for ToWorker {
             | Self::Forget { .. }
             | Self::Cancel { .. }
             | Self::Drain
+            | Self::GiveBack { .. }
+            | Self::ForgetShared { .. }
             | Self::Answer { .. }
             | Self::Refused { .. } => Vec::new(),
         }

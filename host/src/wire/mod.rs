@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub use connection::{Receiver, pump};
 pub use hello::{CeilingSaid, Hello, Layer, LayerState, Refusal, Wants};
-pub use message::{Ended, FromWorker, Said, Start, ToWorker};
+pub use message::{Ended, FromWorker, Said, Shared, Start, ToWorker};
 pub use opening::{MAGIC, answer, greet};
 pub use outbox::Outbox;
 pub use payload::Payload;

@@ -48,6 +48,11 @@ impl Payload {
         String::from_utf8_lossy(&self.into_bytes()).into_owned()
     }
 
+    /// Its pieces, in order.
+    pub fn into_pieces(self) -> impl Iterator<Item = Bytes> {
+        self.pieces.into_iter().filter(|piece| !piece.is_empty())
+    }
+
     pub(super) fn pieces(&self) -> impl Iterator<Item = &Bytes> {
         self.pieces.iter().filter(|piece| !piece.is_empty())
     }

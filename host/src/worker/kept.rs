@@ -12,7 +12,7 @@ use crate::store::{Entry, Store, StoreError};
 
 /// Why a component cannot be kept or had back.
 #[derive(Debug, thiserror::Error)]
-pub enum KeptError {
+pub(super) enum KeptError {
     /// The disk failed.
     #[error(transparent)]
     Store(#[from] StoreError),

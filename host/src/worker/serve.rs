@@ -6,6 +6,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::{Bytes, BytesMut};
 use rustc_hash::FxHashMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -23,8 +24,8 @@ use crate::model::{Attempt, Call, Outcome, Type, Usage, Warning};
 use crate::report::{Exporter, Interest};
 use crate::runtime::{ENGINE, Folders, Runtime, RuntimeError};
 use crate::wire::{
-    Ended, FromWorker, Hello, Layer, Outbox, Payload, Said, Start, ToWorker, ValueError, WireError, decode,
-    greet, pump,
+    Ended, FromWorker, Hello, Layer, Outbox, Payload, Said, Shared, Start, ToWorker, ValueError, WireError,
+    decode, greet, pump,
 };
 
 /// Bytes of values and lines that one message has at most, where each of them alone does not have more.
@@ -64,6 +65,9 @@ pub enum ServeError {
     /// What the client said makes no sense.
     #[error("the client named call {0}, of which it said nothing")]
     NoCall(u32),
+    /// What the client said makes no sense.
+    #[error("the client named the shared part {0}, which is not there")]
+    NoPart(u32),
     /// Arguments are not of their call's types.
     #[error("the arguments of an attempt: {0}")]
     Arguments(#[from] ValueError),
@@ -147,6 +151,7 @@ pub async fn serve(
         supply,
         ceiling,
         calls: HashMap::new(),
+        shared: HashMap::new(),
         types: FxHashMap::default(),
         starts: wants.starts,
         spans,
@@ -203,6 +208,8 @@ struct Server {
     supply: Arc<Asked>,
     ceiling: Option<Ceiling>,
     calls: HashMap<u32, Known>,
+    /// Parts of arguments that attempts have in common.
+    shared: HashMap<u32, Bytes>,
     /// Of the values of attempts that have not ended.
     types: FxHashMap<AttemptId, Arc<Type>>,
     /// Whether the client wants to be told of starts.
@@ -228,9 +235,15 @@ impl Server {
             ToWorker::Forget { calls } => calls.iter().for_each(|number| drop(self.calls.remove(number))),
             ToWorker::Start { attempts } => self.start(attempts)?,
             ToWorker::Cancel { ids, cause } => self.executor.cancel(&ids, cause),
+            ToWorker::GiveBack { ids } => self.executor.give_back(&ids),
             ToWorker::Drain => self.executor.announce_cancel(),
             ToWorker::Answer { number, answer } => self.channel.answered(number, answer),
-            ToWorker::Component { component, wasm } => self.supply.component(component, wasm.into_bytes()),
+            ToWorker::Component { component, wasm, packed } => {
+                self.supply.component(component, wasm.into_bytes(), packed);
+            }
+            ToWorker::ForgetShared { numbers } => {
+                numbers.iter().for_each(|number| drop(self.shared.remove(number)));
+            }
             ToWorker::Refused { component, settings, reason } => {
                 self.supply.refused(component, settings, reason);
             }
@@ -241,12 +254,13 @@ impl Server {
     fn start(&mut self, attempts: Vec<Start>) -> Result<(), ServeError> {
         let mut batch = Vec::with_capacity(attempts.len());
         let mut refused = Vec::new();
-        for Start { id, call: number, iteration, arguments } in attempts {
+        for Start { id, call: number, iteration, arguments, shared } in attempts {
+            let arguments = self.whole(arguments.into_bytes(), &shared)?;
             let known = self.calls.get(&number).ok_or(ServeError::NoCall(number))?;
             match &known.call {
                 Ok(call) => {
                     let types = call.signature.parameters.iter().map(|(_, ty)| ty);
-                    let arguments = decode(&arguments.into_bytes(), types)?;
+                    let arguments = decode(&arguments, types)?;
                     self.types.insert(id, Arc::clone(&known.value));
                     if let Some(traced) = self.spans.traced(call) {
                         self.traced.insert(id, traced);
@@ -266,6 +280,35 @@ impl Server {
             self.outbox.to_client(FromWorker::Said(refused))?;
         }
         Ok(())
+    }
+
+    /// Arguments with their shared parts. Keeps those that came.
+    fn whole(&mut self, sent: Bytes, shared: &[Shared]) -> Result<Bytes, ServeError> {
+        if shared.iter().all(|part| part.here) {
+            for Shared { at, length, number, .. } in shared {
+                let part = usize::try_from(*at).ok().zip(usize::try_from(*length).ok());
+                let part =
+                    part.filter(|(at, length)| at.checked_add(*length).is_some_and(|end| end <= sent.len()));
+                let (at, length) = part.ok_or(ServeError::NoPart(*number))?;
+                self.shared.insert(*number, sent.slice(at..at + length));
+            }
+            return Ok(sent);
+        }
+        let (mut whole, mut rest) = (BytesMut::new(), sent);
+        for Shared { at, length, number, here } in shared {
+            let missing = || ServeError::NoPart(*number);
+            let before = usize::try_from(*at).ok().and_then(|at| at.checked_sub(whole.len()));
+            let before = before.filter(|before| *before <= rest.len()).ok_or_else(missing)?;
+            whole.extend_from_slice(&rest.split_to(before));
+            if *here {
+                let length = usize::try_from(*length).ok().filter(|length| *length <= rest.len());
+                let part = rest.split_to(length.ok_or_else(missing)?);
+                self.shared.insert(*number, part);
+            }
+            whole.extend_from_slice(self.shared.get(number).ok_or_else(missing)?);
+        }
+        whole.extend_from_slice(&rest);
+        Ok(whole.freeze())
     }
 
     /// Sends what there is to say.
@@ -317,6 +360,8 @@ impl Server {
             Report::Warning { kind, message } => Said::Warning { kind, message: message.to_string() },
             // The channel is the client's: it knows of its changes.
             Report::Channel { .. } => return None,
+            // Only pools say so.
+            Report::GroupWarning { .. } | Report::KeptOut { .. } => return None,
         };
         let size = match &said {
             Said::Log { message, .. } | Said::Progress { message: Some(message), .. } => message.length(),

@@ -17,6 +17,9 @@ use crate::executor::{BoxFuture, Supply};
 use crate::runtime::{CodeSource, Source};
 use crate::wire::{FromWorker, Outbox};
 
+/// Bytes of a component that came packed, at most.
+const UNPACKED: u64 = 1 << 30;
+
 /// What is asked for: a component, or its code under some settings.
 type Wanted = (Digest, Option<Arc<str>>);
 
@@ -100,7 +103,15 @@ impl Asked {
     }
 
     /// A component came by the connection.
-    pub(super) fn component(&self, component: Digest, wasm: Bytes) {
+    pub(super) fn component(&self, component: Digest, wasm: Bytes, packed: Option<u64>) {
+        let wasm = match packed.map(|length| unpacked(&wasm, length)) {
+            None => wasm,
+            Some(Ok(wasm)) => wasm,
+            Some(Err(error)) => {
+                let reason = format!("the component {component} that came cannot be unpacked: {error}");
+                return self.arrived((component, None), Err(reason.into()));
+            }
+        };
         let found = Digest::of(&wasm);
         let came = if found == component {
             Ok(Arrived::Wasm(wasm))
@@ -123,6 +134,12 @@ impl Asked {
     pub(super) fn refused(&self, component: Digest, settings: Option<Arc<str>>, reason: String) {
         self.arrived((component, settings), Err(reason.into()));
     }
+}
+
+/// What zstd packed, which says that it is so many bytes and may not be more.
+fn unpacked(wasm: &[u8], length: u64) -> std::io::Result<Bytes> {
+    let length = usize::try_from(length.min(UNPACKED)).unwrap_or(usize::MAX);
+    zstd::bulk::decompress(wasm, length).map(Bytes::from)
 }
 
 /// A supply as the executor takes it: what is kept here, if anything is, and else what the client sends.
@@ -202,12 +219,12 @@ mod tests {
         let outbox = Arc::new(Outbox::default());
         let supply = Asked::new(Arc::clone(&outbox), false);
         let (right, wrong) = (Digest::of(b"component"), Digest::of(b"componenT"));
-        let flipped = async { supply.component(right, Bytes::from_static(b"componenT")) };
+        let flipped = async { supply.component(right, Bytes::from_static(b"componenT"), None) };
         let (came, ()) = tokio::join!(supply.get(right, None), flipped);
         let reason = came.err().unwrap();
         assert_eq!(&*reason, format!("the component that came is {wrong} and not {right}"));
         // Nothing is kept of it, and two that want the same share one answer.
-        let whole = async { supply.component(right, Bytes::from_static(b"component")) };
+        let whole = async { supply.component(right, Bytes::from_static(b"component"), None) };
         let (first, second, ()) = tokio::join!(supply.get(right, None), supply.get(right, None), whole);
         for came in [first, second, supply.get(right, None).await] {
             assert!(matches!(came.unwrap(), Arrived::Wasm(wasm) if &*wasm == b"component"));

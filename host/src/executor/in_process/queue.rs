@@ -287,8 +287,8 @@ impl Queue {
     /// Removes those of `ids` that did not begin, and marks those that execute. Gives the former, and
     /// the lanes of the latter.
     pub(super) fn cancel(&mut self, ids: &[AttemptId], cause: Cause) -> (Vec<AttemptId>, Wake) {
+        let returned = self.give_back(ids);
         let ids: HashSet<&AttemptId> = ids.iter().collect();
-        let returned = self.remove(|id| ids.contains(id));
         let mut lanes = Vec::new();
         for (at, lane) in self.lanes.iter_mut().enumerate() {
             if lane.running.is_some_and(|running| ids.contains(&running)) {
@@ -297,6 +297,12 @@ impl Queue {
             }
         }
         (returned, lanes)
+    }
+
+    /// Removes those of these that did not begin.
+    pub(super) fn give_back(&mut self, ids: &[AttemptId]) -> Vec<AttemptId> {
+        let ids: HashSet<&AttemptId> = ids.iter().collect();
+        self.remove(|id| ids.contains(id))
     }
 
     /// Removes all that did not begin.

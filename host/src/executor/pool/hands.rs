@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::launch::Component;
 use super::state::{AHEAD, State};
 use super::worker::{News, Pending, Worker, WorkerId};
 use crate::digest::Digest;
 use crate::id::NodeId;
-use crate::model::{Attempt, Call, Cause, Outcome, Usage};
-use crate::wire::{Start, ToWorker, WireError, encode};
+use crate::model::{Attempt, Call, Outcome, Usage, Warning};
+use crate::wire::{Payload, Shared, Start, ToWorker, WireError, encode};
 
 /// So much work a worker has in hand, so that it need not wait for more.
 const IN_HAND: Duration = Duration::from_millis(1);
@@ -28,6 +29,9 @@ const LONG: Duration = Duration::from_millis(10);
 
 /// What was handed over behind an attempt that takes so long is taken back.
 const HELD: Duration = Duration::from_millis(50);
+
+/// Bytes of an attempt's values of which people are told, since they take long to reach a node.
+pub(super) const LARGE: u64 = 16 << 20;
 
 /// Bytes of arguments that go into one message, where one attempt alone does not have more.
 const TOGETHER: u64 = 1 << 20;
@@ -58,7 +62,7 @@ impl State {
                     self.nodes.as_ref().is_none_or(|nodes| nodes.admits(group, worker.node, now))
                 };
                 let admitting = free.into_iter().filter(|(_, worker)| admits(worker));
-                let Some((id, _)) = admitting.min_by_key(|(_, worker)| worker.burden()) else {
+                let Some((id, _)) = admitting.min_by_key(|(id, worker)| (worker.burden(), **id)) else {
                     held.push(group);
                     continue;
                 };
@@ -140,7 +144,7 @@ impl State {
                 .collect();
             if let (Some((outbox, _)), false) = (&worker.up, ids.is_empty()) {
                 // It is small.
-                let _ = outbox.to_worker(ToWorker::Cancel { ids, cause: Cause::Interrupted });
+                let _ = outbox.to_worker(ToWorker::GiveBack { ids });
             }
         }
     }
@@ -158,7 +162,41 @@ impl State {
                 .to_worker(ToWorker::Call { number, call })
                 .map_err(|error: WireError| error.to_string())?;
         }
-        Ok(Start { id: attempt.id, call: number, iteration: attempt.iteration, arguments })
+        let (arguments, shared) = self.share(id, attempt, arguments);
+        Ok(Start { id: attempt.id, call: number, iteration: attempt.iteration, arguments, shared })
+    }
+
+    /// Leaves out of an attempt's arguments what its node has already.
+    fn share(&mut self, id: WorkerId, attempt: &Attempt, arguments: Payload) -> (Payload, Vec<Shared>) {
+        let Some(worker) = self.workers.get_mut(&id).filter(|_| self.nodes.is_some()) else {
+            return (arguments, Vec::new());
+        };
+        let length = arguments.length();
+        let (rest, shared, gone) = self.parts.share(arguments, &mut worker.parts);
+        if !gone.is_empty() {
+            for worker in self.workers.values_mut() {
+                let numbers: Vec<u32> =
+                    gone.iter().copied().filter(|number| worker.parts.remove(number)).collect();
+                if let (Some((outbox, _)), false) = (&worker.up, numbers.is_empty()) {
+                    // It is small.
+                    let _ = outbox.to_worker(ToWorker::ForgetShared { numbers });
+                }
+            }
+        }
+        if length > LARGE {
+            self.warn_of_size(&attempt.call, "is given");
+        }
+        (rest, shared)
+    }
+
+    /// Says that values are so large that their way shows.
+    pub(super) fn warn_of_size(&mut self, call: &Call, does: &str) {
+        let (task, executor) = (&call.task, self.launch.name());
+        let message = format!(
+            "task `{task}` on executor `{executor}` {does} values of more than {} MiB, which travel over ssh: what is there already, or stays there, is better a file in a granted directory",
+            LARGE >> 20
+        );
+        self.warn(Warning::LargeValues, message);
     }
 
     fn send(&mut self, id: WorkerId, attempts: Vec<Start>) {
@@ -184,8 +222,8 @@ impl State {
             let answer = match &settings {
                 Some(settings) => side.code(component, Arc::clone(settings)).await.map(|()| None),
                 None => launch.component(component).await.map(|wasm| {
-                    let wasm = crate::wire::Payload::of(vec![wasm]);
-                    Some(ToWorker::Component { component, wasm })
+                    let Component { wasm, packed } = wasm;
+                    Some(ToWorker::Component { component, wasm: Payload::of(vec![wasm]), packed })
                 }),
             };
             let refused = |reason| Some(ToWorker::Refused { component, settings: settings.clone(), reason });

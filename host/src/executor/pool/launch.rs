@@ -63,7 +63,16 @@ pub(in crate::executor) trait Launch: Send + Sync + 'static {
     fn launch(&self, reach: &Reach, node: usize, ours: &Hello) -> BoxFuture<'_, Result<Link, Gone>>;
 
     /// The bytes of a component, or why they are not to be had.
-    fn component(&self, digest: Digest) -> BoxFuture<'_, Result<Bytes, String>>;
+    fn component(&self, digest: Digest) -> BoxFuture<'_, Result<Component, String>>;
+}
+
+/// A component as it travels.
+#[derive(Clone)]
+pub(in crate::executor) struct Component {
+    /// Its bytes, or what zstd makes of them.
+    pub(in crate::executor) wasm: Bytes,
+    /// How many bytes they are, where zstd made something else of them.
+    pub(in crate::executor) packed: Option<u64>,
 }
 
 /// Which workers there may be.

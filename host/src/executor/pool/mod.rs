@@ -7,6 +7,7 @@ mod hands;
 mod idle;
 mod launch;
 mod nodes;
+mod parts;
 mod starts;
 mod state;
 #[cfg(test)]
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-pub(super) use launch::{End, Gone, Launch, Life, Link, Place, Reach, Side, Staff, Unmet};
+pub(super) use launch::{Component, End, Gone, Launch, Life, Link, Place, Reach, Side, Staff, Unmet};
 
 use self::state::State;
 use super::{BoxFuture, Capacity, Executor, Port, Unreachable};

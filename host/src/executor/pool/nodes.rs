@@ -1,7 +1,7 @@
 //! The nodes of a pool: which of them has a worker, when one that was lost is tried again, and which of them a
 //! group's attempts are kept from. Decides, and starts nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use super::launch::{End, Gone, Place, Reach};
 use super::state::State as Pool;
 use super::worker::Worker;
+use crate::executor::Report;
 use crate::id::{AttemptId, NodeId};
-use crate::model::{self, Attempt, Cause, Ending, Outcome, Usage, Warning};
+use crate::model::{self, Attempt, Ending, Warning};
 use crate::schedule::{Breaker, News};
 
 /// How long the others are waited for once the first node is ready, so that it is known how much all take.
@@ -222,9 +223,11 @@ impl Nodes {
 }
 
 impl Pool {
-    /// Starts the workers of those nodes that have none and whose time it is.
+    /// Starts the workers of those nodes that have none and whose time it is, while there is something for them.
     pub(super) fn reach_nodes(&mut self, now: Instant) {
-        let due = self.nodes.as_mut().map(|nodes| nodes.due(now)).unwrap_or_default();
+        let wanted = self.is_wanted();
+        let nodes = self.nodes.as_mut().filter(|_| wanted);
+        let due = nodes.map(|nodes| nodes.due(now)).unwrap_or_default();
         for node in due {
             let profile = self.calls.profile(Reach::default());
             self.start_worker(profile, node);
@@ -260,11 +263,11 @@ impl Pool {
         let Some(nodes) = &mut self.nodes else { return };
         if let Some((news, said)) = nodes.attempt_ended(id, node, ending, Instant::now()) {
             let kind = if news == News::Closed { Warning::BreakerClosed } else { Warning::BreakerOpened };
-            self.tell(kind, said);
+            self.report(Report::GroupWarning { node: id.branch.node, kind, message: said.into() });
         }
     }
 
-    /// What waits of groups that the breakers of all nodes keep out for good is cancelled.
+    /// What waits of groups that the breakers of all nodes keep out for good is handed back.
     fn keep_out(&mut self) {
         let Some(nodes) = self.nodes.as_ref().filter(|nodes| !nodes.breakers.is_empty()) else { return };
         let mut kept_out = Vec::new();
@@ -273,8 +276,8 @@ impl Pool {
             kept_out.extend(ready.iter().filter(|attempt| kept(attempt)).map(|attempt| attempt.id));
             ready.retain(|attempt| !kept(attempt));
         }
-        for id in kept_out {
-            self.finish(id, Outcome::Cancelled { cause: Cause::Breaker }, Usage::default(), None);
-        }
+        let groups: BTreeSet<NodeId> = kept_out.iter().map(|id| id.branch.node).collect();
+        groups.into_iter().for_each(|node| self.report(Report::KeptOut { node }));
+        kept_out.into_iter().for_each(|id| self.hand_back(id));
     }
 }

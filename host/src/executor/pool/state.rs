@@ -9,8 +9,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::calls::Calls;
+use super::hands::LARGE;
 use super::launch::{End, Gone, Launch, Reach, Staff};
 use super::nodes::Nodes;
+use super::parts::Parts;
 use super::starts::Starts;
 use super::worker::{News, Pending, Worker, WorkerId};
 use super::{Order, Outstanding, Workers, cores};
@@ -18,7 +20,7 @@ use crate::executor::{Capacity, Port, Report, Unreachable};
 use crate::id::{AttemptId, BranchId};
 use crate::model::{Attempt, Cause, Ending, Outcome, Usage, Warning};
 use crate::runtime::ENGINE;
-use crate::wire::{Ended, FromWorker, Hello, Said, ToWorker, Wants};
+use crate::wire::{FromWorker, Hello, Said, ToWorker, Wants};
 
 /// Attempts that a worker has at most beside the one that it executes.
 pub(super) const AHEAD: usize = 64;
@@ -58,6 +60,8 @@ pub(super) struct State {
     pub(super) hopeless: Option<String>,
     /// The run was asked to stop.
     stopping: bool,
+    /// What nodes have of arguments.
+    pub(super) parts: Parts,
     /// How often branches were lost on nodes one time after the other.
     pub(super) losses: HashMap<BranchId, u32>,
     /// Warnings that were told.
@@ -91,6 +95,7 @@ impl State {
             starts: Starts::default(),
             hopeless: None,
             stopping: false,
+            parts: Parts::default(),
             losses: HashMap::new(),
             warned: HashSet::new(),
             reports: Vec::new(),
@@ -99,11 +104,15 @@ impl State {
     }
 
     /// Whether anything waits or executes.
-    pub(super) fn is_watched(&self) -> bool {
+    pub(super) fn is_wanted(&self) -> bool {
         self.opening.is_some()
             || self.ready.iter().any(|ready| !ready.is_empty())
             || self.workers.values().any(|worker| !worker.pending.is_empty())
-            || self.has_spare()
+    }
+
+    /// Whether there is something to look at from time to time.
+    pub(super) fn is_watched(&self) -> bool {
+        self.is_wanted() || self.nodes.is_none() && self.has_spare()
     }
 
     pub(super) fn order(&mut self, order: Order) {
@@ -301,16 +310,12 @@ impl State {
                     (Some(nodes), Some(worker)) => nodes.worked(worker.node),
                     (_, _) => self.starts.worked(),
                 }
-                if pending.taken_back
-                    && pending.cancelled.is_none()
-                    && matches!(ended, Ended::Cancelled { .. })
-                {
-                    // It had just begun.
-                    return self.came_back(worker, pending);
+                self.losses.remove(&id.branch);
+                if self.nodes.is_some() && ended.length() > LARGE {
+                    self.warn_of_size(&pending.attempt.call, "returns");
                 }
                 let Some(known) = self.calls.get_mut(&pending.attempt.call) else { return };
                 known.took(usage.wall);
-                self.losses.remove(&id.branch);
                 let outcome = ended.into_outcome(&known.value).unwrap_or_else(|error| {
                     if let Some(worker) = self.workers.get(&worker) {
                         worker.stop.notify_one();
@@ -340,13 +345,8 @@ impl State {
     /// Says what people should know of, once.
     pub(super) fn warn(&mut self, kind: Warning, message: String) {
         if self.warned.insert((kind, message.clone())) {
-            self.tell(kind, message);
+            self.report(Report::Warning { kind, message: message.into() });
         }
-    }
-
-    /// Says it as often as it is so.
-    pub(super) fn tell(&mut self, kind: Warning, message: String) {
-        self.reports.push(Report::Warning { kind, message: message.into() });
     }
 
     /// A worker gave an attempt back without an outcome.
@@ -534,7 +534,11 @@ impl State {
         }
     }
 
-    fn hand_back(&mut self, id: AttemptId) {
+    pub(super) fn report(&mut self, report: Report) {
+        self.reports.push(report);
+    }
+
+    pub(super) fn hand_back(&mut self, id: AttemptId) {
         self.reports.push(Report::Returned { id });
         self.ended += 1;
     }

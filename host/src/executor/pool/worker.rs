@@ -1,6 +1,6 @@
 //! One worker of a pool: what it has in hand, and the task that attends it from its start to its end.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +58,8 @@ pub(super) struct Worker {
     pub(super) load: Duration,
     /// Numbers of the calls that it knows.
     pub(super) calls: HashSet<u32>,
+    /// Numbers of the parts of arguments that it has.
+    pub(super) parts: BTreeSet<u32>,
     /// Since when it executes the first of them, at most; without any, since when it has nothing to do.
     pub(super) since: Instant,
     /// What it executes is the first since code was handed to it, which it loads before.
@@ -88,6 +90,7 @@ impl Worker {
             pending: VecDeque::new(),
             load: Duration::ZERO,
             calls: HashSet::new(),
+            parts: BTreeSet::new(),
             since: Instant::now(),
             loads: false,
             awaits: 0,

@@ -93,7 +93,7 @@ impl Attempts {
         let shared = self.shared(run, &call, seal)?;
         let types = call.signature.parameters.iter().map(|(_, ty)| ty);
         let arguments = encode(&arguments, types).map_err(|error| error.to_string())?;
-        let start = Start { id, call: 0, iteration, arguments };
+        let start = Start { id, call: 0, iteration, arguments, shared: Vec::new() };
         let message = ToWorker::Start { attempts: vec![start] }.pack().map_err(|error| error.to_string())?;
         if message.len() > LONGEST {
             return Err(format!(

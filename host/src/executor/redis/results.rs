@@ -209,7 +209,9 @@ impl Actor {
                 Report::Channel { .. }
                 | Report::Returned { .. }
                 | Report::Finished { .. }
-                | Report::Warning { .. } => true,
+                | Report::Warning { .. }
+                | Report::GroupWarning { .. }
+                | Report::KeptOut { .. } => true,
             };
             if flies {
                 self.port.report([report]);

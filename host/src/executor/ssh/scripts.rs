@@ -6,9 +6,8 @@ use crate::digest::Digest;
 use crate::model::WorkDir;
 use crate::wire::PROTOCOL;
 
-/// The exit code of a node without a flowhost of our protocol, and what it says then.
+/// The exit code of a node without a flowhost of our protocol.
 pub(super) const MISSING: i32 = 44;
-pub(super) const MISSING_NOTICE: &str = "flowhost-missing";
 
 /// The folders in which flowhost may be, by what was given: the first that can be used is. Leaves them as the
 /// script's arguments.
@@ -16,7 +15,7 @@ const FOLDERS: &str = r#"case $w in "") set -- "${XDG_CACHE_HOME:-$HOME/.cache}/
 
 /// Executes the program that is there: one that was put there, which must be this one where a digest is given,
 /// or one that somebody installed. Nobody else may have put it there.
-const RUN: &str = r#"for d; do for f in "$d/bin/flowhost-$p-$a-"${n:-*}; do if [ -x "$f" ] && [ -O "$d" ] && [ -O "$f" ]; then exec "$f" worker --stdio --workdir "$d"; fi; done; done; if [ -z "$n" ]; then for f in "$(command -v flowhost)" "$HOME/.local/bin/flowhost" "$HOME/.cargo/bin/flowhost" /usr/local/bin/flowhost; do if [ -x "$f" ]; then exec "$f" worker --stdio --workdir "$1"; fi; done; fi; echo "flowhost-missing $(uname -s) $a"; exit 44"#;
+const RUN: &str = r#"for d; do for f in "$d/bin/flowhost-$p-$a-"${n:-*}; do if [ -x "$f" ] && [ -O "$d" ] && [ -O "$f" ]; then exec "$f" worker --stdio --workdir "$d"; fi; done; done; if [ -z "$n" ]; then for f in "$(command -v flowhost)" "$HOME/.local/bin/flowhost" "$HOME/.cargo/bin/flowhost" /usr/local/bin/flowhost; do if [ -x "$f" ]; then exec "$f" worker --stdio --workdir "$1"; fi; done; fi; echo "no flowhost is here" >&2; exit 44"#;
 
 /// Puts the program on the standard input where it belongs, whole or not at all, if it runs there.
 const PUT: &str = r#"umask 077; t=; o=; gone() { if [ -n "$t" ]; then rm -rf "$t"; fi; }; trap gone 0; trap "exit 1" 1 2 13 15; for d; do if e=$(mkdir -p "$d/bin" 2>&1) && [ -O "$d" ] && [ -O "$d/bin" ]; then t="$d/bin/.probe-$$"; if e=$(mkdir "$t" 2>&1 && cp /bin/sh "$t/sh" 2>&1); then if "$t/sh" -c : 2>/dev/null; then rm -rf "$t"; o=$d; break; fi; e="programs cannot be executed there, as on a file system that is mounted noexec"; fi; rm -rf "$t"; t=; elif [ -z "$e" ]; then e="it belongs to another user"; fi; echo "$d: $e" >&2; done; if [ -z "$o" ]; then exit 45; fi; find "$o/bin" -name ".upload-*" -mmin +60 -exec rm -f {} + 2>/dev/null; t="$o/bin/.upload-$$"; cat >"$t" || exit 46; s=$( (sha256sum || shasum -a 256 || openssl dgst -sha256 -r) 2>/dev/null <"$t"); case $s in "$h"*) ;; *) echo "what arrived has the digest ${s%% *}" >&2; exit 47;; esac; chmod 700 "$t"; if v=$("$t" --version 2>&1); then mv -f "$t" "$o/bin/flowhost-$p-$a-$n" && t= && exit 0; fi; echo "$v" >&2; exit 48"#;
@@ -83,7 +82,7 @@ mod tests {
         let command = put(Some(&workdir), &digest);
         assert!(command.ends_with(&format!("' flowhost '~/a-b.c_d' 'e3b0c44298fc' '{}'", digest.hex())));
         assert!(LOOK.contains(READY) && PUT.contains(NOEXEC));
-        assert!(RUN.contains(MISSING_NOTICE) && RUN.ends_with(&format!("exit {MISSING}")));
+        assert!(RUN.ends_with(&format!("exit {MISSING}")));
         for code in [NO_FOLDER, NOT_WRITTEN, NOT_WHOLE, NOT_RUNNING] {
             assert!(PUT.contains(&format!("exit {code}")), "{code}");
         }

@@ -84,10 +84,20 @@ fn to_worker() -> Vec<(&'static str, ToWorker)> {
         ("forget", ToWorker::Forget { calls: vec![4, 300] }),
         (
             "start",
-            ToWorker::Start { attempts: vec![Start { id: id(0, 1), call: 4, iteration: 1, arguments }] },
+            ToWorker::Start {
+                attempts: vec![Start {
+                    id: id(0, 1),
+                    call: 4,
+                    iteration: 1,
+                    arguments,
+                    shared: vec![Shared { at: 1, length: 300, number: 2, here: false }],
+                }],
+            },
         ),
         ("cancel", ToWorker::Cancel { ids: vec![id(0, 1), id(251, 2)], cause: Cause::Sibling }),
         ("drain", ToWorker::Drain),
+        ("forget-shared", ToWorker::ForgetShared { numbers: vec![2, 300] }),
+        ("give-back", ToWorker::GiveBack { ids: vec![id(0, 1), id(251, 2)] }),
         ("answer value", ToWorker::Answer { number: 0, answer: Ok(ChannelAnswer::Value(Some("v".into()))) }),
         ("answer done", ToWorker::Answer { number: 1, answer: Ok(ChannelAnswer::Done) }),
         ("answer whether", ToWorker::Answer { number: 2, answer: Ok(ChannelAnswer::Whether(true)) }),
@@ -104,6 +114,7 @@ fn to_worker() -> Vec<(&'static str, ToWorker)> {
             ToWorker::Component {
                 component: Digest::of(b"component"),
                 wasm: Payload::of(vec![Bytes::from_static(b"component")]),
+                packed: Some(10),
             },
         ),
         (

@@ -32,7 +32,7 @@ async fn long_messages_travel_in_parts_and_short_ones_keep_their_place() {
     let outbox = Arc::new(Outbox::default());
     let component = |length: usize| {
         let wasm = Bytes::from((0..length).map(|at| (at % 251) as u8).collect::<Vec<_>>());
-        ToWorker::Component { component: Digest::of(&wasm), wasm: Payload::of(vec![wasm]) }
+        ToWorker::Component { component: Digest::of(&wasm), wasm: Payload::of(vec![wasm]), packed: None }
     };
     let sizes = [0, 1, PART - 200, PART, PART + 1, 3 * PART, 5 << 20, 7];
     for size in sizes {
@@ -114,7 +114,7 @@ async fn an_idle_connection_beats_and_a_silent_one_is_lost() {
 async fn who_asks_for_room_waits_until_there_is_some() {
     let outbox = Arc::new(Outbox::default());
     let wasm = Payload::of(vec![Bytes::from(vec![0; 9 << 20])]);
-    outbox.to_worker(ToWorker::Component { component: Digest::of(b""), wasm }).unwrap();
+    outbox.to_worker(ToWorker::Component { component: Digest::of(b""), wasm, packed: None }).unwrap();
     let (_receiver, to) = pair(16 << 20);
     let sent = Arc::clone(&outbox);
     {

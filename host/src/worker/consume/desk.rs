@@ -373,6 +373,8 @@ impl Desk {
             | ToWorker::Forget { .. }
             | ToWorker::Start { .. }
             | ToWorker::Drain
+            | ToWorker::GiveBack { .. }
+            | ToWorker::ForgetShared { .. }
             | ToWorker::Component { .. }
             | ToWorker::Refused { .. } => {}
         }
@@ -423,7 +425,7 @@ impl Desk {
                     self.log.say(Level::Info, kind.name(), &message, &[]);
                 }
                 // The channel is the run's: it knows of its changes.
-                Report::Channel { .. } => {}
+                Report::Channel { .. } | Report::GroupWarning { .. } | Report::KeptOut { .. } => {}
             }
         }
         self.say(said);

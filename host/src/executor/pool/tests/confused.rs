@@ -84,7 +84,7 @@ async fn components_come_as_they_are_named_or_are_refused() {
     let component = Digest::of(WASM);
     worker.tell(FromWorker::NeedComponent { component }).await;
     match worker.hear().await {
-        Some(ToWorker::Component { component: named, wasm }) => {
+        Some(ToWorker::Component { component: named, wasm, packed: None }) => {
             assert_eq!((named, Digest::of(&wasm.into_bytes())), (component, component));
         }
         other => panic!("{other:?}"),

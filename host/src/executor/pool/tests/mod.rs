@@ -4,6 +4,7 @@
 mod confused;
 mod idle;
 mod lost;
+mod nodes;
 mod stopping;
 
 use std::future::Future;
@@ -90,9 +91,10 @@ impl Launch for Script {
         Box::pin(async move { Ok(Link::meet(from, to, side, Box::new(life), &ours).await?) })
     }
 
-    fn component(&self, digest: Digest) -> BoxFuture<'_, Result<Bytes, String>> {
+    fn component(&self, digest: Digest) -> BoxFuture<'_, Result<Component, String>> {
+        let wasm = Component { wasm: Bytes::from_static(WASM), packed: None };
         let known = digest == Digest::of(WASM);
-        Box::pin(std::future::ready(if known { Ok(WASM.into()) } else { Err("not this one".to_owned()) }))
+        Box::pin(std::future::ready(if known { Ok(wasm) } else { Err("not this one".to_owned()) }))
     }
 }
 
@@ -139,7 +141,6 @@ async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
 /// A worker that said who it is.
 struct Worker {
     reach: Reach,
-    node: usize,
     receiver: Receiver<DuplexStream>,
     to: Arc<tokio::sync::Mutex<DuplexStream>>,
     beats: JoinHandle<()>,
@@ -154,7 +155,7 @@ impl Worker {
 
     /// One that takes so many attempts at once.
     async fn taking(started: Started, slots: u32) -> Self {
-        let Started { reach, node, from, mut to, words, waits } = started;
+        let Started { reach, from, mut to, words, waits, .. } = started;
         let hello = Hello { capacity: Some((slots, 64)), ..Hello::of(ENGINE) };
         let (receiver, _) = soon("the client's hello", greet(from, &mut to, &hello)).await.unwrap();
         let to = Arc::new(tokio::sync::Mutex::new(to));
@@ -166,7 +167,7 @@ impl Worker {
                 let _ = mouth.lock().await.write_all(&[1, 0, 0, 0, 0]).await;
             }
         });
-        Self { reach, node, receiver, to, beats, words, waits }
+        Self { reach, receiver, to, beats, words, waits }
     }
 
     /// What it is told next; none where the pool is done with it.
@@ -331,7 +332,9 @@ impl Scene {
                     return (id, Some(outcome));
                 }
                 Report::Returned { id } => return (id, None),
-                Report::Warning { message, .. } => self.warnings.push(message),
+                Report::Warning { message, .. } | Report::GroupWarning { message, .. } => {
+                    self.warnings.push(message);
+                }
                 other => panic!("nobody asked for this: {other:?}"),
             }
         }
