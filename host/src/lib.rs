@@ -20,6 +20,7 @@ pub mod interface;
 pub mod journal;
 pub mod manifest;
 pub mod model;
+mod names;
 pub mod queue;
 pub mod report;
 pub mod run;

@@ -135,7 +135,63 @@ fn fleet_agrees_with_python_whichever_worker_shuffled() {
     let ended = ended(command.current_dir(repository()));
     assert_eq!(ended.code, 0, "{ended}");
     let told = ended.json();
-    let script = r#"python3 -c '
+    assert_eq!(told["shuffles"], 200 * 50);
+    assert_eq!(told["as-far"].to_string(), shell(SHUFFLES).trim());
+    drop(workers);
+}
+
+#[test]
+fn everywhere_agrees_with_python_and_each_group_was_where_it_was_to_be() {
+    let (server, sshd, place) = (Redis::start(&[]), Sshd::start(), Place::new());
+    let url = server.url();
+    // As its README has it, which also builds the component.
+    let example = "examples/everywhere/workflow.toml";
+    let mut check = place.command(["check", "--build", "--root", ".", example]);
+    plain(&mut check);
+    let checked = ended(check.env("FLOWHOST_REDIS", &url).current_dir(repository()));
+    assert_eq!(checked.code, 0, "{checked}");
+    // A copy names a node of the test's own, as people name theirs.
+    let text = std::fs::read_to_string(repository().join(example)).unwrap();
+    let own = text.replace(r#"nodes = ["node"]"#, &format!("nodes = [{}]", sshd.node_toml("")));
+    assert_ne!(text, own);
+    place.file(example, own);
+    for needed in
+        ["examples/fleet/guest/target/wasm32-wasip2/release/chance.wasm", "examples/batch/penguins.csv"]
+    {
+        place.file(needed, std::fs::read(repository().join(needed)).unwrap());
+    }
+    let mut worker = place.command(["worker", "--redis", &url, "--id", "of-the-queue"]);
+    let worker = Ending(worker.stderr(Stdio::null()).spawn().unwrap());
+
+    let mut run = place.command(["run", "--root", ".", "--progress", "json", "--input", "times=50", example]);
+    let run = ended(run.env("FLOWHOST_REDIS", &url));
+    assert_eq!(run.code, 0, "{run}");
+    let told = run.json();
+    assert_eq!(told["shuffles"], 200 * 50);
+    assert_eq!(told["as-far"].to_string(), shell(SHUFFLES).trim());
+    let mut ran: BTreeMap<(String, String), u32> = BTreeMap::new();
+    for line in run.stderr.lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        if event["event"] == "attempt-ended" {
+            let of = |key: &str| event[key].as_str().map(str::to_owned);
+            let name = of("group").or_else(|| of("task")).unwrap();
+            *ran.entry((name, of("executor").unwrap())).or_default() += 1;
+        }
+    }
+    let ran: Vec<_> = ran.iter().map(|((name, executor), count)| (&**name, &**executor, *count)).collect();
+    let expected = [
+        ("children", "process", 50),
+        ("here", "in-process", 50),
+        ("nodes", "lab", 50),
+        ("verdict", "in-process", 1),
+        ("workers", "redis", 50),
+    ];
+    assert_eq!(ran, expected);
+    drop(worker);
+}
+
+/// How often chance did as much, of 200 times 50 shuffles.
+const SHUFFLES: &str = r#"python3 -c '
 import csv
 weights = {}
 for row in csv.DictReader(open("examples/batch/penguins.csv")):
@@ -160,10 +216,6 @@ for state in range(200):
             all[at], all[swap] = all[swap], all[at]
         count += difference(all) >= difference(one + other)
 print(count)'"#;
-    assert_eq!(told["shuffles"], 200 * 50);
-    assert_eq!(told["as-far"].to_string(), shell(script).trim());
-    drop(workers);
-}
 
 /// A process that ends with its owner.
 struct Ending(std::process::Child);

@@ -140,6 +140,23 @@ pub fn javascript_guest(http: bool) -> PathBuf {
     component
 }
 
+/// How flowhost is built to be put on nodes, as docs/executors.md says.
+pub const DEPLOYABLE: &str =
+    "cargo build --profile deploy --target x86_64-unknown-linux-gnu --package flowhost";
+
+/// flowhost as it is put on nodes, built from source. That takes long, so it has a build folder of its own that stays.
+#[must_use]
+pub fn deployable() -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    let folder = program().parent().unwrap().parent().unwrap().join("static");
+    let mut words = DEPLOYABLE.split(' ');
+    let mut command = Command::new(words.next().unwrap());
+    plain(&mut command);
+    command.args(words).arg("--target-dir").arg(&folder).current_dir(repository());
+    build(&BUILT, command.env("RUSTFLAGS", "-C target-feature=+crt-static"));
+    folder.join("x86_64-unknown-linux-gnu/deploy/flowhost")
+}
+
 /// A folder of its own with workflows and components in it, and the command to run there.
 ///
 /// ```no_run

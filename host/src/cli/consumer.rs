@@ -17,6 +17,7 @@ use super::output::{error, say};
 use super::redis::{Server, checked, name};
 use super::tracing::finish;
 use crate::manifest::{UnitError, duration};
+use crate::names::may_use;
 use crate::report::Exporter;
 use crate::runtime::{Runtime, Settings};
 use crate::worker::{
@@ -224,7 +225,11 @@ fn twice(queues: &[String]) -> Option<&String> {
 }
 
 async fn listen(address: &str, log: &Log) -> Result<TcpListener, Exit> {
-    let bound = TcpListener::bind(address).await;
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let bound = match may_use(host) {
+        Ok(()) => TcpListener::bind(address).await,
+        Err(name) => Err(io::Error::other(name)),
+    };
     let bound = bound.and_then(|listener| listener.local_addr().map(|address| (listener, address)));
     match bound {
         Ok((listener, address)) => {

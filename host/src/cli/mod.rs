@@ -14,6 +14,7 @@ mod host;
 mod inspect;
 mod kept;
 mod logs;
+mod nodes;
 mod output;
 mod progress;
 mod prune;
@@ -78,6 +79,9 @@ enum Command {
     Worker(worker::Worker),
     /// List the workers that serve the queues on a Redis server
     Workers(workers::Workers),
+    /// Look at the nodes of a workflow's ssh executors: whether they are reached, what is there, and what a run would
+    /// put there. Puts nothing on them
+    Nodes(nodes::Nodes),
     /// Show what waits in the queues on a Redis server, and what nobody could finish; queue that again, or drop it
     Queue(queue::Queue),
     /// Compile a component on standard input, for the process that started this one
@@ -124,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Schema(schema) => schema.execute().into(),
         Command::Worker(worker) => worker.execute().into(),
         Command::Workers(workers) => workers.execute().into(),
+        Command::Nodes(nodes) => nodes.execute().into(),
         Command::Queue(queue) => queue.execute().into(),
         Command::CompileComponent(compile) => crate::runtime::compile_child(&compile.arguments),
         Command::ExecuteAttempts(child) => crate::worker::child(&child.arguments),

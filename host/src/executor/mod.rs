@@ -20,7 +20,7 @@ pub use port::{Port, Reports};
 pub use process::{Beneath, CHILD_SUBCOMMAND, Process};
 
 pub use self::redis::{Queue, QueueSettings};
-pub use self::ssh::{Ssh, SshExecutorSettings};
+pub use self::ssh::{FoundMachine, FoundNode, Plan, Ssh, SshExecutorSettings, look_at_nodes};
 pub(crate) use descriptors::receive;
 
 use crate::id::{AttemptId, NodeId};

@@ -3,8 +3,10 @@
 
 mod client;
 mod deploy;
+mod look;
 mod mend;
 mod scripts;
+mod survey;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,6 +18,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use self::client::{Client, OWN_FAILURE, SSH};
 use self::deploy::{Deployed, Programs};
+pub use self::survey::{FoundMachine, FoundNode, Plan, look_at_nodes};
 use super::pool::{Component, End, Gone, Launch, Link, Place, Pool, Reach, Side, Staff, Unmet};
 use super::{BoxFuture, Capacity, Executor, Port, Unreachable};
 use crate::digest::Digest;

@@ -15,6 +15,8 @@ use redis::{
     Value,
 };
 
+use crate::names::{NoLookups, may_use};
+
 /// How long a server may take to answer, and to be connected to.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -120,6 +122,16 @@ impl Server {
         let info = info.set_tcp_settings(tcp);
         let shown = shown(&info);
         let unreachable = |source| ConnectError::Unreachable { shown: shown.clone(), source };
+        match info.addr() {
+            ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => {
+                let unfit = |error: NoLookups| ConnectError::Unfit {
+                    shown: shown.clone(),
+                    reason: error.to_string(),
+                };
+                may_use(host).map_err(unfit)?;
+            }
+            _ => {}
+        }
         let root_cert = authority.map(|path| {
             let source = |source| ConnectError::Authority { path: path.to_owned(), source };
             std::fs::read(path).map_err(source)

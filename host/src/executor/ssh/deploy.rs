@@ -9,25 +9,19 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::client::{Client, Ended, OWN_FAILURE};
+use super::look::look;
 use super::{failed, scripts, unstarted};
 use crate::digest::Digest;
 use crate::executor::pool::{End, Gone};
 use crate::model::{SshNode, SshSettings};
-use crate::report::harmless;
 use crate::runtime::program;
 use crate::wire::Hello;
-
-/// How long a node may take to say what it is, beyond the time to connect.
-const LOOK: Duration = Duration::from_secs(60);
 
 /// How long a node may take to look at a program that it was sent.
 const CHECK: Duration = Duration::from_secs(60);
 
-/// Bytes of what a node says of itself.
+/// Bytes of what a node says of a program.
 const SAID: u64 = 64 << 10;
-
-/// Letters of it that are quoted.
-const QUOTE: usize = 400;
 
 /// What was put on a node.
 pub(super) struct Deployed(pub(super) Digest);
@@ -54,7 +48,7 @@ impl Programs {
     }
 
     /// The program for a system and a machine, as `uname` calls them.
-    fn find(&self, system: &str, machine: &str) -> Result<PathBuf, String> {
+    pub(super) fn find(&self, system: &str, machine: &str) -> Result<PathBuf, String> {
         let machine = match machine {
             "arm64" => "aarch64",
             "amd64" => "x86_64",
@@ -128,17 +122,25 @@ pub(super) async fn deploy(
     }
 }
 
+/// There is no folder on the node that flowhost could be in.
+pub(super) fn no_folder(said: &str) -> String {
+    format!(
+        "flowhost cannot be put there ({said}): name a folder of its user's own, with room, that programs can be executed from, as `workdir`"
+    )
+}
+
+/// The folder on the node is full.
+pub(super) fn no_room(said: &str) -> String {
+    format!("flowhost cannot be put there ({said}): make room, or name another folder as `workdir`")
+}
+
 /// Why a program was not put on a node.
 fn refused(ended: Ended, node: &SshNode, path: &Path) -> Gone {
     let said = &ended.said;
     let what = path.display();
     Gone::Unstarted(match ended.code {
-        Some(scripts::NO_FOLDER) => format!(
-            "flowhost cannot be put there ({said}): name a folder of its user's own, with room, that programs can be executed from, as `workdir`"
-        ),
-        Some(scripts::NOT_WRITTEN) => {
-            format!("flowhost cannot be put there ({said}): make room, or name another folder as `workdir`")
-        }
+        Some(scripts::NO_FOLDER) => no_folder(said),
+        Some(scripts::NOT_WRITTEN) => no_room(said),
         Some(scripts::NOT_RUNNING) => format!(
             "`{what}` was put there and does not run ({said}): build one for it, as docs/executors.md says, and name it in `binary`"
         ),
@@ -152,58 +154,4 @@ fn refused(ended: Ended, node: &SshNode, path: &Path) -> Gone {
             return Gone::Lost(End { how, killed: false, code: ended.code, said: ended.said });
         }
     })
-}
-
-/// What a node says of itself.
-pub(super) struct Look {
-    said: String,
-    /// How that ended.
-    how: String,
-}
-
-impl Look {
-    /// Its system and its machine, as `uname` calls them.
-    fn system(&self) -> Option<(&str, &str)> {
-        // What its shell says by itself comes before.
-        self.lines("system ").last()?.split_once(' ').filter(|(system, _)| !system.is_empty())
-    }
-
-    /// Why it does not say what it is.
-    fn disobeyed(&self) -> String {
-        let letters: Vec<char> = self.said.trim().chars().collect();
-        let end: String =
-            letters.get(letters.len().saturating_sub(QUOTE)..).unwrap_or_default().iter().collect();
-        let instead = match &*end {
-            "" => String::new(),
-            end => format!("instead came {} bytes: {}; ", self.said.len(), harmless(end)),
-        };
-        format!(
-            "its shell does not do what it is told: {instead}{}; look at what it reads before, such as ~/.bashrc",
-            self.how
-        )
-    }
-
-    /// What follows `key` on each line that begins with it.
-    fn lines<'l>(&'l self, key: &'l str) -> impl Iterator<Item = &'l str> {
-        self.said.lines().filter_map(move |line| line.strip_prefix(key))
-    }
-}
-
-/// Asks a node what it is.
-pub(super) async fn look(settings: &SshSettings, node: &SshNode) -> Result<Look, Gone> {
-    let Client { mut from, to, life } = Client::start(settings, node, &scripts::look(node.workdir.as_ref()))
-        .map_err(|error| unstarted(&error))?;
-    drop(to);
-    let mut said = Vec::new();
-    let mut limited = (&mut from).take(SAID);
-    let read = limited.read_to_end(&mut said);
-    // What did not come in time is missing below.
-    let _ = tokio::time::timeout(settings.connect_timeout + LOOK, read).await;
-    let ended = life.ended(Duration::from_secs(1)).await;
-    let said = String::from_utf8_lossy(&said).into_owned();
-    if ended.code == Some(OWN_FAILURE) {
-        let end = End { how: ended.text(), killed: false, code: ended.code, said: ended.said };
-        return Err(failed(end, node));
-    }
-    Ok(Look { said, how: ended.text() })
 }

@@ -22,8 +22,16 @@ const RUN: &str = r#"for d; do for f in "$d/bin/flowhost-$p-$a-"${n:-*}; do if [
 /// The folder is never empty meanwhile, so that no worker that leaves takes it along.
 const PUT: &str = r#"umask 077; t=; u=; o=; gone() { for x in "$t" "$u"; do if [ -n "$x" ]; then rm -rf "$x"; fi; done; }; trap gone 0; trap "exit 1" 1 2 13 15; for d; do e="it belongs to another user"; if if [ -e "$d" ]; then [ -O "$d" ]; fi; then t="$d/bin/.probe-$$"; if e=$(mkdir -p "$t" 2>&1) && e="it belongs to another user" && [ -O "$d" ] && [ -O "$d/bin" ] && e=$(cp /bin/sh "$t/sh" 2>&1); then if "$t/sh" -c : 2>/dev/null; then o=$d; break; fi; e="programs cannot be executed there, as on a file system that is mounted noexec"; fi; rm -rf "$t"; t=; fi; echo "$d: $e" >&2; done; if [ -z "$o" ]; then exit 45; fi; find "$o/bin" -name ".upload-*" -mmin +60 -exec rm -f {} + 2>/dev/null; u="$o/bin/.upload-$$"; true >"$u" || exit 46; rm -rf "$t"; t=; cat >"$u" || exit 46; s=$( (sha256sum || shasum -a 256 || openssl dgst -sha256 -r) 2>/dev/null <"$u"); case $s in "$h"*) ;; *) echo "what arrived has the digest ${s%% *}" >&2; exit 47;; esac; chmod 700 "$u"; if v=$("$u" --version 2>&1); then mv -f "$u" "$o/bin/flowhost-$p-$a-$n" && u= && exit 0; fi; echo "$v" >&2; exit 48"#;
 
-/// Says what the node is: its system, and for each folder how much is free and what is there.
-const LOOK: &str = r#"echo "system $(uname -s) $a"; echo "cores $(getconf _NPROCESSORS_ONLN 2>/dev/null)"; for d; do x=$d; until [ -e "${x:-/}" ]; do x=${x%/*}; done; echo "folder $(df -Pk "${x:-/}" 2>/dev/null | tail -n 1 | tr -s " " | cut -d " " -f 4) $d"; done; for d; do for f in "$d/bin/flowhost-$p-$a-"*; do if [ -x "$f" ]; then echo "program $f"; fi; done; done; f=$(command -v flowhost) && echo "program $f""#;
+/// Why programs cannot be executed in a folder.
+pub(super) const NOEXEC: &str =
+    "programs cannot be executed there, as on a file system that is mounted noexec";
+
+/// What a node says when it has said what it is. From then on it answers lines.
+pub(super) const READY: &str = "flowhost-ready";
+
+/// Says what the node is: its system, and for each folder how much is free, whether flowhost can be put there, and what
+/// is there. Then answers each line that it is sent.
+const LOOK: &str = r#"echo "system $(uname -s) $a"; echo "cores $(getconf _NPROCESSORS_ONLN 2>/dev/null)"; for d; do x=$d; until [ -e "${x:-/}" ]; do x=${x%/*}; done; x=${x:-/}; s=fits; q=$(df -Pk "$x" 2>/dev/null | tail -n 1 | tr -s " "); m=$(echo "$q" | cut -d " " -f 6-); z=; if [ -r /proc/mounts ]; then while read -r _ y _ o _; do if [ "$y" = "$m" ]; then z=$o; fi; done </proc/mounts; fi; case ",$z," in *,noexec,*) s=noexec;; esac; [ -w "$x" ] || s=closed; if [ -e "$d" ]; then [ -O "$d" ] || s=foreign; fi; echo "folder $(echo "$q" | cut -d " " -f 4) $s $d"; done; for d; do for f in "$d/bin/flowhost-$p-$a-"*; do if [ -x "$f" ]; then echo "program $f"; fi; done; done; f=$(command -v flowhost) && echo "program $f"; echo flowhost-ready; while read -r l; do echo here; done"#;
 
 /// Why a program was not put where it belongs: the exit codes of [`put`].
 pub(super) const NO_FOLDER: i32 = 45;
@@ -74,6 +82,7 @@ mod tests {
         let digest = Digest::of(b"");
         let command = put(Some(&workdir), &digest);
         assert!(command.ends_with(&format!("' flowhost '~/a-b.c_d' 'e3b0c44298fc' '{}'", digest.hex())));
+        assert!(LOOK.contains(READY) && PUT.contains(NOEXEC));
         assert!(RUN.ends_with(&format!("exit {MISSING}")));
         for code in [NO_FOLDER, NOT_WRITTEN, NOT_RUNNING] {
             assert!(PUT.contains(&format!("exit {code}")), "{code}");

@@ -107,6 +107,7 @@ impl Client {
 
     async fn connect(&self, uri: &Uri, host: &str) -> Result<Box<dyn Stream>, HttpError> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
+        crate::names::may_use(bare)?;
         match uri.scheme_str() {
             Some("http") => {
                 let stream = TcpStream::connect((bare, uri.port_u16().unwrap_or(80))).await?;

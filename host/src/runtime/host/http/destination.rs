@@ -8,6 +8,7 @@ use hyper::Uri;
 use wasmtime_wasi_http::Error;
 
 use crate::model::{AddressRange, Host, Origin};
+use crate::names;
 
 /// Why a request goes nowhere.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +55,10 @@ pub(super) async fn addresses(origin: &Origin, net: &[AddressRange]) -> Result<V
     match &origin.host {
         Host::Address(ip) => Ok(vec![SocketAddr::new(*ip, origin.port)]),
         Host::Name(name) => {
+            let lookup = |error| Denied::Lookup((&**name).into(), error);
+            names::may_use(name).map_err(|error| lookup(std::io::Error::other(error)))?;
             let found = tokio::net::lookup_host((&**name, origin.port)).await;
-            let found = found.map_err(|error| Denied::Lookup((&**name).into(), error))?;
-            permitted(name, found, net)
+            permitted(name, found.map_err(lookup)?, net)
         }
     }
 }
