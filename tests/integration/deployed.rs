@@ -9,8 +9,8 @@ use flowhost_tests::{DEPLOYABLE, Sshd, deployable};
 
 use crate::support::{Ended, Place, Server, ended, repository};
 
-/// The most that goes to a node, in MiB: what it is today, and some room.
-const LARGEST: u64 = 64;
+/// So many MiB may it grow or shrink until docs/executors.md has to say so.
+const OFF: u64 = 3;
 
 /// Whether a program asks for another that loads it, by its program headers (ELF-64).
 fn has_interpreter(program: &[u8]) -> bool {
@@ -35,14 +35,12 @@ fn it_is_whole_in_itself_and_is_put_where_the_file_says() {
     let bytes = fs::read(&program).unwrap();
     assert!(!has_interpreter(&bytes));
     assert!(has_interpreter(&fs::read("/bin/sh").unwrap()), "or the reader of headers is broken");
-    let size = bytes.len() as u64 >> 20;
-    assert!(size < LARGEST, "{size} MiB");
     let documented = fs::read_to_string(repository().join("docs/executors.md")).unwrap();
     assert!(documented.contains(DEPLOYABLE), "docs/executors.md says how it is built");
-    assert!(
-        documented.contains(&format!("{size} MiB")),
-        "docs/executors.md says how large it is: {size} MiB"
-    );
+    let (_, said) = documented.split_once("It has some ").unwrap();
+    let said: u64 = said.split(' ').next().unwrap().parse().unwrap();
+    let size = bytes.len() as u64 >> 20;
+    assert!(size.abs_diff(said) <= OFF, "docs/executors.md says {said} MiB, it has {size} MiB");
 
     let (sshd, server) = (Sshd::start(), Server::http());
     let place = Place::on("ssh");
