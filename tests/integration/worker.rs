@@ -156,7 +156,7 @@ fn what_a_worker_executes_it_tells_within_the_attempt() {
 fn p3_a_component_under_another_digest_is_refused() {
     let place = Place::new();
     now(async {
-        let mut client = Client::start(&place, "echo", &[]).await;
+        let mut client = Client::start(&place, "echo", &["--workdir", "work"]).await;
         let call = call(&client.wasm, "echo-u32", &[Type::U32], Type::U32);
         // What comes for it are the bytes of the other. The next one who asks is sent them anew.
         let other = Call { component: Digest::of(b"other"), ..call.clone() };
