@@ -335,7 +335,7 @@ fn a_part_that_attempts_have_in_common_is_sent_once() {
         let call = call(&client.wasm, "echo-bytes", &[Type::bytes()], Type::bytes());
         client.outbox.to_worker(ToWorker::Call { number: 0, call: Arc::new(call) }).unwrap();
         let large = Value::Bytes(vec![7; 200_000].into());
-        let mut pieces = encode(&[large.clone()], [&Type::bytes()]).unwrap().into_pieces();
+        let mut pieces = encode(std::slice::from_ref(&large), [&Type::bytes()]).unwrap().into_pieces();
         let (before, part) = (pieces.next().unwrap(), pieces.next().unwrap());
         let shared = |place| Shared { at: before.len() as u64, length: part.len() as u64, number: 4, place };
         let start = |index, arguments, place| ToWorker::Start {

@@ -47,8 +47,7 @@ impl State {
             });
             // Groups whose attempts no node's breaker lets through at this moment.
             let mut held = Vec::new();
-            loop {
-                let Some(at) = self.next(profile, several, &held) else { break };
+            while let Some(at) = self.next(profile, several, &held) {
                 let Some(next) = self.ready.get(profile).and_then(|ready| ready.get(at)) else { break };
                 let Some(known) = self.calls.get(&next.call) else { break };
                 let (group, alone) = (next.id.branch.node, self.alone(next));
