@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::launch::Component;
-use super::state::{AHEAD, State};
+use super::state::{AHEAD, LEAST_AHEAD, State};
 use super::worker::{News, Pending, Worker, WorkerId};
 use crate::digest::Digest;
 use crate::id::NodeId;
@@ -253,12 +253,13 @@ impl Worker {
             slots => (
                 slots,
                 IN_HAND_OF_NODES.saturating_mul(u32::try_from(slots).unwrap_or(u32::MAX)),
-                AHEAD * slots,
+                LEAST_AHEAD,
             ),
         };
         self.pending.is_empty()
             || !alone
-                && !self.pending.iter().any(|pending| pending.alone)
+                // It has nothing beside it.
+                && !self.pending.front().is_some_and(|pending| pending.alone)
                 && (self.pending.len() < slots
                     || !self.is_long(now) && self.load < in_hand && self.pending.len() < slots + ahead)
                 && outbox.queued() < ON_THE_WAY.saturating_mul(slots)

@@ -28,8 +28,9 @@ pub(super) const AHEAD: usize = 64;
 /// Attempts that are handed to nodes beforehand, for each that they execute at once: they are further away.
 const AHEAD_OF_NODES: usize = 16;
 
-/// So many are handed to them at least, so that many travel together.
-const LEAST_AHEAD: usize = 256;
+/// So many are handed to them at least, so that many travel together. A node has no more of them beside those that it
+/// executes.
+pub(super) const LEAST_AHEAD: usize = 512;
 
 /// How long an attempt that was cancelled may take to end, and one whose timeout passed beyond that.
 const GRACE: Duration = Duration::from_millis(500);
