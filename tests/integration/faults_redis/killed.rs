@@ -87,9 +87,9 @@ fn r5_a_task_that_kills_its_worker_each_time_is_a_dead_letter_with_a_reason() {
     let ran = run.end();
     assert_eq!(ran.code, Some(100), "{ran}");
     assert_eq!(deliveries, 4, "once, and as often again as a branch may be lost: {ran}");
-    // The other one may have been in hand when the first worker was killed, and no more than that.
+    // The other one may have been in hand at the first two deliveries. From the third on each is executed alone.
     let (begun, _) = scene.executions()[&1];
-    assert!(begun <= 2, "the other one was executed {begun} times");
+    assert!(begun <= 3, "the other one was executed {begun} times");
     let branch = history(&scene.place).nodes["all"].branches[&0].clone();
     let error = branch.more.as_ref().and_then(|more| more.error.clone()).unwrap();
     assert!(error.contains("4 times"), "{error}");
