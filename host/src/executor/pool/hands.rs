@@ -96,6 +96,7 @@ impl State {
             }
         }
         handed.into_iter().for_each(|(id, (starts, _))| self.send(id, starts));
+        self.forget_parts();
     }
 
     /// Which of the attempts that wait is next.
@@ -171,21 +172,27 @@ impl State {
             return (arguments, Vec::new());
         };
         let length = arguments.length();
-        let (rest, shared, gone) = self.parts.share(arguments, &mut worker.parts);
-        if !gone.is_empty() {
-            for worker in self.workers.values_mut() {
-                let numbers: Vec<u32> =
-                    gone.iter().copied().filter(|number| worker.parts.remove(number)).collect();
-                if let (Some((outbox, _)), false) = (&worker.up, numbers.is_empty()) {
-                    // It is small.
-                    let _ = outbox.to_worker(ToWorker::ForgetShared { numbers });
-                }
-            }
-        }
+        let (rest, shared) = self.parts.share(arguments, &mut worker.parts);
         if length > LARGE {
             self.warn_of_size(&attempt.call, "is given");
         }
         (rest, shared)
+    }
+
+    /// Has nodes forget the parts that gave way, once all that names them is on its way.
+    fn forget_parts(&mut self) {
+        let gone = self.parts.take_gone();
+        if gone.is_empty() {
+            return;
+        }
+        for worker in self.workers.values_mut() {
+            let numbers: Vec<u32> =
+                gone.iter().copied().filter(|number| worker.parts.remove(number)).collect();
+            if let (Some((outbox, _)), false) = (&worker.up, numbers.is_empty()) {
+                // It is small.
+                let _ = outbox.to_worker(ToWorker::ForgetShared { numbers });
+            }
+        }
     }
 
     /// Says that values are so large that their way shows.

@@ -39,25 +39,23 @@ pub(super) struct Parts {
     bytes: usize,
     next: u32,
     uses: u64,
+    /// Numbers of those that gave way. Attempts that are not sent yet may name them.
+    gone: Vec<u32>,
 }
 
 impl Parts {
     /// Takes the parts out of `arguments` that a worker `has`, and says which they are. It has all of them from here
-    /// on. Also gives the numbers of those that gave way, which no worker needs any more.
-    pub(super) fn share(
-        &mut self,
-        arguments: Payload,
-        has: &mut BTreeSet<u32>,
-    ) -> (Payload, Vec<Shared>, Vec<u32>) {
+    /// on.
+    pub(super) fn share(&mut self, arguments: Payload, has: &mut BTreeSet<u32>) -> (Payload, Vec<Shared>) {
         if arguments.length() < LEAST as u64 {
-            return (arguments, Vec::new(), Vec::new());
+            return (arguments, Vec::new());
         }
-        let (mut pieces, mut shared, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut pieces, mut shared) = (Vec::new(), Vec::new());
         let mut at = 0;
         for piece in arguments.into_pieces() {
             let length = piece.len() as u64;
             if (LEAST..=MOST / 4).contains(&piece.len()) {
-                let number = self.number(&piece, &mut gone);
+                let number = self.number(&piece);
                 let place = match has.insert(number).then(|| packed(&piece)) {
                     None => Place::Kept,
                     Some(None) => {
@@ -76,11 +74,16 @@ impl Parts {
             }
             at += length;
         }
-        (Payload::of(pieces), shared, gone)
+        (Payload::of(pieces), shared)
     }
 
-    /// The number of a part, a new one where it is not known. Numbers of parts that give way for it go to `gone`.
-    fn number(&mut self, piece: &Bytes, gone: &mut Vec<u32>) -> u32 {
+    /// Numbers of the parts that gave way since this was last asked: no attempt will name them.
+    pub(super) fn take_gone(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.gone)
+    }
+
+    /// The number of a part, a new one where it is not known.
+    fn number(&mut self, piece: &Bytes) -> u32 {
         self.uses += 1;
         let key = (piece.len(), sample(piece));
         let same = |part: &Part| part.bytes.as_ptr() == piece.as_ptr() || part.bytes == piece;
@@ -89,13 +92,13 @@ impl Parts {
                 part.used = self.uses;
                 return part.number;
             }
-            Some(_) => self.forget(key, gone),
+            Some(_) => self.forget(key),
             None => {}
         }
         while self.bytes + piece.len() > MOST
             && let Some((oldest, _)) = self.known.iter().min_by_key(|(_, part)| part.used)
         {
-            self.forget(*oldest, gone);
+            self.forget(*oldest);
         }
         let number = self.next;
         self.next = self.next.wrapping_add(1);
@@ -104,10 +107,10 @@ impl Parts {
         number
     }
 
-    fn forget(&mut self, key: (usize, u64), gone: &mut Vec<u32>) {
+    fn forget(&mut self, key: (usize, u64)) {
         if let Some(part) = self.known.remove(&key) {
             self.bytes -= part.bytes.len();
-            gone.push(part.number);
+            self.gone.push(part.number);
         }
     }
 }
@@ -157,21 +160,21 @@ mod tests {
     fn a_part_is_sent_once_to_each_and_found_by_its_bytes() {
         let (mut parts, mut one, mut other) = (Parts::default(), BTreeSet::new(), BTreeSet::new());
         let (large, larger) = (noise(100_000, 1), noise(200_000, 2));
-        let (sent, shared, _) = parts.share(payload(&[&large, &larger]), &mut one);
+        let (sent, shared) = parts.share(payload(&[&large, &larger]), &mut one);
         assert_eq!(sent.length(), 300_010);
         let first = Shared { at: 5, length: 100_000, number: 0, place: Place::Here };
         let second = Shared { at: 100_010, length: 200_000, number: 1, place: Place::Here };
         assert_eq!(shared, [first, second]);
         // The same bytes from somewhere else.
-        let (sent, shared, _) = parts.share(payload(&[&noise(200_000, 2)]), &mut one);
+        let (sent, shared) = parts.share(payload(&[&noise(200_000, 2)]), &mut one);
         assert_eq!((sent.length(), shared), (5, vec![Shared { at: 5, place: Place::Kept, ..second }]));
         // Others of that length, however much alike.
         let mut odd = larger.to_vec();
         odd[150_000] ^= 1;
-        let (sent, shared, gone) = parts.share(payload(&[&Bytes::from(odd)]), &mut one);
-        assert_eq!((sent.length(), shared[0].number, gone), (200_005, 2, vec![1]));
+        let (sent, shared) = parts.share(payload(&[&Bytes::from(odd)]), &mut one);
+        assert_eq!((sent.length(), shared[0].number, parts.take_gone()), (200_005, 2, vec![1]));
         // Another worker has none of it yet.
-        let (sent, shared, _) = parts.share(payload(&[&large]), &mut other);
+        let (sent, shared) = parts.share(payload(&[&large]), &mut other);
         assert_eq!((sent.length(), shared), (100_005, vec![first]));
     }
 
@@ -179,7 +182,7 @@ mod tests {
     fn what_gets_shorter_is_packed() {
         let (mut parts, mut has) = (Parts::default(), BTreeSet::new());
         let text: Bytes = "one line like all the others\n".repeat(10_000).into();
-        let (sent, shared, _) = parts.share(payload(&[&text]), &mut has);
+        let (sent, shared) = parts.share(payload(&[&text]), &mut has);
         let [Shared { place: Place::Packed(length), .. }] = shared[..] else { panic!("{shared:?}") };
         assert!(sent.length() == length + 5 && length < 10_000, "{length}");
         let packed = sent.into_pieces().nth(1).unwrap();
@@ -190,15 +193,13 @@ mod tests {
     fn what_is_small_or_huge_is_no_part_and_the_oldest_give_way() {
         let (mut parts, mut has) = (Parts::default(), BTreeSet::new());
         for length in [LEAST - 1, MOST / 4 + 1] {
-            let (sent, shared, _) = parts.share(payload(&[&Bytes::from(vec![7; length])]), &mut has);
+            let (sent, shared) = parts.share(payload(&[&Bytes::from(vec![7; length])]), &mut has);
             assert_eq!((sent.length(), shared), (length as u64 + 5, vec![]));
         }
-        let mut all_gone = Vec::new();
         for seed in 0..6 {
-            let (_, _, gone) = parts.share(payload(&[&Bytes::from(vec![seed; MOST / 4])]), &mut has);
-            all_gone.extend(gone);
+            parts.share(payload(&[&Bytes::from(vec![seed; MOST / 4])]), &mut has);
         }
-        assert_eq!(all_gone, [0, 1]);
+        assert_eq!((parts.take_gone(), parts.take_gone()), (vec![0, 1], vec![]));
         assert!(parts.bytes <= MOST);
     }
 }

@@ -192,3 +192,50 @@ async fn an_executor_none_of_whose_nodes_can_be_used_is_out_of_reach() {
     assert!(said.contains("node `node 0`: ") && said.contains("protocol 1001"), "{said}");
     assert!(started.try_recv().is_err(), "a node of another protocol is tried again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn parts_are_forgotten_behind_the_attempts_that_name_them() {
+    let (mut scene, mut nodes) = Scene::of_nodes(&[8], HashMap::new()).await;
+    let node = &mut nodes[0];
+    let call = Arc::new(call(WASM, &[Type::bytes()], Type::U32));
+    // Four of them are all that a node keeps.
+    let attempt = |index: u32, fill: u8| Attempt {
+        id: id(index, 1),
+        iteration: 1,
+        call: Arc::clone(&call),
+        arguments: vec![Value::Bytes(vec![fill; 64 << 20].into())],
+    };
+    let (mut kept, mut handed) = (std::collections::BTreeSet::new(), 0);
+    scene.pool.submit(vec![attempt(0, 0)]);
+    for (last, more) in [(1, 1..7), (7, 0..0)] {
+        while handed < last {
+            match node.hear().await {
+                Some(ToWorker::Start { attempts }) => {
+                    for start in &attempts {
+                        let [part] = start.shared[..] else { panic!("{start:?}") };
+                        match part.place {
+                            crate::wire::Place::Kept => assert!(kept.contains(&part.number), "{start:?}"),
+                            crate::wire::Place::Here | crate::wire::Place::Packed(_) => {
+                                assert!(kept.insert(part.number), "{start:?}");
+                            }
+                        }
+                        handed += 1;
+                        node.say([done(start.id)]).await;
+                    }
+                }
+                Some(ToWorker::ForgetShared { numbers }) => {
+                    assert!(numbers.iter().all(|number| kept.remove(number)), "{numbers:?}");
+                }
+                Some(ToWorker::Call { .. }) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        // The first again, and five others.
+        scene.pool.submit(more.map(|index| attempt(index, index as u8 - 1)).collect());
+    }
+    scene.all_succeeded(ids(0..7)).await;
+    if let Some(ToWorker::ForgetShared { numbers }) = node.hear().await {
+        assert!(numbers.iter().all(|number| kept.remove(number)), "{numbers:?}");
+    }
+    assert_eq!(kept.len(), 4);
+}
