@@ -12,7 +12,8 @@ use flowhost::id::{AttemptId, BranchId, NodeId, RunId};
 use flowhost::model::{Attempt, Call, Entry, Limits, Outcome, RedisSettings, Signature, Type, Value};
 use flowhost::report::Interest;
 
-use super::product::{Product, component};
+use super::component::component;
+use super::product::Product;
 use super::server::Server;
 use super::table::{Bound, Table};
 

@@ -10,6 +10,8 @@
 )]
 
 mod celery;
+#[path = "../speed/component.rs"]
+mod component;
 mod floor;
 mod idle;
 mod latency;

@@ -1,28 +1,12 @@
 //! flowhost as people run it: `flowhost run` with the executor `redis`, and `flowhost worker` beside it.
 
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use flowhost::wire::PROTOCOL;
 
+use super::component::component;
 use super::server::Server;
-
-/// The component whose function does nothing, built from source once.
-pub(crate) fn component() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests");
-        let status = Command::new("cargo")
-            .args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--package", "guest-bench"])
-            .current_dir(&guests)
-            .env_remove("CARGO_TARGET_DIR")
-            .status();
-        assert!(status.unwrap().success());
-        guests.join("target/wasm32-wasip2/release/bench.wasm")
-    })
-}
 
 /// A folder with a workflow, and a worker of two slots.
 pub(crate) struct Product {

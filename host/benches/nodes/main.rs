@@ -9,6 +9,8 @@
     reason = "a benchmark may panic, and prints its figures"
 )]
 
+#[path = "../speed/component.rs"]
+mod component;
 mod node;
 mod payloads;
 mod product;

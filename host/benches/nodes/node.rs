@@ -28,9 +28,11 @@ impl Node {
         let host_key = std::fs::read_to_string(at("host.pub")).unwrap();
         std::fs::write(at("known"), format!("[127.0.0.1]:{port} {host_key}")).unwrap();
         let settings = format!(
-            "ListenAddress 127.0.0.1:{port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\nStrictModes no\n",
+            "ListenAddress 127.0.0.1:{port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\nStrictModes no\nSetEnv HOME={}\n",
             at("host"),
-            at("key.pub")
+            at("key.pub"),
+            // Without anybody's files that a shell reads when it starts.
+            folder.path().display()
         );
         std::fs::write(at("config"), settings).unwrap();
         // Where it separates its privileges, as root.

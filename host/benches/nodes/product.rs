@@ -1,24 +1,9 @@
 //! flowhost as people run it: `flowhost run`.
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// The component that all of this runs, built from source once.
-pub(crate) fn component() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests");
-        let status = Command::new("cargo")
-            .args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--package", "guest-bench"])
-            .current_dir(&guests)
-            .env_remove("CARGO_TARGET_DIR")
-            .status();
-        assert!(status.unwrap().success());
-        guests.join("target/wasm32-wasip2/release/bench.wasm")
-    })
-}
+use super::component::component;
 
 /// A folder with a workflow over `bench.wasm`.
 pub(crate) struct Product {

@@ -64,7 +64,7 @@ impl Floor {
             .wasm_function_references(false)
             .wasm_threads(false);
         let engine = Engine::new(&config).unwrap();
-        let component = Component::from_file(&engine, super::product::component()).unwrap();
+        let component = Component::from_file(&engine, super::component::component()).unwrap();
         let noop = component.get_export_index(None, "noop").unwrap();
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();

@@ -15,6 +15,7 @@
 mod cached;
 mod child;
 mod children;
+mod component;
 mod decisions;
 mod floor;
 mod groups;

@@ -1,8 +1,6 @@
 //! flowhost as an embedder uses it: a workflow file, an in-process executor, and no reporters.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,20 +17,7 @@ use flowhost::report::Interest;
 use flowhost::run::{Caching, Executors, Journaling, Resume, ResumeOptions, Settings, Stopper};
 use flowhost::runtime::{self, Runtime};
 
-/// The component that both floor and product run, built from source once.
-pub(crate) fn component() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests");
-        let status = Command::new("cargo")
-            .args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--package", "guest-bench"])
-            .current_dir(&guests)
-            .env_remove("CARGO_TARGET_DIR")
-            .status();
-        assert!(status.unwrap().success());
-        guests.join("target/wasm32-wasip2/release/bench.wasm")
-    })
-}
+use super::component::component;
 
 /// A runtime. All of them, also those of children, share what was compiled.
 pub(crate) fn runtime() -> Arc<Runtime> {

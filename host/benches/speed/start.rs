@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::product;
+use super::component::component;
 use super::table::{Bound, Table};
 
 const ROUNDS: usize = 300;
@@ -11,7 +11,7 @@ const ROUNDS: usize = 300;
 pub(crate) fn measure(table: &Table) {
     // Compiled code never lies beside the workflow.
     let [folder, cache] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    std::fs::copy(product::component(), folder.path().join("bench.wasm")).unwrap();
+    std::fs::copy(component(), folder.path().join("bench.wasm")).unwrap();
     let workflow = r#"
         [components]
         bench = "bench.wasm"

@@ -10,6 +10,7 @@ use flowhost::model::{Level, Limits, MIB, Outcome, Stream, Type, Value};
 use flowhost::runtime::{Input, Observer, Prepared, Runtime, Source};
 
 use super::child::{figures, memory};
+use super::component::component;
 use super::product;
 use super::table::{Bound, Table};
 
@@ -44,7 +45,7 @@ impl Ready {
     fn new(export: &str, parameter: Type, result: Type) -> Self {
         let runtime = product::runtime();
         let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let wasm = std::fs::read(product::component()).unwrap();
+        let wasm = std::fs::read(component()).unwrap();
         let limits = Limits { memory: 512 * MIB, output: 128 * MIB, ..Limits::default() };
         let call = product::call(export, parameter, result, limits);
         let prepared = threads.block_on(runtime.prepare(
