@@ -3,8 +3,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 /// A server that counts who came.
@@ -60,6 +60,19 @@ impl Server {
         Self::listen(host, |mut stream| {
             let mut heard = Vec::new();
             if stream.read_to_end(&mut heard).is_ok() {
+                let _ = stream.write_all(&heard);
+            }
+        })
+    }
+
+    /// As [`Server::echo`], but answers nobody until so many are there that wait for an answer.
+    #[must_use]
+    pub fn together(host: &str, many: usize) -> Self {
+        let barrier = Barrier::new(many);
+        Self::listen(host, move |mut stream| {
+            let mut heard = Vec::new();
+            if stream.read_to_end(&mut heard).is_ok() {
+                barrier.wait();
                 let _ = stream.write_all(&heard);
             }
         })
