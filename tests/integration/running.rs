@@ -17,6 +17,25 @@ use crate::support::{Place, until};
 /// What takes longer hangs.
 pub(crate) const HANGS: Duration = Duration::from_secs(120);
 
+/// A workflow without its components: a group `all` of so many branches that leave marks, and wait for so long in between,
+/// in milliseconds, with more TOML for the group.
+pub(crate) fn marking(branches: u32, ms: u64, group: &str) -> String {
+    format!(
+        r#"
+        [tasks.mark]
+        run = "marking#mark"
+        with = {{ folder = "marks", name = "${{item}}", ms = {ms} }}
+        grants = {{ write = ["marks"] }}
+        [groups.all]
+        task = "mark"
+        for-each = {{ range = [0, {branches}] }}
+        {group}
+        [outputs]
+        all = "${{all}}"
+        "#
+    )
+}
+
 /// How often each branch began, and how often it came to its end, by the marks that it left in the folder `marks`.
 pub(crate) fn executions(place: &Place) -> BTreeMap<u64, (usize, usize)> {
     let mut executions: BTreeMap<u64, (usize, usize)> = BTreeMap::new();

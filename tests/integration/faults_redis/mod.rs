@@ -22,7 +22,7 @@ use flowhost::queue::{Keys, RunKeys};
 use flowhost::wire::PROTOCOL;
 
 use crate::recorded::runs;
-use crate::running::{HANGS, Run, executions, has_one_outcome_each, lost};
+use crate::running::{HANGS, Run, executions, has_one_outcome_each, lost, marking};
 use crate::support::{Place, Redis, Worker};
 
 /// A folder with a workflow, and the keys of the queue that it uses.
@@ -39,20 +39,7 @@ impl Scene {
 
     /// The same, with more TOML for the group.
     fn marking_with(branches: u32, ms: u64, group: &str) -> Self {
-        Self::of(&format!(
-            r#"
-            [tasks.mark]
-            run = "marking#mark"
-            with = {{ folder = "marks", name = "${{item}}", ms = {ms} }}
-            grants = {{ write = ["marks"] }}
-            [groups.all]
-            task = "mark"
-            for-each = {{ range = [0, {branches}] }}
-            {group}
-            [outputs]
-            all = "${{all}}"
-            "#
-        ))
+        Self::of(&marking(branches, ms, group))
     }
 
     /// A workflow without its components, which are the guests `marking`, `failing` and `echo`.

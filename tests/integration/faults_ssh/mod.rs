@@ -22,7 +22,7 @@ use flowhost::digest::Digest;
 use flowhost::wire::PROTOCOL;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::running::{HANGS, Run, executions, has_one_outcome_each, lost};
+use crate::running::{HANGS, Run, executions, has_one_outcome_each, lost, marking};
 use crate::support::{Place, Sshd, ended_within, program, until};
 
 /// What is to happen in seconds.
@@ -42,20 +42,7 @@ impl Scene {
 
     /// The same, with more TOML for the group.
     fn marking_with(branches: u32, ms: u64, group: &str) -> Self {
-        Self::of(&format!(
-            r#"
-            [tasks.mark]
-            run = "marking#mark"
-            with = {{ folder = "marks", name = "${{item}}", ms = {ms} }}
-            grants = {{ write = ["marks"] }}
-            [groups.all]
-            task = "mark"
-            for-each = {{ range = [0, {branches}] }}
-            {group}
-            [outputs]
-            all = "${{all}}"
-            "#
-        ))
+        Self::of(&marking(branches, ms, group))
     }
 
     /// A group `all` of so many branches that only wait for so long, in milliseconds.
