@@ -7,6 +7,7 @@
 //! `journal`, `queue`, `report`, `schedule`, `store` and `wire`; `manifest` and `runtime`; `executor`; `run` and
 //! `worker`; `embed`; `cli`. A module imports only from floors below its own.
 
+mod buffer;
 pub mod cache;
 pub mod channel;
 pub mod cli;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// From the ground up. Rooms of one floor do not import each other.
 const FLOORS: &[&[&str]] = &[
-    &["compact", "digest", "id", "names", "streams"],
+    &["buffer", "compact", "digest", "id", "names", "streams"],
     &["folder", "model"],
     &["cache", "channel", "interface", "journal", "queue", "report", "schedule", "store", "wire"],
     &["manifest", "runtime"],

@@ -1,6 +1,7 @@
 //! Where attempts execute. An executor knows attempts and reports on them; workflows, groups and
 //! retries are none of its business.
 
+mod components;
 mod descriptors;
 mod in_process;
 mod pool;
@@ -16,7 +17,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use in_process::{InProcess, InProcessSettings, ServingSettings, Supply};
-pub use port::{Port, Reports};
+pub use port::{Pace, Port, Reports};
 pub use process::{Beneath, CHILD_SUBCOMMAND, Process};
 
 pub use self::redis::{Queue, QueueSettings};
@@ -76,7 +77,7 @@ pub trait Executor: Send + Sync {
 /// How much an executor takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Capacity {
-    /// Attempts that execute at once.
+    /// Attempts that execute at once. For so many, files are read however large these are.
     pub slots: usize,
     /// Attempts handed over beforehand, so that none of the slots waits for the next.
     pub ahead: usize,

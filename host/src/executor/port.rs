@@ -12,13 +12,33 @@ use super::writes::Writes;
 use crate::channel::{Channel, Sink};
 use crate::report::Interest;
 
-/// So many reports wake the dispatcher. On a machine whose cores the guests keep busy, a wake-up takes
-/// one of them away for several microseconds: with 16 that was a tenth of a short branch's cost.
-const BATCH: usize = 64;
+/// For how many reports, and how soon, whoever takes them is woken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pace {
+    /// It is in this process. On a machine whose cores the guests keep busy, a wake-up takes one of them away for
+    /// several microseconds: with batches of 16 that was a tenth of a short branch's cost.
+    Near,
+    /// It sends them on through ssh, where each message wakes four processes.
+    Far,
+}
 
-/// So much time since it was last woken makes any report wake it: what takes longer than this is not
-/// worth a batch.
-const PAUSE: Duration = Duration::from_micros(200);
+impl Pace {
+    /// So many reports wake it.
+    const fn batch(self) -> usize {
+        match self {
+            Self::Near => 64,
+            Self::Far => 256,
+        }
+    }
+
+    /// So much time since it was last woken makes any report wake it: what takes longer than this is not worth a batch.
+    const fn pause(self) -> Duration {
+        match self {
+            Self::Near => Duration::from_micros(200),
+            Self::Far => Duration::from_millis(1),
+        }
+    }
+}
 
 /// The executor's end: where its reports go, and the run's channel, which its attempts reach. Clones
 /// share one queue.
@@ -37,6 +57,7 @@ pub struct Reports(Arc<Shared>);
 pub(super) struct Shared {
     queue: Mutex<Queue>,
     wake: Notify,
+    pace: Pace,
     interest: Interest,
     /// Reports were taken, or nobody takes any more.
     pub(super) taken: Notify,
@@ -69,6 +90,14 @@ impl Port {
     where
         C: FnOnce(Option<Box<dyn Sink>>) -> Arc<dyn Channel>,
     {
+        Self::paced(Pace::Near, interest, channel)
+    }
+
+    /// The same, for whoever is woken at another pace.
+    pub fn paced<C>(pace: Pace, interest: Interest, channel: C) -> (Self, Reports)
+    where
+        C: FnOnce(Option<Box<dyn Sink>>) -> Arc<dyn Channel>,
+    {
         let queue = Queue {
             reports: Vec::new(),
             changed: 0,
@@ -77,7 +106,7 @@ impl Port {
             closed: false,
         };
         let (wake, taken) = (Notify::new(), Notify::new());
-        let shared = Arc::new(Shared { queue: Mutex::new(queue), wake, interest, taken });
+        let shared = Arc::new(Shared { queue: Mutex::new(queue), wake, pace, interest, taken });
         let sink = interest.writes.then(|| -> Box<dyn Sink> { Box::new(Writes(Arc::clone(&shared))) });
         (Self { shared: Arc::clone(&shared), channel: channel(sink) }, Reports(shared))
     }
@@ -132,7 +161,9 @@ impl Shared {
     }
 
     fn wake_if_due(&self, queue: MutexGuard<'_, Queue>, now: Instant) {
-        if queue.reports.len() >= BATCH || now.duration_since(queue.last_woken) >= PAUSE {
+        if queue.reports.len() >= self.pace.batch()
+            || now.duration_since(queue.last_woken) >= self.pace.pause()
+        {
             self.wake(queue, now);
         }
     }
@@ -229,7 +260,7 @@ mod tests {
     #[test]
     fn a_report_after_a_pause_wakes_at_once() {
         let (port, reports) = fresh();
-        port.shared.queue().last_woken = Instant::now().checked_sub(PAUSE).unwrap();
+        port.shared.queue().last_woken = Instant::now().checked_sub(Pace::Near.pause()).unwrap();
         port.report([returned(0)]);
         assert!(is_woken(&reports));
     }

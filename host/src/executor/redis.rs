@@ -3,6 +3,7 @@
 
 mod actor;
 mod attempts;
+mod cancels;
 mod reader;
 mod results;
 mod staff;
@@ -21,6 +22,9 @@ use crate::model::{Attempt, Cause, RedisSettings};
 /// Attempts of a run that are queued or execute at most: workers come and go, and whoever scales them wants
 /// to see what waits.
 const QUEUED: usize = 4096;
+
+/// So many of them are made of files however large these are.
+const AT_ONCE: usize = 256;
 
 /// What an executor on Redis needs.
 #[derive(Clone, Debug)]
@@ -97,7 +101,7 @@ impl Executor for Queue {
             let opened =
                 opened.await.unwrap_or_else(|_| Err("flowhost itself failed, please report it".into()));
             opened.map_err(unreachable)?;
-            Ok(Capacity { slots: QUEUED, ahead: 0 })
+            Ok(Capacity { slots: AT_ONCE, ahead: QUEUED - AT_ONCE })
         })
     }
 

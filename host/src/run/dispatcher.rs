@@ -4,6 +4,7 @@ mod attempts;
 pub(super) mod flow;
 mod nodes;
 mod placing;
+mod reading;
 mod recording;
 
 use std::collections::{HashMap, VecDeque};
@@ -20,6 +21,7 @@ use super::evaluate::{EvaluateError, Scope};
 use super::items::ItemsError;
 use super::journaling::Of;
 use super::placement::{Opened, Placement};
+use super::reading::{Reading, Turn};
 use super::recorder::Recorder;
 use super::resume::Resumed;
 use super::root::Root;
@@ -72,6 +74,8 @@ struct Flight {
     /// Set while its arguments are still being made, or looked for in the cache, with whether it was
     /// cancelled meanwhile.
     preparing: Option<bool>,
+    /// How far it is with the files that its arguments are made of.
+    turn: Option<(Executor, Turn)>,
     /// What its outcome is to be kept under.
     key: Option<Box<Key>>,
     /// What few attempts have: files that their arguments were read from, and lines.
@@ -124,6 +128,7 @@ pub(super) struct Dispatcher {
     /// Whether a node went on elsewhere, so that what waits for it does not run.
     left: Vec<bool>,
     flights: HashMap<AttemptId, Flight, rustc_hash::FxBuildHasher>,
+    reading: Reading,
     began: Instant,
     /// When this turn of the loop began. Asking the clock for each branch costs a tenth of all that
     /// the dispatcher does.
@@ -216,6 +221,7 @@ impl Dispatcher {
             branches,
             wanted,
             left: vec![false; nodes],
+            reading: Reading::default(),
             flights: HashMap::default(),
             began,
             now: began,
@@ -240,6 +246,7 @@ impl Dispatcher {
         let mut reports = Vec::new();
         let (status, counts) = loop {
             self.perform();
+            self.read_on();
             self.placement.submit();
             self.settle();
             while !self.recorder.has_room() && !self.recorder.has_failed() {
@@ -374,23 +381,13 @@ impl Dispatcher {
         self.announcer.announce(None, Fact::Warning { kind: Warning::Interrupted, message });
         self.stopping = true;
         self.decide(input);
+        self.read_nothing_more();
     }
 
     fn aside(&mut self, aside: Aside) {
         match aside {
             Aside::Items(node, items) => self.items(node, items),
-            Aside::Arguments(id, arguments, files) => {
-                match self.flights.get_mut(&id).map(|flight| flight.preparing.take()) {
-                    Some(Some(false)) => {
-                        if let Some(flight) = self.flights.get_mut(&id).filter(|_| !files.is_empty()) {
-                            flight.more.get_or_insert_default().files = files;
-                        }
-                        self.submit_with(id, arguments);
-                    }
-                    Some(Some(true)) => self.returned(id),
-                    Some(None) | None => {}
-                }
-            }
+            Aside::Arguments(id, arguments, files) => self.has_read(id, arguments, files),
             Aside::Looked(id, arguments, looked) => self.looked(id, arguments, looked),
             Aside::Opened(executor, opened) => self.executor_opened(executor, opened),
             Aside::Staffed(node, staffed) => self.staff_known(node, staffed),

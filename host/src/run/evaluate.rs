@@ -185,11 +185,11 @@ impl Scope {
             read.lock().unwrap_or_else(PoisonError::into_inner).push(file);
         }
         if !text {
-            return Ok(Value::Bytes(Bytes::from(bytes)));
+            return Ok(Value::Bytes(bytes));
         }
-        match String::from_utf8(bytes) {
-            Ok(text) => Ok(Value::String(text.into())),
-            Err(error) => Err(EvaluateError::NotText { path, at: error.utf8_error().valid_up_to() }),
+        match str::from_utf8(&bytes) {
+            Ok(text) => Ok(Value::string(text)),
+            Err(error) => Err(EvaluateError::NotText { path, at: error.valid_up_to() }),
         }
     }
 

@@ -150,10 +150,8 @@ impl Lines {
     fn read(root: &Root, path: &std::path::Path, base: Base) -> Result<Self, ItemsError> {
         let bytes =
             root.read(path, base).map_err(|source| ItemsError::File { path: path.to_owned(), source })?;
-        let text = String::from_utf8(bytes).map_err(|error| ItemsError::NotText {
-            path: path.to_owned(),
-            at: error.utf8_error().valid_up_to(),
-        })?;
+        let text = str::from_utf8(&bytes)
+            .map_err(|error| ItemsError::NotText { path: path.to_owned(), at: error.valid_up_to() })?;
         Ok(Self::of(text.into()))
     }
 

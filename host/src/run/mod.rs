@@ -16,6 +16,7 @@ mod outputs;
 mod placement;
 #[cfg(test)]
 mod placement_tests;
+mod reading;
 mod reasons;
 mod recorder;
 mod replay;

@@ -128,6 +128,17 @@ impl Placement {
         }
     }
 
+    /// How many attempts an executor executes at once, once it is open.
+    pub(crate) fn slots(&self, kind: &model::Executor) -> usize {
+        self.stages
+            .iter()
+            .find_map(|(known, stage)| match stage {
+                Stage::Open(_, capacity) if known == kind => Some(capacity.slots),
+                Stage::Open(..) | Stage::Unmade(_) | Stage::Opening(_) | Stage::Failed(_) => None,
+            })
+            .unwrap_or(0)
+    }
+
     /// Hands an attempt over with the next [`Placement::submit`].
     pub(crate) fn place(&mut self, kind: model::Executor, attempt: Attempt) {
         match self.submitting.iter_mut().find(|(known, _)| *known == kind) {

@@ -4,17 +4,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::channel_tests::{Keep, workflow};
-use super::{Caching, Ended, Executors, Journaling, RunError, Settings, Stopper, run};
+use super::{Caching, Ended, Executors, Journaling, RunError, Settings, Stop, Stopper, run};
 use crate::cache::Cache;
 use crate::executor::{BoxFuture, Capacity, Executor, Port, Report, Unreachable};
 use crate::id::AttemptId;
 use crate::journal::State;
 use crate::model::{
-    self, Attempt, Cause, Event, Expr, Fact, Form, Group, Kind, Outcome, Source, Status, Task, Usage, Value,
-    Warning, Workflow,
+    self, Attempt, Base, Cause, Event, Expr, Fact, Form, Group, Kind, Outcome, Source, Status, Task, Usage,
+    Value, Warning, Workflow,
 };
 use crate::report::Interest;
 
@@ -359,4 +359,67 @@ async fn what_named_executors_answer_is_kept_only_where_that_is_wanted() {
     // Whoever asks finds it then.
     assert!(!submitted(&path, &fleet, false).await);
     assert!(!submitted(&path, &model::Executor::InProcess, false).await);
+}
+
+/// Holds what it is given until that is cancelled, or somebody ends it.
+struct Holding {
+    port: Arc<OnceLock<Port>>,
+    came: mpsc::UnboundedSender<AttemptId>,
+}
+
+impl Executor for Holding {
+    fn open(&self, port: Port) -> BoxFuture<'_, Result<Capacity, Unreachable>> {
+        assert!(self.port.set(port).is_ok());
+        Box::pin(async { Ok(Capacity { slots: 4, ahead: 4 }) })
+    }
+
+    fn submit(&self, batch: Vec<Attempt>) {
+        for attempt in batch {
+            self.came.send(attempt.id).unwrap();
+        }
+    }
+
+    fn cancel(&self, ids: &[AttemptId], cause: Cause) {
+        let end = |id: &AttemptId| finished(*id, Outcome::Cancelled { cause });
+        let port = self.port.get().unwrap();
+        port.report(ids.iter().map(end));
+        port.flush();
+    }
+
+    fn announce_cancel(&self) {}
+    fn drain(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+fn finished(id: AttemptId, outcome: Outcome) -> Report {
+    Report::Finished { id, outcome, usage: Usage::default(), worker: None }
+}
+
+#[tokio::test]
+async fn large_files_are_read_when_there_is_room_to_execute_and_not_once_the_run_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::File::create(folder.path().join("large")).unwrap().set_len(64 << 20).unwrap();
+    let fleet = named("fleet");
+    let mut workflow = on(&fleet, 20, false);
+    (workflow.folder, workflow.root) = (folder.path().to_owned(), folder.path().to_owned());
+    let path = Box::new(Expr::Literal(Value::string("large")));
+    task(&mut workflow).arguments = vec![Expr::File { path, base: Base::Workflow, text: false }];
+    let (port, (sender, mut came), (stopper, stops)) =
+        (Arc::<OnceLock<Port>>::default(), mpsc::unbounded_channel(), Stopper::new());
+    let executor = Holding { port: Arc::clone(&port), came: sender };
+    let executors = Executors::default().with(fleet, move || Ok(Arc::new(executor)));
+    let settings = Settings { stops, ..settings(executors, &Arc::default()) };
+    let running = tokio::spawn(run(Arc::new(workflow), settings));
+    let first = came.recv().await.unwrap();
+    for _ in 0..3 {
+        came.recv().await.unwrap();
+    }
+    port.get().unwrap().report([finished(first, Outcome::Succeeded(Value::string("done")))]);
+    port.get().unwrap().flush();
+    came.recv().await.unwrap();
+    stopper.stop(Stop::Now);
+    let ended = running.await.unwrap().unwrap();
+    assert_eq!((ended.status, ended.counts.cancelled), (Status::Cancelled, 19));
+    assert!(came.recv().await.is_none(), "read and handed over though no slot was free");
 }

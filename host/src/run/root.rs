@@ -4,9 +4,11 @@
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
+use bytes::Bytes;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 
+use crate::buffer::Buffer;
 use crate::model::Base;
 
 /// The root, and where in it the workflow file's folder is.
@@ -29,7 +31,7 @@ pub enum RootError {
     /// Not a file: a directory, FIFO, socket or device.
     #[error("is not a regular file")]
     NotAFile,
-    /// It became larger than fits into memory while it was read.
+    /// More than fits into a component's memory.
     #[error("is larger than {} bytes, the most that one value may hold", MAX_FILE)]
     TooLarge,
 }
@@ -49,25 +51,31 @@ impl Root {
     }
 
     /// A file's bytes.
-    pub(crate) fn read(&self, path: &Path, base: Base) -> Result<Vec<u8>, RootError> {
-        let mut bytes = Vec::new();
-        match base {
+    pub(crate) fn read(&self, path: &Path, base: Base) -> Result<Bytes, RootError> {
+        // Opening a FIFO would wait for its other end, so look before.
+        let (file, length) = match base {
             Base::CommandLine => {
-                // Opening a FIFO would wait for its other end, so look before.
-                if !std::fs::metadata(path)?.is_file() {
+                let metadata = std::fs::metadata(path)?;
+                if !metadata.is_file() {
                     return Err(RootError::NotAFile);
                 }
-                std::fs::File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+                (std::fs::File::open(path)?, metadata.len())
             }
             Base::Workflow => {
                 let inside = self.inside(path)?;
-                if !self.directory.metadata(&inside).map_err(|error| self.explain(error))?.is_file() {
+                let metadata = self.directory.metadata(&inside).map_err(|error| self.explain(error))?;
+                if !metadata.is_file() {
                     return Err(RootError::NotAFile);
                 }
                 let file = self.directory.open(&inside).map_err(|error| self.explain(error))?;
-                file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+                (file.into_std(), metadata.len())
             }
+        };
+        if length > MAX_FILE {
+            return Err(RootError::TooLarge);
         }
+        // It may grow meanwhile.
+        let bytes = Buffer::read(file.take(MAX_FILE + 1), usize::try_from(length).unwrap_or(0))?;
         if bytes.len() as u64 > MAX_FILE { Err(RootError::TooLarge) } else { Ok(bytes) }
     }
 
@@ -169,10 +177,10 @@ mod tests {
     #[test]
     fn paths_start_at_the_folder_and_stay_below_the_root() {
         let (folder, root) = root();
-        assert_eq!(root.read(Path::new("data/a.txt"), Base::Workflow).unwrap(), b"a");
-        assert_eq!(root.read(Path::new("./data/../../top.txt"), Base::Workflow).unwrap(), b"top");
+        assert_eq!(root.read(Path::new("data/a.txt"), Base::Workflow).unwrap(), b"a"[..]);
+        assert_eq!(root.read(Path::new("./data/../../top.txt"), Base::Workflow).unwrap(), b"top"[..]);
         let absolute = folder.path().canonicalize().unwrap().join("top.txt");
-        assert_eq!(root.read(&absolute, Base::Workflow).unwrap(), b"top");
+        assert_eq!(root.read(&absolute, Base::Workflow).unwrap(), b"top"[..]);
         for path in ["../../etc/passwd", "/etc/passwd"] {
             let error = root.read(Path::new(path), Base::Workflow).unwrap_err();
             assert!(matches!(error, RootError::Outside(_)), "{error}");

@@ -87,6 +87,33 @@ pub enum Source {
     Code(Arc<dyn CodeSource>),
 }
 
+impl Source {
+    /// Reads a component and checks that it is the one.
+    pub(crate) fn read(&self, digest: Digest) -> Result<Bytes, LoadError> {
+        let wasm = match self {
+            Self::Bytes(bytes) => bytes.clone(),
+            Self::File(path) => interface::read_file(path)
+                .map(Bytes::from)
+                .map_err(|source| LoadError::Read { path: path.clone(), source })?,
+            // Its bytes are elsewhere; the code was made of the right ones.
+            Self::Code(_) => return Err(LoadError::NoComponent("only its code is to be had here")),
+        };
+        let found = Digest::of(&wasm);
+        if found != digest {
+            return Err(LoadError::Digest { wanted: digest, found });
+        }
+        match wasm.get(..8) {
+            // The layer, in the upper half of the version, tells components from core modules.
+            Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(wasm),
+            Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => Err(LoadError::NoComponent(
+                "this is a core module; build for wasm32-wasip2, or make a component of it with \
+                 `wasm-tools component new`",
+            )),
+            _ => Err(LoadError::NoComponent("its first bytes are not those of one")),
+        }
+    }
+}
+
 /// Hands over compiled code. It is run as it comes: whoever is asked must be as trusted as this process.
 pub trait CodeSource: fmt::Debug + Send + Sync {
     /// The code of a component, compiled for `settings`, which [`Runtime::code`](super::Runtime::code)
@@ -244,7 +271,7 @@ impl Components {
             return aside(move || this.link(&host, digest, &entry)?.ok_or(LoadError::Unusable)).await;
         }
         let from = source.clone();
-        let (host, wasm) = aside(move || Ok((this.host(flavour)?, read(&from, digest)?))).await?;
+        let (host, wasm) = aside(move || Ok((this.host(flavour)?, from.read(digest)?))).await?;
         self.open_cache().await?;
         if let Some(loaded) = self.link_cached(&host, digest).await? {
             return Ok(loaded);
@@ -272,7 +299,7 @@ impl Components {
         let (engine, wasm) = aside(move || {
             let engine =
                 engine::on_demand(flavour, space).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
-            Ok((engine, read(&from, digest)?))
+            Ok((engine, from.read(digest)?))
         })
         .await?;
         let cache = self.open_cache().await?;
@@ -371,31 +398,6 @@ impl Components {
         });
         hosts.insert(flavour, Arc::clone(&host));
         Ok(host)
-    }
-}
-
-/// Reads a component and checks that it is the one.
-fn read(source: &Source, digest: Digest) -> Result<Bytes, LoadError> {
-    let wasm = match source {
-        Source::Bytes(bytes) => bytes.clone(),
-        Source::File(path) => interface::read_file(path)
-            .map(Bytes::from)
-            .map_err(|source| LoadError::Read { path: path.clone(), source })?,
-        // Its bytes are elsewhere; the code was made of the right ones.
-        Source::Code(_) => return Err(LoadError::NoComponent("only its code is to be had here")),
-    };
-    let found = Digest::of(&wasm);
-    if found != digest {
-        return Err(LoadError::Digest { wanted: digest, found });
-    }
-    match wasm.get(..8) {
-        // The layer, in the upper half of the version, tells components from core modules.
-        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(wasm),
-        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => Err(LoadError::NoComponent(
-            "this is a core module; build for wasm32-wasip2, or make a component of it with \
-             `wasm-tools component new`",
-        )),
-        _ => Err(LoadError::NoComponent("its first bytes are not those of one")),
     }
 }
 

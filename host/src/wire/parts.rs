@@ -4,6 +4,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::{FRAME, MESSAGE, WireError};
+use crate::buffer::Buffer;
 use crate::compact::CompactError;
 
 /// Bytes before a frame's body: its length, little-endian.
@@ -57,7 +58,7 @@ pub(super) struct Assembler(Option<Partial>);
 #[derive(Debug)]
 struct Partial {
     length: u64,
-    bytes: BytesMut,
+    bytes: Buffer,
 }
 
 impl Assembler {
@@ -80,7 +81,7 @@ impl Assembler {
                     return Err(WireError::MessageTooLarge(length));
                 }
                 let room = usize::try_from(length.min(ROOM)).unwrap_or(0);
-                let partial = Partial { length, bytes: BytesMut::with_capacity(room) };
+                let partial = Partial { length, bytes: Buffer::of(room) };
                 let part = rest.split_off(8);
                 self.add(partial, &part)
             }
@@ -97,7 +98,7 @@ impl Assembler {
         if so_far > partial.length || part.is_empty() {
             return Err(CompactError::Trailing(part.len()).into());
         }
-        partial.bytes.extend_from_slice(part);
+        partial.bytes.add(part);
         if so_far == partial.length {
             return Ok(Some(partial.bytes.freeze()));
         }

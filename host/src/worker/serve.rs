@@ -17,7 +17,7 @@ use super::shared::{SharedError, SharedParts};
 use super::spans::{Spans, Traced};
 use super::supply::{Asked, ByAsking};
 use super::tidy::tidy;
-use crate::executor::{Executor, InProcess, Port, Report, Reports, ServingSettings, Unreachable};
+use crate::executor::{Executor, InProcess, Pace, Port, Report, Reports, ServingSettings, Unreachable};
 use crate::folder::FolderError;
 use crate::id::AttemptId;
 use crate::model::{Attempt, Call, Outcome, Type, Usage, Warning};
@@ -142,7 +142,8 @@ pub async fn serve(
         kept: true,
     })?;
     let remote = Arc::clone(&channel);
-    let (port, reports) = Port::new(interest, move |_| remote);
+    let pace = if in_order { Pace::Near } else { Pace::Far };
+    let (port, reports) = Port::paced(pace, interest, move |_| remote);
     executor.open(port).await?;
     let mut server = Server {
         executor,

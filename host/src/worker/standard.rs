@@ -11,6 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
+/// Bytes that a pipe holds.
+const HELD: usize = 1 << 20;
+
 /// Stdin.
 #[derive(Debug)]
 pub enum Stdin {
@@ -40,17 +43,23 @@ pub enum Stdout {
 pub fn standard() -> io::Result<(Stdin, Stdout)> {
     let input = rustix::stdio::stdin().try_clone_to_owned()?;
     let stdin = match FileType::from_raw_mode(rustix::fs::fstat(&input)?.st_mode) {
-        FileType::Fifo => Stdin::Pipe(pipe::Receiver::from_owned_fd(input)?),
+        FileType::Fifo => Stdin::Pipe(pipe::Receiver::from_owned_fd(wide(input))?),
         FileType::Socket => Stdin::Socket(socket(input)?),
         _ => Stdin::Other(tokio::io::stdin()),
     };
     let output = rustix::stdio::stdout().try_clone_to_owned()?;
     let stdout = match FileType::from_raw_mode(rustix::fs::fstat(&output)?.st_mode) {
-        FileType::Fifo => Stdout::Pipe(pipe::Sender::from_owned_fd(output)?),
+        FileType::Fifo => Stdout::Pipe(pipe::Sender::from_owned_fd(wide(output))?),
         FileType::Socket => Stdout::Socket(socket(output)?),
         _ => Stdout::Other(tokio::io::stdout()),
     };
     Ok((stdin, stdout))
+}
+
+/// Lets a pipe hold more, where the system grants that. What it does not only costs speed.
+fn wide(pipe: OwnedFd) -> OwnedFd {
+    let _ = rustix::pipe::fcntl_setpipe_size(&pipe, HELD);
+    pipe
 }
 
 fn socket(descriptor: OwnedFd) -> io::Result<UnixStream> {

@@ -1,7 +1,11 @@
 //! Large parts of arguments that attempts have in common: a node is sent each of them once. Two are the same where their
 //! bytes are, which comparing tells sooner than a digest does.
+//!
+//! Which are kept is settled as in 2Q (Johnson and Shasha, "2Q: A Low Overhead High Performance Buffer Management
+//! Replacement Algorithm", VLDB 1994), so that the parts that attempts have to themselves, mostly all of them, soon give way
+//! to each other and to no other: memory that is used again soon costs both ends a fraction of what fresh memory does.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
@@ -15,6 +19,12 @@ const LEAST: usize = 64 << 10;
 /// Bytes of all parts that are kept, here and by each node at most.
 const MOST: usize = 256 << 20;
 
+/// Bytes of those among them that were used once, but for one that is larger alone.
+const ONCE: usize = 32 << 20;
+
+/// So many that gave way after one use are known again.
+const REMEMBERED: usize = 4096;
+
 /// Bytes at the begin, in the middle and at the end of a part that it is looked for by.
 const SAMPLE: usize = 64;
 
@@ -24,19 +34,28 @@ const TRIED: usize = 16 << 10;
 /// zstd's fastest level but the negative ones: it takes less time than ssh takes for what it saves.
 const LEVEL: i32 = 1;
 
+/// What a part is looked for by: its length, and some of its bytes.
+type Key = (usize, u64);
+
 /// A part that some node has, or had.
 struct Part {
     bytes: Bytes,
     number: u32,
     /// When it was last used, as a count of uses.
     used: u64,
+    /// It was used more than once.
+    often: bool,
 }
 
-/// All parts. Those that were not used for longest give way.
+/// All parts.
 #[derive(Default)]
 pub(super) struct Parts {
-    known: HashMap<(usize, u64), Part>,
+    known: HashMap<Key, Part>,
     bytes: usize,
+    /// Bytes of those that were used once.
+    once: usize,
+    /// Those that gave way after one use.
+    remembered: VecDeque<Key>,
     next: u32,
     uses: u64,
     /// Numbers of those that gave way. Attempts that are not sent yet may name them.
@@ -90,27 +109,43 @@ impl Parts {
         match self.known.get_mut(&key) {
             Some(part) if same(part) => {
                 part.used = self.uses;
+                if !std::mem::replace(&mut part.often, true) {
+                    self.once -= piece.len();
+                }
                 return part.number;
             }
             Some(_) => self.forget(key),
             None => {}
         }
-        while self.bytes + piece.len() > MOST
-            && let Some((oldest, _)) = self.known.iter().min_by_key(|(_, part)| part.used)
-        {
-            self.forget(*oldest);
+        let remembered = self.remembered.iter().position(|known| *known == key);
+        let often = remembered.and_then(|at| self.remembered.remove(at)).is_some();
+        if !often {
+            while self.once + piece.len() > ONCE && self.forget_oldest(|part| !part.often) {}
+            self.once += piece.len();
         }
+        while self.bytes + piece.len() > MOST && self.forget_oldest(|_| true) {}
         let number = self.next;
         self.next = self.next.wrapping_add(1);
         self.bytes += piece.len();
-        self.known.insert(key, Part { bytes: piece.clone(), number, used: self.uses });
+        self.known.insert(key, Part { bytes: piece.clone(), number, used: self.uses, often });
         number
     }
 
-    fn forget(&mut self, key: (usize, u64)) {
-        if let Some(part) = self.known.remove(&key) {
-            self.bytes -= part.bytes.len();
-            self.gone.push(part.number);
+    /// Forgets the one of some parts that was not used for longest. False where there is none.
+    fn forget_oldest(&mut self, of: impl Fn(&Part) -> bool) -> bool {
+        let some = self.known.iter().filter(|(_, part)| of(part));
+        let oldest = some.min_by_key(|(_, part)| part.used).map(|(key, _)| *key);
+        oldest.map(|key| self.forget(key)).is_some()
+    }
+
+    fn forget(&mut self, key: Key) {
+        let Some(part) = self.known.remove(&key) else { return };
+        self.bytes -= part.bytes.len();
+        self.gone.push(part.number);
+        if !part.often {
+            self.once -= part.bytes.len();
+            self.remembered.truncate(REMEMBERED - 1);
+            self.remembered.push_front(key);
         }
     }
 }
@@ -190,16 +225,50 @@ mod tests {
     }
 
     #[test]
-    fn what_is_small_or_huge_is_no_part_and_the_oldest_give_way() {
+    fn what_is_small_or_huge_is_no_part() {
         let (mut parts, mut has) = (Parts::default(), BTreeSet::new());
         for length in [LEAST - 1, MOST / 4 + 1] {
             let (sent, shared) = parts.share(payload(&[&Bytes::from(vec![7; length])]), &mut has);
             assert_eq!((sent.length(), shared), (length as u64 + 5, vec![]));
         }
-        for seed in 0..6 {
-            parts.share(payload(&[&Bytes::from(vec![seed; MOST / 4])]), &mut has);
-        }
-        assert_eq!((parts.take_gone(), parts.take_gone()), (vec![0, 1], vec![]));
+    }
+
+    /// The numbers of parts of these bytes, as attempts use them one after the other.
+    fn numbers(parts: &mut Parts, lengths_and_bytes: &[(usize, u8)]) -> Vec<u32> {
+        let number = |(length, byte): &(usize, u8)| {
+            let (_, shared) =
+                parts.share(Payload::of(vec![vec![*byte; *length].into()]), &mut BTreeSet::new());
+            shared[0].number
+        };
+        lengths_and_bytes.iter().map(number).collect()
+    }
+
+    #[test]
+    fn parts_that_are_used_once_give_way_to_each_other_alone() {
+        let mut parts = Parts::default();
+        let common = (ONCE / 2, 0);
+        assert_eq!(numbers(&mut parts, &[common, common]), [0, 0]);
+        let own: Vec<_> = (1..8).map(|byte| (ONCE / 2, byte)).collect();
+        assert_eq!(numbers(&mut parts, &own), [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(parts.take_gone(), [1, 2, 3, 4, 5]);
+        assert_eq!(numbers(&mut parts, &[common]), [0]);
+        // One that is larger than all of them together may.
+        assert_eq!(numbers(&mut parts, &[(ONCE + 1, 8)]), [8]);
+        assert_eq!(parts.take_gone(), [6, 7]);
+    }
+
+    #[test]
+    fn what_comes_again_after_it_gave_way_stays_and_the_oldest_give_way_in_the_end() {
+        let mut parts = Parts::default();
+        let rounds: Vec<_> = (0..4).map(|byte| (ONCE, byte)).collect();
+        assert_eq!(numbers(&mut parts, &rounds), [0, 1, 2, 3]);
+        assert_eq!(parts.take_gone(), [0, 1, 2]);
+        assert_eq!(numbers(&mut parts, &rounds), [4, 5, 6, 3]);
+        assert_eq!(numbers(&mut parts, &rounds), [4, 5, 6, 3]);
+        assert_eq!((parts.take_gone(), parts.take_gone()), (vec![], vec![]));
+        let more: Vec<_> = (4..10).map(|byte| (ONCE, byte)).collect();
+        numbers(&mut parts, &[&more[..], &more].concat());
+        assert!(parts.take_gone().contains(&4));
         assert!(parts.bytes <= MOST);
     }
 }

@@ -10,15 +10,15 @@ use redis::{AsyncCommands, RedisError, RedisResult};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::attempts::{Attempts, Left};
+use super::cancels::GRACE;
 use super::reader::{Read, Reader};
 use super::{Order, QueueSettings, staff};
 use crate::digest::Digest;
+use crate::executor::components::component;
 use crate::executor::{Port, Report};
 use crate::id::{AttemptId, RunId};
 use crate::model::{Cause, Outcome, Usage, Warning};
-use crate::queue::{
-    Begun, Cancelled, ConnectError, INBOX, KEPT, Keys, Link, RunKeys, Scripts, Seal, Server, advice,
-};
+use crate::queue::{Begun, ConnectError, INBOX, KEPT, Keys, Link, RunKeys, Scripts, Seal, Server, advice};
 use crate::wire::{PROTOCOL, ToWorker, Wants};
 
 /// Attempts that are queued by one call of a script, and bytes of them.
@@ -28,9 +28,6 @@ const BYTES: usize = 4 << 20;
 /// How often a run looks after its keys, its attempts and its workers.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// How long a worker may take to say that it stopped an attempt.
-const GRACE: Duration = Duration::from_secs(2);
-
 /// Between two tries while Redis does not answer, at first and at most.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -39,7 +36,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const RENEW: Duration = Duration::from_secs(60);
 
 /// Attempts that are looked for by one call of a script.
-const SOUGHT: usize = 500;
+pub(super) const SOUGHT: usize = 500;
 
 /// The run, as Redis knows it.
 pub(super) struct Run {
@@ -60,7 +57,7 @@ pub(super) struct Actor {
     settings: Arc<QueueSettings>,
     pub(super) port: Port,
     pub(super) outstanding: Arc<watch::Sender<usize>>,
-    server: Server,
+    pub(super) server: Server,
     pub(super) scripts: Scripts,
     pub(super) seal: Seal,
     pub(super) keys: Keys,
@@ -77,8 +74,8 @@ pub(super) struct Actor {
     reads: (mpsc::Sender<Read>, mpsc::Receiver<Read>),
     to_answer: VecDeque<Answer>,
     /// To be cancelled; why, or none where only those are taken back that nobody has.
-    to_cancel: Vec<(AttemptId, String, Option<Cause>)>,
-    to_withdraw: Vec<(AttemptId, String)>,
+    pub(super) to_cancel: Vec<(AttemptId, String, Option<Cause>)>,
+    pub(super) to_withdraw: Vec<(AttemptId, String)>,
     /// Attempts with their entries among the results.
     pub(super) to_forget: Vec<(String, String)>,
     /// Entries that were no outcomes.
@@ -95,7 +92,7 @@ pub(super) struct Actor {
     pause: Duration,
     /// What was told of Redis, so that it is told once.
     told: Option<String>,
-    unstaffed: bool,
+    pub(super) unstaffed: bool,
     /// The queue's group is there, as far as is known.
     grouped: bool,
     /// It was said that somebody forges outcomes.
@@ -270,35 +267,6 @@ impl Actor {
             // Who asked may be gone.
             let _ = answer.send(staff::wait(server, keys).await);
         }));
-    }
-
-    /// Stops an attempt, or without a cause takes it back where nobody has it.
-    fn cancel(&mut self, id: AttemptId, cause: Option<Cause>) {
-        let Some(flying) = self.attempts.flying.get_mut(&id) else { return };
-        if flying.unsent.is_some() {
-            return self.returned(id);
-        }
-        if let Some(cause) = cause {
-            flying.cancelled = Some((cause, Instant::now()));
-        }
-        self.to_cancel.push((id, flying.text.to_string(), cause));
-    }
-
-    /// Ends attempts as cancelled whose holders do not say that they stopped them.
-    fn give_up_on_holders(&mut self) {
-        let now = Instant::now();
-        let silent = |id: &AttemptId| {
-            let flying = self.attempts.flying.get(id)?;
-            let (cause, since) = flying.cancelled?;
-            (now.duration_since(since) >= GRACE).then(|| (*id, flying.text.to_string(), cause))
-        };
-        let silent: Vec<_> = self.attempts.flying.keys().filter_map(silent).collect();
-        for (id, text, cause) in silent {
-            // What its holder says of it later counts for nothing.
-            self.to_withdraw.push((id, text));
-            self.report(id, Outcome::Cancelled { cause }, Usage::default(), None);
-        }
-        self.port.flush();
     }
 
     fn wake_at(&self) -> Instant {
@@ -504,62 +472,17 @@ impl Actor {
             self.shipped.insert(digest);
             return Ok(Ok(()));
         }
-        let Some((_, path)) = self.settings.components.iter().find(|(known, _)| *known == digest) else {
-            return Ok(Err(format!("the executor was not given the component {digest}")));
-        };
-        let bytes = match std::fs::read(path) {
+        let bytes = match component(&self.settings.components, digest) {
             Ok(bytes) => bytes,
-            Err(error) => return Ok(Err(format!("cannot read the component `{}`: {error}", path.display()))),
+            Err(reason) => return Ok(Err(reason)),
         };
-        let found = Digest::of(&bytes);
-        if found != digest {
-            return Ok(Err(format!(
-                "the component `{}` is not the one that was checked: its digest is {found} instead of {digest}",
-                path.display()
-            )));
-        }
-        let _: () = link.set_ex(&key, bytes, KEPT).await?;
+        let _: () = link.set_ex(&key, &*bytes, KEPT).await?;
         self.shipped.insert(digest);
         Ok(Ok(()))
     }
 
-    /// Stops what is to be stopped.
-    async fn stop(&mut self, link: &mut Link) -> RedisResult<()> {
-        let Some(run) = self.run.as_ref().map(|run| run.keys.clone()) else { return Ok(()) };
-        while let Some((_, _, cause)) = self.to_cancel.first() {
-            let cause = *cause;
-            let same = self.to_cancel.iter().take(SOUGHT).take_while(|(_, _, other)| *other == cause).count();
-            let some: Vec<(AttemptId, String)> =
-                self.to_cancel.iter().take(same).map(|(id, text, _)| (*id, text.clone())).collect();
-            let texts: Vec<String> = some.iter().map(|(_, text)| text.clone()).collect();
-            let why = cause.map_or("", Cause::describe);
-            let answers = self.scripts.cancel(link, &self.keys, &run, why, &texts).await?;
-            let mut holders: HashMap<String, Vec<AttemptId>> = HashMap::new();
-            for ((id, _), answer) in some.iter().zip(answers) {
-                match answer {
-                    Cancelled::Unheld => self.returned(*id),
-                    Cancelled::Ended => {}
-                    Cancelled::Held(holder) => holders.entry(holder).or_default().push(*id),
-                }
-            }
-            if let Some(cause) = cause {
-                for (holder, ids) in holders {
-                    self.tell(link, &holder, ToWorker::Cancel { ids, cause }).await?;
-                }
-            }
-            self.to_cancel.drain(..same);
-        }
-        while !self.to_withdraw.is_empty() {
-            let some: Vec<String> =
-                self.to_withdraw.iter().take(SOUGHT).map(|(_, text)| text.clone()).collect();
-            self.scripts.withdraw(link, &self.keys, &run, &some).await?;
-            self.to_withdraw.drain(..some.len());
-        }
-        Ok(())
-    }
-
     /// Says something to a worker.
-    async fn tell(&mut self, link: &mut Link, worker: &str, message: ToWorker) -> RedisResult<()> {
+    pub(super) async fn tell(&mut self, link: &mut Link, worker: &str, message: ToWorker) -> RedisResult<()> {
         let Some(run) = &self.run else { return Ok(()) };
         let Ok(message) = message.pack() else { return Ok(()) };
         let message = self.seal.put(&[&run.id.0, INBOX, worker], &message);
@@ -633,17 +556,6 @@ impl Actor {
             }
         }
         self.look_for_workers(link).await
-    }
-
-    async fn look_for_workers(&mut self, link: &mut Link) -> RedisResult<()> {
-        if staff::present(link, &self.keys).await? > 0 {
-            self.unstaffed = false;
-        } else if !self.unstaffed {
-            self.unstaffed = true;
-            let missing = staff::missing(link, &self.keys, self.server.shown()).await?;
-            self.warn(Warning::NoWorkers, missing);
-        }
-        Ok(())
     }
 
     /// The run is over: nothing of it stays.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use redis::{AsyncCommands, RedisResult};
 
+use super::actor::Actor;
+use crate::model::Warning;
 use crate::queue::{ABSENT, Keys, Link, Server};
 
 /// How long a group waits for a worker that may run elsewhere instead.
@@ -67,5 +69,19 @@ pub(super) async fn wait(server: Server, keys: Keys) -> Result<(), String> {
             server.shown(),
             PATIENCE.as_secs()
         )),
+    }
+}
+
+impl Actor {
+    /// Says so where nobody is there.
+    pub(super) async fn look_for_workers(&mut self, link: &mut Link) -> RedisResult<()> {
+        if present(link, &self.keys).await? > 0 {
+            self.unstaffed = false;
+        } else if !self.unstaffed {
+            self.unstaffed = true;
+            let missing = missing(link, &self.keys, self.server.shown()).await?;
+            self.warn(Warning::NoWorkers, missing);
+        }
+        Ok(())
     }
 }

@@ -1,11 +1,12 @@
 //! Attempts of a run from their arguments to their ends: looked for in the cache, handed over, told and
 //! summed up.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::cached::{self, Looked};
-use super::super::evaluate::{EvaluateError, Scope};
+use super::super::evaluate::{EvaluateError, Item};
+use super::super::reading::Turn;
 use super::super::reasons;
 use super::super::recorder::AttemptNote;
 use super::super::split::BranchItems;
@@ -13,7 +14,7 @@ use super::flow::{Flow, aborted};
 use super::{Aside, Dispatcher, Flight, More};
 use crate::cache::Key;
 use crate::id::{AttemptId, BranchId, NodeId};
-use crate::journal::{Asked, FileRead};
+use crate::journal::Asked;
 use crate::model::{
     Attempt, Call, Cause, Ending, Executor, Fact, Outcome, Place, Task, Totals, Usage, Value, Warning,
 };
@@ -51,7 +52,8 @@ impl Dispatcher {
     }
 
     pub(super) fn returned(&mut self, id: AttemptId) {
-        if self.flights.remove(&id).is_some() {
+        if let Some(flight) = self.flights.remove(&id) {
+            self.needs_no_files(id, &flight);
             self.decide(Input::Returned { id });
         }
     }
@@ -78,6 +80,7 @@ impl Dispatcher {
             let ending = outcome.ending();
             return self.decide(Input::Finished { id, ending, permanent: false, again: false, ends: None });
         };
+        self.needs_no_files(id, &flight);
         let (outcome, mut flow) = match (outcome, self.understand(id, usage.requests.take())) {
             (outcome @ Outcome::Succeeded(_), Ok(flow)) => (aborted(outcome, flow.aborts.as_deref()), flow),
             (Outcome::Succeeded(_), Err(message)) => {
@@ -211,37 +214,23 @@ impl Dispatcher {
 
     pub(super) fn submit(&mut self, id: AttemptId) {
         let BranchId { node, index } = id.branch;
+        let Some(branches) = self.branches.get(node.index()) else { return };
+        let reads = branches.call(index).is_some_and(|(_, reads_files)| *reads_files);
+        let flight =
+            Flight { since: self.now, begun: false, preparing: None, turn: None, key: None, more: None };
+        self.flights.insert(id, flight);
+        if reads {
+            return self.waits_to_read(id);
+        }
         let workflow = Arc::clone(&self.workflow);
         let Some(task) = workflow.nodes.get(node.index()).and_then(|node| node.task(index)) else { return };
-        let Some(branches) = self.branches.get(node.index()) else { return };
-        let aside = branches.call(index).is_some_and(|(_, may_block)| *may_block);
         let given = branches.asked(index).map(|asked| Arc::clone(&asked.given));
-        let preparing = aside.then_some(false);
-        self.flights.insert(id, Flight { since: self.now, begun: false, preparing, key: None, more: None });
-        let make = move |items: Option<&BranchItems>| {
-            items.map(|items| items.item(index)).transpose().map_err(EvaluateError::NoItem)
-        };
-        if !aside {
-            let arguments = make(branches.items.as_ref()).and_then(|item| {
-                self.scope.item = item;
-                self.scope.index = index;
-                self.scope.arguments(&task.arguments, given.as_deref())
-            });
-            return self.submit_with(id, arguments);
-        }
-        let read = self.recorder.is_on().then(Arc::<Mutex<Vec<FileRead>>>::default);
-        let scope = Scope { read: read.clone(), ..self.scope.clone() };
-        let (sender, arguments) = (self.aside.0.clone(), task.arguments.clone());
-        let items = branches.items.clone();
-        tokio::task::spawn_blocking(move || {
-            let arguments = make(items.as_ref())
-                .and_then(|item| Scope { item, index, ..scope }.arguments(&arguments, given.as_deref()));
-            let take = |read: Arc<Mutex<Vec<_>>>| {
-                std::mem::take(&mut *read.lock().unwrap_or_else(PoisonError::into_inner))
-            };
-            // As above.
-            let _ = sender.send(Aside::Arguments(id, arguments, read.map(take).unwrap_or_default()));
+        let arguments = item(branches.items.as_ref(), index).and_then(|item| {
+            self.scope.item = item;
+            self.scope.index = index;
+            self.scope.arguments(&task.arguments, given.as_deref())
         });
+        self.submit_with(id, arguments);
     }
 
     pub(super) fn submit_with(&mut self, id: AttemptId, arguments: Result<Vec<Value>, EvaluateError>) {
@@ -286,6 +275,7 @@ impl Dispatcher {
 
     pub(super) fn cancel(&mut self, id: AttemptId, cause: Cause) {
         match self.flights.get_mut(&id) {
+            Some(Flight { turn: Some((_, Turn::Waits)), .. }) => self.returned(id),
             Some(Flight { preparing: Some(cancelled), .. }) => *cancelled = true,
             Some(_) => {
                 if self.placement.take_back(id) {
@@ -307,7 +297,7 @@ impl Dispatcher {
     }
 
     /// The executor of an attempt's task, or the one that took its place.
-    fn executed_by(&self, id: AttemptId) -> Executor {
+    pub(super) fn executed_by(&self, id: AttemptId) -> Executor {
         self.task(id).map(|task| self.executor_of(id.branch.node, task)).unwrap_or_default()
     }
 
@@ -359,4 +349,9 @@ impl Dispatcher {
         let place = self.place(id);
         self.announcer.announce(place, Fact::TaskEnded { ending, attempts, error });
     }
+}
+
+/// The item of a branch, if its group has items.
+pub(super) fn item(items: Option<&BranchItems>, index: u32) -> Result<Option<Item>, EvaluateError> {
+    items.map(|items| items.item(index)).transpose().map_err(EvaluateError::NoItem)
 }
