@@ -88,7 +88,7 @@ impl Account {
 
     fn tell(&mut self, row: &Row, mut event: Map<String, Value>, run: &str) {
         let kind = text(&event, "event");
-        if ["compiling", "pool-too-small", "large-values"].contains(&&*text(&event, "kind")) {
+        if ["compiling", "deploying", "pool-too-small", "large-values"].contains(&&*text(&event, "kind")) {
             // Whether code is in the cache, how the machine's memory stands, and how far away it is, are not the row's
             // matter.
             return;

@@ -123,8 +123,9 @@ fn nodes_that_can_be_used_are_told_with_what_a_run_would_do_and_then_does() {
 
     // A run does what was told, and then there is nothing left to do.
     let place = on(&[&without.node_toml("")], "");
-    let run = place.run(["--progress", "none"]);
-    assert_eq!(run.code, 0, "{run}");
+    let run = place.run(["--progress", "plain"]);
+    let notice = format!("MiB) is being put on node `root@127.0.0.1:{}`", without.port());
+    assert!(run.code == 0 && run.stderr.contains(&notice), "{run}");
     let (ended, nodes) = looked(&place);
     assert_eq!((ended.code, &nodes[0]["deploy"]["does"]), (0, &"nothing".into()), "{ended}");
     // But where it is to be put there in any case.
@@ -138,6 +139,11 @@ fn nodes_that_can_be_used_are_told_with_what_a_run_would_do_and_then_does() {
 #[test]
 fn nodes_that_cannot_be_used_are_told_with_what_a_run_says_of_them() {
     let (good, strange, bare, other) = (Sshd::start(), Sshd::start(), Sshd::start(), Sshd::start());
+    let misused = Sshd::start();
+    install(&misused);
+    let config = misused.home().join(".config/flowhost");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(config.join("worker.toml"), "alow = []\n").unwrap();
     install(&good);
     strange.forget_host_key();
     install_other(&other);
@@ -148,6 +154,10 @@ fn nodes_that_cannot_be_used_are_told_with_what_a_run_says_of_them() {
         (strange.node_toml(""), "", "its host key is not known here: compare it once"),
         (bare.node_toml(""), "deploy = \"never\"", "`deploy` is \"never\": install this version there"),
         (other.node_toml(""), "deploy = \"never\"", "flowhost 9.9.9 with other"),
+        (bare.node_toml("").replace("/key\"", "/gone\""), "", "/gone`, which its `identity-file` names"),
+        // Another flowhost would not work there either.
+        (misused.node_toml(""), "", "unknown field `alow`"),
+        (misused.node_toml(""), "deploy = \"never\"", "unknown field `alow`"),
     ];
     for (node, keys, says) in &cases {
         let place = on(&[node], keys);
@@ -158,6 +168,13 @@ fn nodes_that_cannot_be_used_are_told_with_what_a_run_says_of_them() {
         let run = place.run(["--progress", "none"]);
         assert!(run.code == 102 && run.stderr.contains(reason(&nodes[0])), "{ended}\n{run}");
     }
+    // All are named, those first that are not tried again, and then what helps.
+    let run = on(&[&nobody, &strange.node_toml("")], "").run(["--progress", "none"]);
+    let (_, last) = run.stderr.split_once("error: ").unwrap_or_else(|| panic!("{run}"));
+    let places =
+        ["its host key is not known here", "Connection refused", "`flowhost nodes FILE`", "--resume"]
+            .map(|part| last.find(part).unwrap_or_else(|| panic!("{part}: {run}")));
+    assert!(run.code == 102 && places.is_sorted(), "{run}");
     // Of another protocol is no hindrance where one of ours may be put beside it.
     let (ended, nodes) = looked(&on(&[&other.node_toml("")], ""));
     assert_eq!((ended.code, &nodes[0]["deploy"]["does"]), (0, &"put".into()), "{ended}");
@@ -182,14 +199,18 @@ fn nodes_that_cannot_be_used_are_told_with_what_a_run_says_of_them() {
 fn nodes_without_room_for_flowhost_are_told() {
     let noexec = Sshd::with_mounts(&[("~", "noexec"), ("/var/tmp", "noexec"), ("/tmp", "noexec")]);
     let small = Sshd::with_mounts(&[("~", "size=4m")]);
-    for (sshd, says) in [
+    let blocked = Sshd::start();
+    fs::write(blocked.home().join("file"), "").unwrap();
+    for (sshd, more, says) in [
+        (&blocked, "workdir = \"~/file/below\"", "/root/file/below: a file is in its way"),
         (
             &noexec,
+            "",
             "/root/.cache/flowhost: programs cannot be executed there, as on a file system that is mounted noexec",
         ),
-        (&small, "of /root/.cache/flowhost, "),
+        (&small, "", "of /root/.cache/flowhost, "),
     ] {
-        let place = on(&[&sshd.node_toml("")], "");
+        let place = on(&[&sshd.node_toml(more)], "");
         let (ended, nodes) = looked(&place);
         assert!(ended.code == 102 && reason(&nodes[0]).contains(says), "{says}: {ended}");
         assert!(reason(&nodes[0]).contains("as `workdir`"), "{ended}");

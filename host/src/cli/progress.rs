@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 
 use clap::ValueEnum;
 
-use crate::report::{JsonLines, Plain, Progress, Reporter, Summary};
+use crate::report::{JsonLines, Plain, Progress, Reporter, Summary, Warnings};
 
 /// How a run shows what happens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -33,7 +33,9 @@ impl Style {
             Self::Bar => vec![Box::new(Progress::stderr(color)), Box::new(Summary::new(err(), color))],
             Self::Plain => vec![Box::new(Plain::new(err(), color)), Box::new(Summary::new(err(), color))],
             Self::Json => vec![Box::new(JsonLines::new(err()))],
-            Self::None => vec![Box::new(Summary::new(err(), color).quiet())],
+            Self::None => {
+                vec![Box::new(Warnings::new(err(), color)), Box::new(Summary::new(err(), color).quiet())]
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::embed;
 use crate::id::RunId;
 use crate::journal::Start;
 use crate::manifest::{self, Loaded, Purpose, Trust};
-use crate::model::{Executor, Form, Group, Items, Kind, Split, Workflow, shown_url};
+use crate::model::{Executor, ExecutorKind, Form, Group, Items, Kind, Split, Workflow, shown_url};
 use crate::run::Environment;
 
 /// What a workflow is loaded with, for `run` and `check` alike.
@@ -186,10 +186,19 @@ impl Run {
         let recorded = journal.is_some();
         let caching =
             if self.no_cache { Ok(None) } else { embed::caching(&loaded.workflow, None, self.cache_remote) };
+        let has_nodes =
+            loaded.workflow.executors.iter().any(|executor| matches!(executor.kind, ExecutorKind::Ssh(_)));
         let ended = caching
             .map_err(HostError::from)
             .and_then(|caching| host::run(loaded.workflow, self.progress, &self.compiling, caching, journal));
-        let (ended, exit) = ended.map_err(|failure| host::failed(&failure))?;
+        let (ended, exit) = ended.map_err(|failure| {
+            let exit = host::failed(&failure);
+            // Whoever reads JSON lines is told the failure alone.
+            if exit == Exit::Unreachable && self.progress != Style::Json {
+                tell_what_helps(recorded, has_nodes);
+            }
+            exit
+        })?;
         // Whoever reads JSON lines finds nothing else on standard error.
         let told = self.progress != Style::Json;
         if told && recorded {
@@ -232,6 +241,16 @@ impl Run {
         say(&format!(
             "run {run} was stopped: `flowhost run {file}{place}{executors}{redis}{secrets} --resume` goes on with it"
         ));
+    }
+}
+
+/// Where an executor cannot be reached.
+fn tell_what_helps(recorded: bool, has_nodes: bool) {
+    if has_nodes {
+        say("`flowhost nodes FILE` looks at all nodes of the file");
+    }
+    if recorded {
+        say("what was recorded stays: `flowhost run FILE --resume` goes on with it");
     }
 }
 

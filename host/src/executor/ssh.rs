@@ -10,7 +10,7 @@ mod survey;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,11 +19,12 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use self::client::{Client, OWN_FAILURE, SSH};
 use self::deploy::{Deployed, Programs};
 pub use self::survey::{FoundMachine, FoundNode, Plan, look_at_nodes};
+use super::components::component;
 use super::pool::{Component, End, Gone, Launch, Link, Place, Pool, Reach, Side, Staff, Unmet};
-use super::{BoxFuture, Capacity, Executor, Port, Unreachable};
+use super::{BoxFuture, Capacity, Executor, Port, Report, Unreachable};
 use crate::digest::Digest;
 use crate::id::{AttemptId, NodeId};
-use crate::model::{Attempt, Breaker, Cause, Deploy, SshNode, SshSettings};
+use crate::model::{Attempt, Breaker, Cause, Deploy, SshNode, SshSettings, Warning};
 use crate::runtime::RuntimeError;
 use crate::wire::{Hello, Wants, WireError};
 
@@ -50,7 +51,10 @@ pub struct SshExecutorSettings {
 }
 
 /// Executes attempts on nodes.
-pub struct Ssh(Pool);
+pub struct Ssh {
+    pool: Pool,
+    nodes: Arc<Nodes>,
+}
 
 impl Ssh {
     /// Nothing is reached before it is opened.
@@ -61,30 +65,33 @@ impl Ssh {
         let SshExecutorSettings { name, ssh, components, breakers, program } = settings;
         let programs = Programs::new(program, ssh.binaries.clone());
         let deployed = ssh.nodes.iter().map(|_| Mutex::default()).collect();
-        let nodes = Nodes { name, ssh, components, breakers, programs, deployed };
-        Ok(Self(Pool::new(Arc::new(nodes))?))
+        let port = OnceLock::new();
+        let nodes = Arc::new(Nodes { name, ssh, components, breakers, programs, deployed, port });
+        Ok(Self { pool: Pool::new(Arc::clone(&nodes))?, nodes })
     }
 }
 
 impl Executor for Ssh {
     fn open(&self, port: Port) -> BoxFuture<'_, Result<Capacity, Unreachable>> {
-        self.0.open(port)
+        // Opened a second time it answers with an error.
+        let _ = self.nodes.port.set(port.clone());
+        self.pool.open(port)
     }
 
     fn submit(&self, batch: Vec<Attempt>) {
-        self.0.submit(batch);
+        self.pool.submit(batch);
     }
 
     fn cancel(&self, ids: &[AttemptId], cause: Cause) {
-        self.0.cancel(ids, cause);
+        self.pool.cancel(ids, cause);
     }
 
     fn announce_cancel(&self) {
-        self.0.announce_cancel();
+        self.pool.announce_cancel();
     }
 
     fn drain(&self) -> BoxFuture<'_, ()> {
-        self.0.drain()
+        self.pool.drain()
     }
 }
 
@@ -97,6 +104,8 @@ struct Nodes {
     programs: Programs,
     /// What was put on each node, by its position.
     deployed: Vec<Mutex<Option<Digest>>>,
+    /// Who is told what takes long, once somebody is.
+    port: OnceLock<Port>,
 }
 
 impl Launch for Arc<Nodes> {
@@ -127,11 +136,15 @@ impl Launch for Arc<Nodes> {
     fn component(&self, digest: Digest) -> BoxFuture<'_, Result<Component, String>> {
         let nodes = Self::clone(self);
         Box::pin(async move {
-            let read = tokio::task::spawn_blocking(move || nodes.read(digest).map(packed)).await;
+            let read =
+                tokio::task::spawn_blocking(move || component(&nodes.components, digest).map(packed)).await;
             read.unwrap_or_else(|_| Err("flowhost is shutting down".to_owned()))
         })
     }
 }
+
+/// The exit code of a flowhost that is not set up as it should be.
+const MISUSED: i32 = 2;
 
 /// Why no worker answered.
 enum Failure {
@@ -155,7 +168,7 @@ impl Nodes {
             match self.connect(node, known.as_ref(), ours).await {
                 Ok(link) => return Ok(link),
                 Err(Failure::Gone(gone)) => return Err(gone),
-                Err(Failure::Missing(unmet)) if self.ssh.deploy == Deploy::Never => {
+                Err(Failure::Missing(unmet)) if self.ssh.deploy == Deploy::Never || is_misused(&unmet) => {
                     return Err(unusable(unmet, self.ssh.deploy));
                 }
                 // What was put there does not work, and another time would not help.
@@ -168,12 +181,22 @@ impl Nodes {
                 Err(Failure::Missing(_)) => {}
             }
         }
-        let Deployed(program) = deploy::deploy(&self.ssh, node, &self.programs).await?;
+        let tell = |bytes: u64| self.tell_of_deploying(node, bytes);
+        let Deployed(program) = deploy::deploy(&self.ssh, node, &self.programs, tell).await?;
         *deployed.lock().unwrap_or_else(PoisonError::into_inner) = Some(program);
         match self.connect(node, Some(&program), ours).await {
             Ok(link) => Ok(link),
             Err(Failure::Gone(gone)) => Err(gone),
             Err(Failure::Missing(unmet)) => Err(unusable(unmet, self.ssh.deploy)),
+        }
+    }
+
+    /// Says that so many bytes are on their way.
+    fn tell_of_deploying(&self, node: &SshNode, bytes: u64) {
+        if let Some(port) = self.port.get() {
+            let message = format!("flowhost ({} MiB) is being put on node `{node}`", bytes.div_ceil(1 << 20));
+            port.report([Report::Warning { kind: Warning::Deploying, message: message.into() }]);
+            port.flush();
         }
     }
 
@@ -212,21 +235,6 @@ impl Nodes {
             Err(unmet) => Err(Failure::Gone(unmet.into())),
         }
     }
-
-    /// Reads a component's file.
-    fn read(&self, digest: Digest) -> Result<Bytes, String> {
-        let known = self.components.iter().find(|(known, _)| *known == digest);
-        let (_, path) = known.ok_or_else(|| format!("the executor was not given the component {digest}"))?;
-        let shown = path.display();
-        let bytes =
-            std::fs::read(path).map_err(|error| format!("cannot read the component `{shown}`: {error}"))?;
-        match Digest::of(&bytes) {
-            found if found == digest => Ok(bytes.into()),
-            found => Err(format!(
-                "the component `{shown}` is not the one that was checked: its digest is {found} instead of {digest}"
-            )),
-        }
-    }
 }
 
 /// A component as it travels: packed where that makes it a good deal shorter.
@@ -252,13 +260,27 @@ fn unstarted(error: &std::io::Error) -> Gone {
 fn failed(end: End, node: &SshNode) -> Gone {
     match mend::advice(&end.said, node) {
         Some(advice) => Gone::Unstarted(format!("{advice} ({})", end.how)),
-        None => Gone::Lost(end),
+        None => {
+            let hint = mend::hint(&end.said, node).map(|hint| format!(" ({hint})")).unwrap_or_default();
+            Gone::Lost(End { how: end.how + &hint, ..end })
+        }
     }
 }
 
+/// There is a flowhost that refuses to work as the node has it set up, in words. Another would as well.
+fn is_misused(unmet: &Unmet) -> bool {
+    // One that does not know how it is started is too old, and gives way to another.
+    matches!(unmet.error, WireError::NoMagic { bytes: 0, .. })
+        && unmet.end.code == Some(MISUSED)
+        && !unmet.end.said.contains("unexpected argument")
+}
+
 /// There is no flowhost on the node that can be talked to, and none is put there.
-fn unusable(Unmet { error, end }: Unmet, deploy: Deploy) -> Gone {
+fn unusable(unmet: Unmet, deploy: Deploy) -> Gone {
+    let misused = is_misused(&unmet);
+    let Unmet { error, end } = unmet;
     let help = match deploy {
+        _ if misused => "",
         Deploy::Never => {
             "; `deploy` is \"never\": install this version there, on the PATH of a shell that nobody types at, or let it be put there"
         }

@@ -32,11 +32,12 @@ impl Words {
         }
     }
 
-    /// The lines that are not empty, in one line and harmless to show.
+    /// The lines in which there is a letter or a digit, in one line and harmless to show.
     pub(super) fn text(&self) -> String {
         let words: Vec<u8> = self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
         let text = String::from_utf8_lossy(&words);
-        let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let lines: Vec<_> =
+            text.lines().map(str::trim).filter(|line| line.contains(char::is_alphanumeric)).collect();
         harmless(&lines.join(" / ")).into_owned()
     }
 }

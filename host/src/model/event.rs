@@ -358,9 +358,17 @@ pub enum Warning {
     NodeLeftOut,
     /// Values are so large that their way to a node and back shows.
     LargeValues,
+    /// flowhost is being put on a node, which may take a while. Nothing is wrong.
+    Deploying,
 }
 
 impl Warning {
+    /// Whether it says only that something takes a while.
+    #[must_use]
+    pub fn is_a_notice(self) -> bool {
+        matches!(self, Self::Compiling | Self::Deploying)
+    }
+
     /// In kebab-case.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -384,6 +392,7 @@ impl Warning {
             Self::NodeUnreachable => "node-unreachable",
             Self::NodeLeftOut => "node-left-out",
             Self::LargeValues => "large-values",
+            Self::Deploying => "deploying",
             Self::Forged => "forged",
         }
     }

@@ -16,6 +16,7 @@ mod spans;
 mod summary;
 mod text;
 mod tolerance;
+mod warnings;
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub use progress::Progress;
 pub use spans::{Attribute, RunSpans, Span, SpanKind};
 pub use summary::Summary;
 pub(crate) use text::harmless;
+pub use warnings::Warnings;
 
 use crate::model::Event;
 

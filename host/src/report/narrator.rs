@@ -9,7 +9,7 @@ use super::board::{Board, Row};
 use super::figures::{count, counted, duration, endings, metrics};
 use super::paint::{Paint, Tone};
 use super::text;
-use crate::model::{Ending, Event, Fact, Level, Place, Status, Stream, Usage, Warning};
+use crate::model::{Ending, Event, Fact, Level, Place, Status, Stream, Usage};
 
 /// The branches of a group of at most so many are told one by one, those of a larger group by the
 /// tenth.
@@ -59,7 +59,7 @@ impl Narrator {
             | Fact::Progress { .. }
             | Fact::Metric { .. }
             | Fact::ChannelWrite(_) => {}
-            Fact::Warning { kind: Warning::Compiling, message } => {
+            Fact::Warning { kind, message } if kind.is_a_notice() => {
                 self.say_lines(out, "run", Tone::Faint, message);
             }
             Fact::Warning { message, .. } => {

@@ -231,7 +231,9 @@ impl Ceiling {
     /// The call as this worker makes it, or why it does not.
     pub(super) fn narrow(&self, mut call: Call) -> Result<Call, String> {
         if let Some(what) = self.exceeded(&call) {
-            return Err(format!("above this worker's ceiling: {what}"));
+            return Err(format!(
+                "above this worker's ceiling, which its worker.toml or its flags say: {what}"
+            ));
         }
         call.limits.timeout.get_or_insert(self.limits.timeout);
         Ok(call)
@@ -262,7 +264,9 @@ impl Ceiling {
         let Limits { memory, timeout } = self.limits;
         let wanted = call.limits.memory;
         if wanted > memory {
-            return Some(format!("it may use {wanted} bytes of memory and at most {memory} are allowed"));
+            // So that they differ.
+            let (wanted, memory) = (wanted.div_ceil(1 << 20), memory >> 20);
+            return Some(format!("it may use {wanted} MiB of memory and at most {memory} are allowed"));
         }
         let wanted = call.limits.timeout.filter(|wanted| *wanted > timeout)?;
         Some(format!("its timeout is {wanted:?} and at most {timeout:?} is allowed"))

@@ -21,8 +21,9 @@ fn s1_a_client_that_is_killed_takes_its_worker_along_and_the_run_connects_anew()
     run.until("\"node-unreachable\"");
     let ran = run.succeeds(12);
     let said = ran.warnings("node-unreachable");
-    let expected = "ssh was killed by signal 9; it is tried again";
-    assert!(said.len() == 1 && said[0].ends_with(expected), "{said:?}");
+    let [lost, back] = &said[..] else { panic!("{said:?}") };
+    assert!(lost.ends_with("ssh was killed by signal 9; it is tried again"), "{lost}");
+    assert!(back.ends_with("is ready again"), "{back}");
     scene.has_one_outcome_each(12);
     assert!((1..=4).contains(&scene.lost()), "{} were lost", scene.lost());
     deserted(&sshd);

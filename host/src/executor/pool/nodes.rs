@@ -27,6 +27,9 @@ const LONGEST_REST: Duration = Duration::from_secs(30);
 /// Where no node was reached in so many tries, the executor is out of reach.
 const TRIED: u32 = 3;
 
+/// So many nodes are named where none can be reached.
+const TOLD: usize = 3;
+
 /// A node that was tried so often, one time after the other, is given up: after some three minutes of rests.
 const FAILURES: u32 = 10;
 
@@ -38,8 +41,8 @@ enum State {
     Starting,
     /// It has one.
     Up,
-    /// It is not tried any more, and why.
-    GivenUp(String),
+    /// It is not tried any more.
+    GivenUp,
 }
 
 struct Node {
@@ -49,6 +52,8 @@ struct Node {
     slots: Option<usize>,
     /// How often it was tried since it last executed anything.
     failures: u32,
+    /// Why it failed last.
+    reason: String,
 }
 
 /// What became of a node, in words.
@@ -72,7 +77,8 @@ pub(super) struct Nodes {
 impl Nodes {
     pub(super) fn new(places: Vec<Place>, policies: HashMap<NodeId, model::Breaker>) -> Self {
         let now = Instant::now();
-        let node = |place| Node { place, state: State::Down(now), slots: None, failures: 0 };
+        let node =
+            |place| Node { place, state: State::Down(now), slots: None, failures: 0, reason: String::new() };
         let nodes = places.into_iter().map(node).collect();
         Self { nodes, first: None, policies, breakers: HashMap::new(), began: now }
     }
@@ -87,14 +93,15 @@ impl Nodes {
         self.nodes.iter_mut().enumerate().filter(due).map(start).collect()
     }
 
-    /// A node's worker is ready and takes so many attempts at once. Says how many it is given.
-    pub(super) fn up(&mut self, node: usize, slots: usize, now: Instant) -> usize {
+    /// A node's worker is ready and takes so many attempts at once. Says how many it is given, and whether it was
+    /// lost or not reached before.
+    pub(super) fn up(&mut self, node: usize, slots: usize, now: Instant) -> (usize, bool) {
         self.first.get_or_insert(now);
-        let Some(node) = self.nodes.get_mut(node) else { return slots };
+        let Some(node) = self.nodes.get_mut(node) else { return (slots, false) };
         node.state = State::Up;
         let slots = node.place.concurrency.map_or(slots, |most| most.min(slots)).max(1);
         node.slots = Some(slots);
-        slots
+        (slots, node.failures > 0)
     }
 
     /// A node executed something.
@@ -118,14 +125,15 @@ impl Nodes {
             Gone::Lost(_) => None,
         };
         if let Some(reason) = given_up {
-            let reason = format!("node `{name}`: {reason}");
-            node.state = State::GivenUp(reason.clone());
-            return Fate::GivenUp(reason);
+            node.reason = format!("node `{name}`: {reason}");
+            node.state = State::GivenUp;
+            return Fate::GivenUp(node.reason.clone());
         }
         let Gone::Lost(End { how, .. }) = gone else { return Fate::Tried(String::new()) };
         let rest = REST.saturating_mul(1 << (node.failures - 1).min(10)).min(LONGEST_REST);
         node.state = State::Down(now + rest);
-        Fate::Tried(format!("node `{name}`: {how}"))
+        node.reason = format!("node `{name}`: {how}");
+        Fate::Tried(node.reason.clone())
     }
 
     /// How many attempts all of them execute at once, once that can be said: those that are not reached yet are
@@ -137,30 +145,32 @@ impl Nodes {
             return None;
         }
         let largest = self.nodes.iter().filter_map(|node| node.slots).max().unwrap_or(1);
-        let counted = self.nodes.iter().filter(|node| !matches!(node.state, State::GivenUp(_)));
+        let counted = self.nodes.iter().filter(|node| !matches!(node.state, State::GivenUp));
         let slots = counted.map(|node| node.slots.or(node.place.concurrency).unwrap_or(largest));
         Some(slots.sum::<usize>().max(1))
     }
 
-    /// Why no node will ever execute anything, if that is so.
-    pub(super) fn are_hopeless(&self) -> Option<String> {
-        let reason = |node: &Node| match &node.state {
-            State::GivenUp(reason) => Some(reason.clone()),
-            State::Down(_) | State::Starting | State::Up => None,
-        };
-        let reasons: Option<Vec<String>> = self.nodes.iter().map(reason).collect();
-        reasons.map(|mut reasons| {
-            let more = reasons.len().saturating_sub(3);
-            reasons.truncate(3);
-            let rest = if more == 0 { String::new() } else { format!("; and {more} more") };
-            reasons.join("; ") + &rest
-        })
+    /// Whether no node will ever execute anything.
+    pub(super) fn are_hopeless(&self) -> bool {
+        self.nodes.iter().all(|node| matches!(node.state, State::GivenUp))
     }
 
     /// Whether none was reached so far, however often they were tried.
     pub(super) fn are_out_of_reach(&self) -> bool {
-        let tried = |node: &Node| node.failures >= TRIED || matches!(node.state, State::GivenUp(_));
+        let tried = |node: &Node| node.failures >= TRIED || matches!(node.state, State::GivenUp);
         self.first.is_none() && self.nodes.iter().all(tried)
+    }
+
+    /// Why nodes failed last, those first that are not tried any more.
+    pub(super) fn reasons(&self) -> String {
+        let (given_up, others): (Vec<_>, Vec<_>) =
+            self.nodes.iter().partition(|node| matches!(node.state, State::GivenUp));
+        let all = given_up.into_iter().chain(others).map(|node| &*node.reason);
+        let told: Vec<&str> = all.filter(|reason| !reason.is_empty()).take(TOLD).collect();
+        match self.nodes.len() - told.len() {
+            0 => told.join("; "),
+            more => format!("{}; and {more} more", told.join("; ")),
+        }
     }
 
     /// A node's name.
@@ -180,7 +190,7 @@ impl Nodes {
     /// Whether this group's attempts are kept from every node for good.
     pub(super) fn keeps_out(&self, group: NodeId) -> bool {
         let mut nodes = self.nodes.iter().enumerate();
-        let usable = |(_, node): &(usize, &Node)| !matches!(node.state, State::GivenUp(_));
+        let usable = |(_, node): &(usize, &Node)| !matches!(node.state, State::GivenUp);
         let open = |(at, _): (usize, &Node)| {
             self.breakers.get(&(group, at)).is_none_or(|breaker| !breaker.gave_up())
         };
@@ -246,13 +256,16 @@ impl Pool {
                 (Warning::NodeLeftOut, reason.clone(), format!("{reason}; it is left out"))
             }
         };
-        self.hopeless = nodes.are_hopeless();
+        self.hopeless = nodes.are_hopeless().then(|| nodes.reasons());
         match &self.hopeless {
             Some(hopeless) => {
                 let hopeless = hopeless.clone();
                 self.not_opened(&hopeless);
             }
-            None if nodes.are_out_of_reach() => self.not_opened(&reason),
+            None if nodes.are_out_of_reach() => {
+                let reasons = nodes.reasons();
+                self.not_opened(&reasons);
+            }
             None => self.warn(kind, said),
         }
         reason

@@ -249,13 +249,21 @@ impl State {
                     let _ = outbox.to_worker(ToWorker::Drain);
                 }
                 let now = Instant::now();
+                let mut back = None;
                 if let Some(worker) = self.workers.get_mut(&id) {
                     worker.up = Some((outbox, side));
                     worker.since = now;
                     if let Some(nodes) = &mut self.nodes {
                         let slots = hello.capacity.map_or(1, |(slots, _)| slots as usize);
-                        worker.slots = nodes.up(worker.node, slots, now);
+                        let (slots, again) = nodes.up(worker.node, slots, now);
+                        worker.slots = slots;
+                        back = again.then(|| nodes.name(worker.node));
                     }
+                }
+                if let Some(name) = back {
+                    // As often as that happens.
+                    let message = format!("node `{name}` is ready again").into();
+                    self.report(Report::Warning { kind: Warning::NodeUnreachable, message });
                 }
                 self.opened(now);
             }

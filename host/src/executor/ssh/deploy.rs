@@ -94,11 +94,12 @@ impl Programs {
     }
 }
 
-/// Puts the program for a node there.
+/// Puts the program for a node there. Before its bytes go, `tell` hears how many they are.
 pub(super) async fn deploy(
     settings: &SshSettings,
     node: &SshNode,
     programs: &Programs,
+    tell: impl FnOnce(u64),
 ) -> Result<Deployed, Gone> {
     let look = look(settings, node).await?;
     let (system, machine) = look.system().ok_or_else(|| Gone::Unstarted(look.disobeyed()))?;
@@ -107,6 +108,7 @@ pub(super) async fn deploy(
     let Client { mut from, mut to, life } =
         Client::start(settings, node, &scripts::put(node.workdir.as_ref(), &program.digest))
             .map_err(|error| unstarted(&error))?;
+    tell(program.bytes.len() as u64);
     // Where this breaks off, how ssh ended says why.
     let sent = async {
         let _ = to.write_all(&program.bytes).await;

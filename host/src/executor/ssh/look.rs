@@ -84,6 +84,7 @@ impl Look {
                 "fits" if free.is_some_and(|free| free < LEAST) => Some("nothing is free there"),
                 "fits" => None,
                 "foreign" => Some("it belongs to another user"),
+                "file" => Some("a file is in its way"),
                 "closed" => Some("it cannot be written to"),
                 "noexec" => Some(scripts::NOEXEC),
                 _ => return None,

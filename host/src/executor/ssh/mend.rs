@@ -28,10 +28,15 @@ pub(super) fn advice(said: &str, node: &SshNode) -> Option<String> {
     if has("UNPROTECTED PRIVATE KEY FILE") || has("bad permissions") {
         return Some("others may read the private key: chmod 600 on the file that ssh names".to_owned());
     }
+    if let (true, Some(file)) = (has("not accessible: No such file"), &node.identity_file) {
+        return Some(format!(
+            "there is no file `{file}`, which its `identity-file` names: a relative one is looked for from the workflow file's folder"
+        ));
+    }
     if has("Permission denied (") || has("No more authentication methods") {
         let identity = node.identity_file.as_deref().map(|file| format!(" -i {file}")).unwrap_or_default();
         return Some(format!(
-            "it admits none of the keys that it was offered, and nobody is asked for a password: ssh-copy-id{identity}{} {}, or where the key has a passphrase: ssh-add",
+            "it admits none of the keys that it was offered to that user, and nobody is asked for a password: ssh-copy-id{identity}{} {}, or where the key has a passphrase: ssh-add",
             node.port.map(|port| format!(" -p {port}")).unwrap_or_default(),
             node.address
         ));
@@ -46,6 +51,16 @@ pub(super) fn advice(said: &str, node: &SshNode) -> Option<String> {
         ));
     }
     None
+}
+
+/// What shows whether a node is reached at all, where ssh `said` that it is not.
+pub(super) fn hint(said: &str, node: &SshNode) -> Option<String> {
+    let texts = ["Could not resolve hostname", "Connection refused", "No route to host", "timed out"];
+    let address = "the node's `address` and `port` in the workflow file, or ~/.ssh/config, say where it is";
+    texts
+        .iter()
+        .any(|text| said.contains(text))
+        .then(|| format!("{address}; this has to work: ssh{} {} true", shown(node), node.address))
 }
 
 /// The options as somebody would type them.

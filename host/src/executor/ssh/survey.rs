@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use super::deploy::{Programs, no_folder, no_room};
 use super::look::{Look, Place, ask};
-use super::{Failure, Nodes, SILENCE, unusable};
+use super::{Failure, Nodes, SILENCE, is_misused, unusable};
 use crate::executor::pool::Gone;
 use crate::model::{Deploy, SshNode, SshSettings};
 use crate::runtime::ENGINE;
@@ -76,6 +76,7 @@ pub async fn look_at_nodes(ssh: SshSettings, program: Option<PathBuf>) -> Vec<Fo
         deployed: ssh.nodes.iter().map(|_| Mutex::default()).collect(),
         components: Vec::new(),
         breakers: HashMap::new(),
+        port: OnceLock::new(),
         ssh,
     });
     let mut looks = JoinSet::new();
@@ -126,6 +127,7 @@ impl Nodes {
         let plan = match (self.ssh.deploy, unmet) {
             (Deploy::IfMissing | Deploy::Never, None) => Ok(Plan::Use),
             (Deploy::Never, Some(unmet)) => Err(unusable(unmet, Deploy::Never)),
+            (Deploy::IfMissing, Some(unmet)) if is_misused(&unmet) => Err(unusable(unmet, Deploy::IfMissing)),
             (Deploy::Always, _) | (Deploy::IfMissing, Some(_)) => self.put(look),
         };
         (worker, plan)

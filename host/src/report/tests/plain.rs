@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::events::{Closed, Page, Teller, branch, counts, group, task, task_attempt};
-use crate::model::{Ending, Fact, Level, Place, Status, Stream};
-use crate::report::{Plain, Reporter};
+use crate::model::{Ending, Fact, Level, Place, Status, Stream, Warning};
+use crate::report::{Plain, Reporter, Warnings};
 
 fn shown(teller: &Teller) -> Vec<String> {
     let page = Page::default();
@@ -125,4 +125,24 @@ fn a_closed_terminal_is_an_error_and_no_panic() {
     teller.run_started();
     let mut plain = Plain::new(Box::new(Closed), false);
     assert!(plain.report(&teller.events).is_err());
+}
+
+#[test]
+fn warnings_alone_are_told_without_steps_and_notices() {
+    let mut teller = Teller::default();
+    teller.run_started().group_started(task("split"), 1).prints(task_attempt("split", 1), "splitting");
+    for (kind, message) in [
+        (Warning::Compiling, "a component"),
+        (Warning::Deploying, "flowhost"),
+        (Warning::NodeLeftOut, "a node"),
+    ] {
+        teller.tell(None, Fact::Warning { kind, message: message.into() });
+    }
+    teller.tell(Some(group()), Fact::Warning { kind: Warning::Fallback, message: "elsewhere".into() });
+    teller.ended(task_attempt("split", 1), Ending::Failed, Some("boom"));
+    let page = Page::default();
+    let mut warnings = Warnings::new(page.writer(), false);
+    teller.to(&mut warnings);
+    warnings.finish().unwrap();
+    assert_eq!(page.lines(), ["warning: a node", "counts: warning: elsewhere"]);
 }
