@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use rustix::fs::{FlockOperation, flock};
@@ -12,10 +12,6 @@ use rustix::fs::{FlockOperation, flock};
 use crate::digest::Digest;
 use crate::folder::{Folder, FolderError, Identity, identity, user_cache};
 use crate::store::{Entry, Store, StoreError};
-
-/// How often a folder is tried that somebody removes at this moment, and how long it takes from one time to the next.
-const TRIES: u32 = 100;
-const TRY: Duration = Duration::from_millis(1);
 
 /// Why a component cannot be kept or had back.
 #[derive(Debug, thiserror::Error)]
@@ -105,14 +101,11 @@ impl Kept {
     /// folder, those of these names beside it, and that folder itself.
     pub(super) fn remove_empty_folders(&self, beside: &[&str]) {
         let Some(held) = &self.held else { return };
-        let mut tries = 0..TRIES;
-        while flock(held, FlockOperation::NonBlockingLockExclusive).is_err() {
-            // Somebody works there, and removes the folders at the end, or does so at this moment.
-            let others_work = flock(held, FlockOperation::NonBlockingLockShared).is_ok();
-            if others_work || tries.next().is_none() {
-                return;
-            }
-            std::thread::sleep(TRY);
+        // Everybody who leaves lets go first, so that the last one finds nobody.
+        let alone = flock(held, FlockOperation::Unlock)
+            .and_then(|()| flock(held, FlockOperation::NonBlockingLockExclusive));
+        if alone.is_err() {
+            return;
         }
         let Some(workdir) = self.folder.parent() else { return };
         let beside = beside.iter().map(|name| workdir.join(name));
@@ -163,7 +156,22 @@ fn make_room(folder: &Path, last: &str, most: u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn the_last_who_leaves_removes_the_folders_though_the_others_are_not_gone_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let workdir = folder.path().join("workdir");
+        let all = [(); 3].map(|()| Kept::open(Some(&workdir), 0).unwrap());
+        for kept in &all {
+            assert!(workdir.exists());
+            kept.remove_empty_folders(&[]);
+        }
+        assert!(!workdir.exists());
+        drop(all);
+    }
 
     #[test]
     fn the_oldest_give_way_and_the_last_stays() {
