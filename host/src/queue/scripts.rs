@@ -96,6 +96,7 @@ pub struct Scripts {
     seek: Script,
     forget: Script,
     leave: Script,
+    sweep: Script,
     cancel: Script,
     withdraw: Script,
     tell: Script,
@@ -114,6 +115,7 @@ impl Default for Scripts {
             seek: Script::new(include_str!("scripts/seek.lua")),
             forget: Script::new(include_str!("scripts/forget.lua")),
             leave: Script::new(include_str!("scripts/leave.lua")),
+            sweep: Script::new(include_str!("scripts/sweep.lua")),
             cancel: Script::new(include_str!("scripts/cancel.lua")),
             withdraw: Script::new(include_str!("scripts/withdraw.lua")),
             tell: Script::new(include_str!("scripts/tell.lua")),
@@ -332,6 +334,16 @@ impl Scripts {
         let mut call = call(&self.leave, all);
         call.arg(GROUP).arg(consumer);
         self.one(connection, &self.leave, call).await
+    }
+
+    /// Removes the consumers of workers that are not known any more and hold nothing. Returns how many they were.
+    ///
+    /// # Errors
+    /// Fails when Redis does.
+    pub async fn sweep(&self, connection: &mut impl ConnectionLike, keys: &Keys) -> RedisResult<usize> {
+        let mut call = call(&self.sweep, [&keys.tasks(), &keys.workers()]);
+        call.arg(GROUP);
+        self.one(connection, &self.sweep, call).await
     }
 
     /// Cancels attempts of a run. `why` is for whoever holds them; where it is empty, they are left to them.

@@ -74,7 +74,12 @@ impl Staff {
             self.scripts.open(&mut link, keys).await.map_err(failed)?;
         }
         match self.tell(&mut link).await.map_err(failed)? {
-            None => Ok(()),
+            None => {
+                for keys in &*self.queues {
+                    self.scripts.sweep(&mut link, keys).await.map_err(failed)?;
+                }
+                Ok(())
+            }
             Some((queue, theirs)) => Err(ConsumeError::Lease { queue, theirs, ours: self.lease }),
         }
     }
@@ -155,8 +160,9 @@ impl Staff {
                 };
                 let left: Vec<Held> = left.into_iter().map(held).collect();
                 self.scripts.hand_back(&mut link, keys, &self.id, self.lease, &left).await?;
-                // A consumer with entries stays until somebody else has them.
+                // A consumer with entries stays until somebody else has them, and then until the next one sweeps.
                 self.scripts.leave(&mut link, keys, &self.id).await?;
+                self.scripts.sweep(&mut link, keys).await?;
             }
             Ok::<_, RedisError>(())
         };
