@@ -168,7 +168,7 @@ pub(super) struct Components {
     /// Compilers use all cores and much memory: one at a time.
     compiling: Semaphore,
     place: Place,
-    cache: OnceCell<CodeCache>,
+    cache: OnceCell<Arc<CodeCache>>,
     slots: usize,
     ticker: Ticker,
     hosts: Mutex<HashMap<Flavour, Arc<Host>>>,
@@ -233,8 +233,8 @@ impl Components {
     }
 
     /// Opens the folder for compiled code, if that was not done yet.
-    pub(super) async fn open_cache(&self) -> Result<&CodeCache, CacheError> {
-        self.cache.get_or_try_init(|| async { CodeCache::open(&self.place) }).await
+    pub(super) async fn open_cache(&self) -> Result<&Arc<CodeCache>, CacheError> {
+        self.cache.get_or_try_init(|| async { CodeCache::open(&self.place).map(Arc::new) }).await
     }
 
     /// Removes what was compiled here from the folder.
@@ -302,8 +302,7 @@ impl Components {
             Ok((engine, from.read(digest)?))
         })
         .await?;
-        let cache = self.open_cache().await?;
-        if let Some(entry) = cache.find(&digest, &engine) {
+        if let Some(entry) = self.find(digest, &engine).await? {
             return Ok(entry.into_file());
         }
         Ok(self.compile(&wasm, digest, source, (flavour, space), &engine).await?.into_file())
@@ -318,20 +317,32 @@ impl Components {
         (flavour, space): (Flavour, Space),
         engine: &Engine,
     ) -> Result<Entry, LoadError> {
-        let cache = self.open_cache().await?;
         let _turn = self.compiling.acquire().await.map_err(|_| LoadError::Shutdown)?;
         // Who had the turn before may have compiled the same for another process.
-        if let Some(entry) = cache.find(&digest, engine) {
+        if let Some(entry) = self.find(digest, engine).await? {
             return Ok(entry);
         }
         let name = source.name().unwrap_or_else(|| digest.to_string());
         let message = format!("component `{name}` is being compiled; the code is kept for later runs");
         self.warn(Warning::Compiling, message);
-        let draft = cache.draft()?;
-        let writer = draft.writer().map_err(CompileError::Io)?;
+        let cache = Arc::clone(self.open_cache().await?);
+        let drafts = Arc::clone(&cache);
+        let (draft, writer) = aside(move || {
+            let draft = drafts.draft()?;
+            let writer = draft.writer().map_err(CompileError::Io)?;
+            Ok((draft, writer))
+        })
+        .await?;
         self.compiler.compile(wasm, flavour, space, writer).await?;
-        // A moment of disk work, once for each component: not worth a thread.
-        Ok(cache.keep(draft, &digest, engine)?)
+        let engine = engine.clone();
+        // A disk may take seconds to make it durable.
+        aside(move || Ok(cache.keep(draft, &digest, &engine)?)).await
+    }
+
+    /// The code of a component from the code cache, if it is there and sound.
+    async fn find(&self, digest: Digest, engine: &Engine) -> Result<Option<Entry>, LoadError> {
+        let (cache, engine) = (Arc::clone(self.open_cache().await?), engine.clone());
+        aside(move || Ok(cache.find(&digest, &engine))).await
     }
 
     /// The component from the code cache, linked; none where there is no code that loads.
