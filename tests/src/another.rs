@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use flowhost::runtime::ENGINE;
-use flowhost::wire::{Hello, PROTOCOL, greet};
+use flowhost::wire::{Hello, PROTOCOL, Receiver, greet};
 use flowhost::worker::standard;
 
 /// What it is called.
@@ -30,7 +30,7 @@ pub fn another() -> ExitCode {
         let (stdin, stdout) = standard().unwrap();
         let flowhost = ANOTHERS_VERSION.to_owned();
         let ours = Hello { protocol: PROTOCOL + 1, flowhost, ..Hello::of(ENGINE) };
-        greet(stdin, stdout, &ours).await
+        greet(Receiver::new(stdin), stdout, &ours).await
     });
     match met {
         Ok(_) => ExitCode::SUCCESS,

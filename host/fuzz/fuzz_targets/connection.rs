@@ -26,6 +26,6 @@ fuzz_target!(|bytes: &[u8]| {
         read(&framed(bytes)).await;
         let ours = Hello::of("any");
         drop(answer(bytes, tokio::io::sink(), &ours).await);
-        drop(greet(bytes, tokio::io::sink(), &ours).await);
+        drop(greet(Receiver::new(bytes), tokio::io::sink(), &ours).await);
     });
 });

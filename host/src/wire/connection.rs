@@ -1,6 +1,8 @@
 //! The two halves of a connection: one that receives typed messages and notices silence, and one that
 //! sends what an outbox holds and heartbeats in between.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -9,18 +11,29 @@ use super::message::{self, Message};
 use super::parts::{self, Assembler};
 use super::{FromWorker, HEARTBEAT, LOST, Outbox, PART, ToWorker, WireError};
 
+/// How long what came while this process was stopped takes at most to be seen.
+const GLANCE: Duration = Duration::from_secs(1);
+
 /// Receives messages.
 #[derive(Debug)]
 pub struct Receiver<R> {
     from: R,
     buffer: BytesMut,
     assembler: Assembler,
+    /// Whether the other side may be silent for any time.
+    patient: bool,
 }
 
 impl<R: AsyncRead + Unpin> Receiver<R> {
-    /// From a connection on which both have said who they are.
+    /// From a connection to somewhere else.
     pub fn new(from: R) -> Self {
-        Self { from, buffer: BytesMut::new(), assembler: Assembler::default() }
+        Self { from, buffer: BytesMut::new(), assembler: Assembler::default(), patient: false }
+    }
+
+    /// From the process that started this one: its end ends the connection, and where it is silent it was stopped, or
+    /// the machine has much to do.
+    pub fn of_parent(from: R) -> Self {
+        Self { patient: true, ..Self::new(from) }
     }
 
     /// Of a worker, the next message of its client; none where the connection ended. Cancel-safe.
@@ -56,8 +69,16 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     pub(super) async fn read(&mut self) -> Result<usize, WireError> {
         // Grown as bytes come, and not as they are claimed.
         self.buffer.reserve(parts::missing(&self.buffer).clamp(PART / 4, PART));
-        let read = timeout(LOST, self.from.read_buf(&mut self.buffer)).await;
-        Ok(read.map_err(|_| WireError::Silent)??)
+        if self.patient {
+            return Ok(self.from.read_buf(&mut self.buffer).await?);
+        }
+        // A process that was stopped finds the time over before it sees what came meanwhile.
+        for part in [LOST - GLANCE, GLANCE] {
+            if let Ok(read) = timeout(part, self.from.read_buf(&mut self.buffer)).await {
+                return Ok(read?);
+            }
+        }
+        Err(WireError::Silent)
     }
 
     /// What was read and not taken.

@@ -23,16 +23,15 @@ const QUOTE: usize = 400;
 /// # Errors
 /// Fails when the connection fails, or the client is no client of this protocol.
 pub async fn greet<R: AsyncRead + Unpin>(
-    from: R,
+    mut from: Receiver<R>,
     mut to: impl AsyncWrite + Unpin,
     ours: &Hello,
 ) -> Result<(Receiver<R>, Hello), WireError> {
     to.write_all(&MAGIC).await?;
     say(&mut to, ours).await?;
-    let mut receiver = Receiver::new(from);
-    let theirs = hear(&mut receiver).await?;
+    let theirs = hear(&mut from).await?;
     ours.meet(&theirs)?;
-    Ok((receiver, theirs))
+    Ok((from, theirs))
 }
 
 /// The client's side: looks for the magic, reads who the worker is, and writes `ours`.

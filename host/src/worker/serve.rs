@@ -24,8 +24,8 @@ use crate::model::{Attempt, Call, Outcome, Type, Usage, Warning};
 use crate::report::{Exporter, Interest};
 use crate::runtime::{ENGINE, Folders, Runtime, RuntimeError};
 use crate::wire::{
-    Ended, FromWorker, Hello, Layer, Outbox, Payload, Said, Start, ToWorker, ValueError, WireError, decode,
-    greet, pump,
+    Ended, FromWorker, Hello, Layer, Outbox, Payload, Receiver, Said, Start, ToWorker, ValueError, WireError,
+    decode, greet, pump,
 };
 
 /// Bytes of values and lines that one message has at most, where each of them alone does not have more.
@@ -111,6 +111,7 @@ pub async fn serve(
         beneath,
         ..Hello::of(ENGINE)
     };
+    let from = if in_order { Receiver::of_parent(from) } else { Receiver::new(from) };
     let (mut receiver, client) = match greet(from, &mut to, &hello).await {
         Ok(met) => met,
         // The client was gone before it wanted anything.

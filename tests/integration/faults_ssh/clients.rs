@@ -29,6 +29,24 @@ fn s1_a_client_that_is_killed_takes_its_worker_along_and_the_run_connects_anew()
     deserted(&sshd);
 }
 
+/// As by Ctrl-Z. What is left of the connection does not tell its worker why nothing comes.
+#[test]
+fn s1_a_run_that_is_stopped_for_long_connects_anew_when_it_goes_on() {
+    let sshd = installed();
+    let scene = Scene::marking(12, 1000);
+    scene.allowed_by(&sshd).on(&[sshd.node_toml("concurrency = 4")], &shared());
+    let mut run = scene.run();
+    run.until_so("attempts at work", |_| scene.begun() >= 4);
+    run.send(Signal::STOP);
+    deserted(&sshd);
+    run.send(Signal::CONT);
+    let ran = run.succeeds(12);
+    assert!(ran.warnings("node-unreachable")[0].contains("nothing was heard for 6 s"), "{ran}");
+    scene.has_one_outcome_each(12);
+    assert!(scene.lost() <= 4, "{} were lost", scene.lost());
+    deserted(&sshd);
+}
+
 /// Guests that compute, that wait, and the worker itself.
 #[test]
 fn s1_a_run_that_is_killed_leaves_nothing_on_its_node() {

@@ -73,7 +73,7 @@ async fn the_opening_has_its_bytes() {
         ..Hello::of("wasmtime 48.0.8")
     };
     let (from, to) = tokio::io::split(worker);
-    let greeting = tokio::spawn(async move { greet(from, to, &hello).await.map(drop) });
+    let greeting = tokio::spawn(async move { greet(Receiver::new(from), to, &hello).await.map(drop) });
     let said = br#"{"protocol":1,"flowhost":"0.1.0","engine":"wasmtime 48.0.8","target":"x86_64-unknown-linux-gnu","capacity":[1,64]}"#;
     let mut heard = vec![0; MAGIC.len() + 4 + said.len()];
     tokio::io::AsyncReadExt::read_exact(&mut client, &mut heard).await.unwrap();

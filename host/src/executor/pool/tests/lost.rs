@@ -96,7 +96,7 @@ async fn p2_another_protocol_is_refused_and_not_tried_again() {
         let Started { from, mut to, .. } = started.recv().await.unwrap();
         let ours = Hello::of(ENGINE);
         let theirs = Hello { protocol: ours.protocol + 1, flowhost: "9.9.9".to_owned(), ..ours };
-        assert!(matches!(greet(from, &mut to, &theirs).await, Err(WireError::Refused(_))));
+        assert!(matches!(greet(Receiver::new(from), &mut to, &theirs).await, Err(WireError::Refused(_))));
     });
     let reason = opened.0.unwrap_err().to_string();
     for part in ["executor `scripted` cannot be reached", "flowhost 9.9.9", "(protocol 1)", "(protocol 2)"] {
@@ -114,7 +114,7 @@ async fn p2_workers_that_there_are_go_on_where_no_more_can_be_had() {
     let Started { from, mut to, .. } = scene.starts().await;
     let ours = Hello::of(ENGINE);
     let theirs = Hello { protocol: ours.protocol + 1, ..ours };
-    assert!(matches!(greet(from, &mut to, &theirs).await, Err(WireError::Refused(_))));
+    assert!(matches!(greet(Receiver::new(from), &mut to, &theirs).await, Err(WireError::Refused(_))));
     first.say([done(id(0, 1))]).await;
     scene.succeeded(id(0, 1)).await;
     assert_eq!(first.handed().await, [id(1, 1)]);

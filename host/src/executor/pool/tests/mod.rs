@@ -157,7 +157,8 @@ impl Worker {
     async fn taking(started: Started, slots: u32) -> Self {
         let Started { reach, from, mut to, words, waits, .. } = started;
         let hello = Hello { capacity: Some((slots, 64)), ..Hello::of(ENGINE) };
-        let (receiver, _) = soon("the client's hello", greet(from, &mut to, &hello)).await.unwrap();
+        let (receiver, _) =
+            soon("the client's hello", greet(Receiver::new(from), &mut to, &hello)).await.unwrap();
         let to = Arc::new(tokio::sync::Mutex::new(to));
         let mouth = Arc::clone(&to);
         let beats = tokio::spawn(async move {

@@ -185,7 +185,7 @@ async fn an_executor_none_of_whose_nodes_can_be_used_is_out_of_reach() {
         for _ in 0..2 {
             let Started { node, from, mut to, .. } = soon("a node", started.recv()).await.unwrap();
             let hello = Hello { protocol: 1000 + node as u32, ..Hello::of(ENGINE) };
-            greet(from, &mut to, &hello).await.unwrap_err();
+            greet(Receiver::new(from), &mut to, &hello).await.unwrap_err();
         }
     });
     let said = opened.unwrap_err().to_string();
