@@ -99,7 +99,7 @@ fn what_expires_goes_and_the_rest_stays_for_the_run_alone() {
         with = { prefix = "" }
         [tasks.gone]
         run = "sharing#wait-until-gone"
-        with = { key = "short", time-to-live = 150 }
+        with = { key = "short", time-to-live = 1500 }
         limits = { timeout = "1m" }
         after = ["before"]
         [tasks.long]

@@ -440,7 +440,7 @@ fn an_interrupted_iteration_goes_on_with_the_next() {
         run = "steering#count-down"
         with = { number = 30 }
         max-iterations = 31
-        retry = { max-attempts = 2, delay = "50ms", jitter = 0.0 }
+        retry = { max-attempts = 2, delay = "200ms", jitter = 0.0 }
         [outputs]
         down = "${down}"
         "#,

@@ -135,10 +135,10 @@ fn results_say_each_outcome_in_its_words() {
     let ended = run(&group(
         "failing#sleep",
         r#"{ ms = "${item}" }"#,
-        "for-each = [0, 60000]\nmerge = \"results\"\nlimits = { timeout = \"100ms\" }",
+        "for-each = [0, 60000]\nmerge = \"results\"\nlimits = { timeout = \"3s\" }",
         "",
     ));
-    let expected = json!([{ "ok": null }, { "err": "timed-out: the timeout of 100ms passed" }]);
+    let expected = json!([{ "ok": null }, { "err": "timed-out: the timeout of 3s passed" }]);
     assert_eq!((ended.code, ended.json()), (0, json!({ "all": expected })), "{ended}");
 
     let place = group(
@@ -339,7 +339,7 @@ fn results_fail_where_they_fall_short_of_what_is_required() {
 
 #[test]
 fn results_of_a_group_whose_timeout_passes_say_so() {
-    let keys = "for-each = [0, 3600000, 1]\nconcurrency = 1\ntimeout = \"2s\"\nmerge = \"results\"";
+    let keys = "for-each = [0, 3600000, 1]\nconcurrency = 1\ntimeout = \"8s\"\nmerge = \"results\"";
     let place = group("failing#sleep", r#"{ ms = "${item}" }"#, keys, "");
     let ended = run(&place);
     let late = json!({ "err": "cancelled: the timeout of its group passed" });
@@ -347,7 +347,7 @@ fn results_of_a_group_whose_timeout_passes_say_so() {
     let told = group_events(&place, "all").pop().unwrap();
     assert_eq!(
         (&told["status"], &told["reason"]),
-        (&json!("succeeded"), &json!("its timeout of 2s passed")),
+        (&json!("succeeded"), &json!("its timeout of 8s passed")),
         "{told}"
     );
 }
@@ -356,7 +356,7 @@ fn results_of_a_group_whose_timeout_passes_say_so() {
 fn what_ended_branches_early_is_told_of_a_group_that_a_task_merges() {
     let rest = "[tasks.fold]\nrun = \"echo#sum\"\n[tasks.then]\nrun = \"echo#add\"\nwith = { a = \"${all}\", b = 40 }";
     let keys =
-        "tasks = [\"quick\", \"slow\"]\nrequire = \"any\"\ntimeout = \"2s\"\nmerge = { task = \"fold\" }";
+        "tasks = [\"quick\", \"slow\"]\nrequire = \"any\"\ntimeout = \"8s\"\nmerge = { task = \"fold\" }";
     let place = Place::new();
     place.guest("echo").guest("failing").file(
         "workflow.toml",
@@ -380,7 +380,7 @@ fn what_ended_branches_early_is_told_of_a_group_that_a_task_merges() {
     );
     let events = group_events(&place, "all");
     let told = events.last().unwrap();
-    let expected = (json!("succeeded"), json!(1), json!("its timeout of 2s passed"));
+    let expected = (json!("succeeded"), json!(1), json!("its timeout of 8s passed"));
     assert_eq!(
         (&told["status"], &told["succeeded"], &told["reason"]),
         (&expected.0, &expected.1, &expected.2)

@@ -247,7 +247,7 @@ fn the_first_success_cancels_groups_at_once() {
         merge = "first-success"
         [groups.around]
         tasks = ["race", "slow"]
-        timeout = "2s"
+        timeout = "8s"
         require = "any"
         [outputs]
         race = "${around.race}"
@@ -285,7 +285,7 @@ fn the_timeout_of_the_group_around_ends_all_in_it() {
         r#"
         [groups.all]
         tasks = ["deep", "quick"]
-        timeout = "700ms"
+        timeout = "5s"
         require = "any"
         [outputs]
         all = "${all}"
@@ -296,7 +296,7 @@ fn the_timeout_of_the_group_around_ends_all_in_it() {
         (0, json!({ "all": { "deep": null, "quick": { "some": null } } })),
         "{ended}"
     );
-    assert_eq!(group_ended(&ended, "all")["reason"], "its timeout of 700ms passed");
+    assert_eq!(group_ended(&ended, "all")["reason"], "its timeout of 5s passed");
     assert_cancelled(&ended);
 }
 

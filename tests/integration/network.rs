@@ -219,7 +219,7 @@ fn g2_a_server_that_does_not_answer_ends_the_wait_and_not_the_host() {
     let grant = format!("--http={}", server.origin());
     for (path, code) in [("/silent", "ConnectionReadTimeout"), ("/stalling", "connection read timeout")] {
         let url = format!("{}{path}", server.origin());
-        let with = [("url", url.clone()), ("ms", "200".to_owned())];
+        let with = [("url", url.clone()), ("ms", "2000".to_owned())];
         failed(&call(&place, "fetch.wasm#impatient", &with, &[&grant]), code);
         failed(&fetch(&place, "drain", &url, &[&grant, "--timeout=300ms"]), "the timeout of 300ms passed");
     }

@@ -227,7 +227,7 @@ fn nodes_without_room_for_flowhost_are_told() {
 fn a_node_that_hangs_delays_nobody_for_long() {
     let (good, hangs) = (Sshd::start(), Sshd::start());
     install(&good);
-    let place = on(&[&hangs.node_toml(""), &good.node_toml("")], "connect-timeout = \"1s\"");
+    let place = on(&[&hangs.node_toml(""), &good.node_toml("")], "connect-timeout = \"5s\"");
     hangs.stop();
     let began = Instant::now();
     let (ended, nodes) = looked(&place);

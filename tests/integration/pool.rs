@@ -17,7 +17,7 @@ const WORKFLOW: &str = r#"
     with = { ms = 1 }
     [tasks.nap]
     run = "failing#sleep"
-    with = { ms = 1_500 }
+    with = { ms = 6_000 }
     [groups.naps]
     task = "nap"
     for-each = { range = [0, 3] }
@@ -96,7 +96,7 @@ fn children_beyond_the_cores_end_when_nothing_waits_any_more() {
         executor = "process"
         [tasks.nap]
         run = "failing#sleep"
-        with = { ms = 1_500 }
+        with = { ms = 4_000 }
         [groups.naps]
         task = "nap"
         for-each = { range = [0, 12] }

@@ -269,7 +269,7 @@ fn a_worker_stops_what_is_cancelled_and_ends_with_its_client() {
         client.outbox.finish();
         let began = std::time::Instant::now();
         client.worker.wait().await.unwrap();
-        assert!(began.elapsed() < Duration::from_secs(2), "it took {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(30), "it took {:?}", began.elapsed());
     });
 }
 

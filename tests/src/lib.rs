@@ -38,7 +38,7 @@ pub use kernels::{Landlock, with_landlock};
 use nodes::Node;
 pub use proxy::Proxy;
 pub use redis::{Redis, free_port};
-pub use servers::Server;
+pub use servers::{Gate, Server};
 pub use sshd::Sshd;
 pub use worker::{Worker, announced};
 

@@ -201,7 +201,7 @@ mod tests {
 
     fn ask<T: redis::FromRedisValue>(proxy: &Proxy, command: &[&str]) -> redis::RedisResult<T> {
         let mut connection = redis::Client::open(proxy.url())?.get_connection()?;
-        connection.set_read_timeout(Some(Duration::from_millis(200)))?;
+        connection.set_read_timeout(Some(Duration::from_secs(2)))?;
         redis::cmd(command[0]).arg(&command[1..]).query(&mut connection)
     }
 

@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, OnceLock};
 use std::thread;
 
 /// A server that counts who came.
@@ -104,6 +104,48 @@ impl Server {
             // A client that hangs up is none of the server's business.
             let _ = converse(&stream);
         })
+    }
+}
+
+/// Lets tasks end when the test says so.
+#[derive(Debug)]
+pub struct Gate {
+    server: Server,
+    open: Arc<OnceLock<()>>,
+}
+
+impl Gate {
+    /// A gate that is closed.
+    #[must_use]
+    pub fn closed() -> Self {
+        let open = Arc::<OnceLock<()>>::default();
+        let opened = Arc::clone(&open);
+        let server = Server::listen("127.0.0.1", move |mut stream| {
+            let mut heard = Vec::new();
+            if stream.read_to_end(&mut heard).is_ok() {
+                opened.wait();
+                let _ = stream.write_all(&heard);
+            }
+        });
+        Self { server, open }
+    }
+
+    /// Where it is, for the `net` grant of tasks that wait here.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Lines of a task of `reach.wasm` that waits here, but for its grant.
+    #[must_use]
+    pub fn waits(&self) -> String {
+        format!("run = \"reach#exchange\"\nwith = {{ address = \"{}\", text = \"\" }}", self.address())
+    }
+
+    /// All that wait here go on.
+    pub fn open(&self) {
+        // It may be open.
+        let _ = self.open.set(());
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) const LONG: &str = r#"
     [groups.numbers]
     task = "number"
     for-each = { range = [0, 300] }
-    rate-limit = "400/s"
+    rate-limit = "150/s"
     [tasks.sum]
     run = "echo#sum"
     with = { values = "${numbers}" }

@@ -2,6 +2,9 @@
 //! hand is done by others, once.
 
 use std::fs;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
@@ -11,7 +14,7 @@ use super::bytes::next;
 use crate::children::{Running, moved, pid, sleepers, soon, workers};
 use crate::control_group::Group;
 use crate::recorded::history;
-use crate::support::{Place, ended};
+use crate::support::{Gate, Place, ended};
 
 /// What `burn` returns after so many rounds, and after each of the next `count`.
 fn burnt(rounds: usize, count: usize) -> Vec<u64> {
@@ -25,19 +28,27 @@ fn burnt(rounds: usize, count: usize) -> Vec<u64> {
     after.skip(rounds - 1).take(count).collect()
 }
 
-/// Kills a random child of a run every 50 ms until the run ends. How many, and how many of these had not begun
-/// to work.
-fn kill_children(running: &mut Running, mut seed: u64) -> (usize, usize) {
+/// Kills a random child of a run every 50 ms until the run ends, as long as what it `ended` grows: on a slow machine
+/// children need longer to start, and a run that gets none to work gives up. How many, and how many of these had not
+/// begun to work.
+fn kill_children(running: &mut Running, ended: &AtomicUsize, mut seed: u64) -> (usize, usize) {
+    /// Fewer in a row keep no run from going on.
+    const IN_VAIN: usize = 5;
     let run = running.child.id();
     let (mut killed, mut starting) = (0, 0);
+    let (mut seen, mut in_vain) = (0, 0);
     while running.child.try_wait().unwrap().is_none() {
-        let all = workers(run);
+        let now = ended.load(Ordering::Relaxed);
+        in_vain = if now > seen { 0 } else { in_vain };
+        seen = now;
+        let all = if in_vain < IN_VAIN { workers(run) } else { Vec::new() };
         let one = usize::try_from(next(&mut seed) >> 33).unwrap() % all.len().max(1);
         if let Some(worker) = all.get(one) {
             let threads = fs::read_dir(format!("/proc/{worker}/task")).map_or(0, Iterator::count);
             // It may have ended by itself.
             let hit = kill_process(pid(*worker), Signal::KILL).is_ok();
             killed += usize::from(hit);
+            in_vain += usize::from(hit);
             starting += usize::from(hit && threads <= 3);
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -72,8 +83,9 @@ fn c1_ten_thousand_branches_have_one_outcome_each_while_children_are_killed() {
     let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
     let mut running = Running::start(&mut command);
     running.until("\"task-ended\"");
-    let events = running.lines_aside();
-    let (killed, starting) = kill_children(&mut running, 7);
+    let ended = Arc::<AtomicUsize>::default();
+    let events = running.lines_aside(Arc::clone(&ended));
+    let (killed, starting) = kill_children(&mut running, &ended, 7);
     let status = running.child.wait().unwrap();
     let said = events.join().unwrap();
     let last = said.last().map_or("", String::as_str);
@@ -123,25 +135,32 @@ fn c1_children_that_are_killed_before_they_work_are_none_that_cannot_start() {
 
 #[test]
 fn c1_a_child_that_the_kernel_kills_for_its_memory_is_lost_alone() {
-    let place = Place::new();
-    place.guest("failing").file(
+    let (place, [nap, other]) = (Place::new(), [(); 2].map(|()| Gate::closed()));
+    place.guest("reach").guest("failing").file(
         "workflow.toml",
-        r#"
-        [components]
-        failing = "failing.wasm"
-        [defaults]
-        executor = "process"
-        [tasks.nap]
-        run = "failing#sleep"
-        with = { ms = 1_500 }
-        [tasks.other]
-        run = "failing#sleep"
-        with = { ms = 4_000 }
-        [tasks.large]
-        run = "failing#take-memory"
-        with = { bytes = 200_000_000 }
-        after = ["nap"]
-        "#,
+        format!(
+            r#"
+            [components]
+            reach = "reach.wasm"
+            failing = "failing.wasm"
+            [defaults]
+            executor = "process"
+            # The same for all, so that they have the same children.
+            grants = {{ net = ["{}", "{}"] }}
+            [tasks.nap]
+            {}
+            [tasks.other]
+            {}
+            [tasks.large]
+            run = "failing#take-memory"
+            with = {{ bytes = 200_000_000 }}
+            after = ["nap"]
+            "#,
+            nap.address(),
+            other.address(),
+            nap.waits(),
+            other.waits()
+        ),
     );
     let group = Group::of_at_most(64 << 20);
     let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
@@ -151,8 +170,12 @@ fn c1_a_child_that_the_kernel_kills_for_its_memory_is_lost_alone() {
     // Those that are there share 64 MiB from here on. One that is started later does not.
     let there = workers(running.child.id());
     there.iter().for_each(|worker| group.take(*worker));
+    nap.open();
     let lost = running.until("\"lost\"");
     assert!(lost.contains("\"large\"") && lost.contains("was killed by signal 9"), "{lost}");
+    let again = running.until("\"attempt-ended\"");
+    assert!(again.contains("\"large\"") && again.contains("\"succeeded\""), "{again}");
+    other.open();
     let ended = running.until("\"run-ended\"");
     assert!(ended.contains("\"succeeded\":3"), "{ended}");
     assert_eq!(running.child.wait().unwrap().code(), Some(0));
@@ -207,4 +230,24 @@ fn what_was_handed_over_behind_a_long_attempt_is_done_by_another() {
     assert_eq!(outcomes.len(), 32, "{ended}");
     assert_eq!(outcomes.last().map(String::as_str), Some("timed-out"), "others waited for it: {ended}");
     assert!(began.elapsed() < Duration::from_secs(20), "it took {:?}", began.elapsed());
+}
+
+#[test]
+fn children_hear_of_a_run_whose_disk_takes_long_to_make_code_durable() {
+    let (place, elsewhere) = (Place::new(), Place::new());
+    sleepers(&place, 3, 1);
+    let run = place.command(["run", "workflow.toml", "--progress", "json", "--no-journal"]);
+    // Every `fsync` takes longer than anybody is waited for who says nothing.
+    let mut slow = Command::new("strace");
+    slow.args(["--follow-forks", "--seccomp-bpf", "--quiet=attach", "--output=calls"]);
+    slow.args(["--trace=fsync", "--inject=fsync:delay_enter=8s"]);
+    slow.arg(run.get_program()).args(run.get_args()).current_dir(place.path()).stdin(Stdio::null());
+    slow.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    // Nothing is compiled there yet.
+    let ended = ended(slow.env("XDG_CACHE_HOME", elsewhere.path()));
+    assert_eq!(ended.code, 0, "{ended}");
+    let calls = place.read("calls");
+    assert!(calls.contains("(DELAYED)"), "{calls}");
+    // As children do whose run is silent.
+    assert!(!calls.contains("exited with 1"), "{calls}");
 }

@@ -3,7 +3,6 @@
 
 use std::fmt::Write as _;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use wasm_smith::{Component, Config, Module};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -114,7 +113,6 @@ fn bounded(place: &Place, arguments: &[&str]) -> Ended {
 }
 
 fn random_components_never_crash_or_hang_the_host(executor: &str) {
-    let began = Instant::now();
     let mut state = 2026;
     let place = Place::on(executor);
     for batch in 0..EACH / BATCH {
@@ -163,5 +161,4 @@ fn random_components_never_crash_or_hang_the_host(executor: &str) {
     let ran =
         outcomes.iter().filter(|(outcome, _)| *outcome != "rejected").map(|(_, count)| count).sum::<usize>();
     assert!(ran > EACH * CALLS.len() / 2, "{outcomes:?}");
-    assert!(began.elapsed() < Duration::from_secs(180), "{:?}: {outcomes:?}", began.elapsed());
 }

@@ -245,7 +245,7 @@ fn p3_a_component_that_is_swapped_between_check_and_use_does_not_run(executor: &
         failing = "failing.wasm"
         [tasks.before]
         run = "failing#wait-for-cancel"
-        with = { ms = 1500 }
+        with = { ms = 5000 }
         [tasks.swapped]
         run = "one#run"
         after = ["before"]

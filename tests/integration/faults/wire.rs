@@ -5,6 +5,7 @@ use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flowhost::wire::{FRAME, FromWorker, Hello, MAGIC, Outbox, PROTOCOL, Said, pump};
@@ -14,7 +15,7 @@ use super::beside::most_memory;
 use super::bytes::next;
 use super::shown::harmful;
 use crate::children::{Running, moved, soon};
-use crate::support::{Ended, Place, Server};
+use crate::support::{Ended, Gate, Place, Server};
 
 /// What a bad side may make the good one take, in bytes.
 const TAKEN: u64 = 32 << 20;
@@ -116,28 +117,33 @@ struct BadWorker {
 
 impl BadWorker {
     fn run(said: &[u8], ends: bool) -> Self {
-        let place = Place::new();
-        place.guest("failing").file(
+        let (place, gate) = (Place::new(), Gate::closed());
+        place.guest("reach").guest("failing").file(
             "workflow.toml",
-            r#"
-            [components]
-            failing = "failing.wasm"
-            [tasks.first]
-            run = "failing#sleep"
-            with = { ms = 300 }
-            [tasks.beside]
-            run = "failing#sleep"
-            with = { ms = 1_000 }
-            [tasks.sent]
-            run = "failing#sleep"
-            with = { ms = 1 }
-            executor = "process"
-            after = ["first"]
-            [tasks.other]
-            run = "failing#sleep"
-            with = { ms = 1 }
-            after = ["first"]
-            "#,
+            format!(
+                r#"
+                [components]
+                reach = "reach.wasm"
+                failing = "failing.wasm"
+                [tasks.first]
+                {}
+                grants = {{ net = ["{}"] }}
+                [tasks.beside]
+                run = "failing#sleep"
+                with = {{ ms = 1_000 }}
+                [tasks.sent]
+                run = "failing#sleep"
+                with = {{ ms = 1 }}
+                executor = "process"
+                after = ["first"]
+                [tasks.other]
+                run = "failing#sleep"
+                with = {{ ms = 1 }}
+                after = ["first"]
+                "#,
+                gate.waits(),
+                gate.address()
+            ),
         );
         let (mut command, program) = moved(&place);
         let mut running = Running::start(command.env_remove("FLOWHOST_EXECUTOR"));
@@ -148,15 +154,16 @@ impl BadWorker {
         let close = if ends { "exec >&-" } else { "" };
         // What a child says on its stderr is shown where it ends.
         let text = format!(
-            "#!/bin/sh\necho >>'{}'\nprintf 'last \\033[2J\\342\\200\\256words\\n' >&2\ncat '{}'\n{close}\nexec cat >/dev/null\n",
+            "#!/bin/sh\necho >>'{}'\nprintf 'last \\033[2J\\342\\200\\256words\\n' >&2\ncat '{}'\n{close}\nwhile read -r heard; do :; done\nexit 0\n",
             count.display(),
             said_at.display()
         );
         fs::write(&script, text).unwrap();
         fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
         fs::rename(script, program).unwrap();
+        gate.open();
         let before = most_memory(running.child.id());
-        let events = running.lines_aside();
+        let events = running.lines_aside(Arc::default());
         let (mut most, began) = (0, Instant::now());
         while running.child.try_wait().unwrap().is_none() {
             most = most.max(most_memory(running.child.id()));

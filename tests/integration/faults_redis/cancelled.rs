@@ -61,7 +61,7 @@ fn h3_the_second_interrupt_stops_what_workers_execute() {
     run.send(Signal::INT);
     let ran = run.end();
     assert_eq!(ran.code, Some(130), "{ran}");
-    assert!(began.elapsed().as_secs() < 10, "it took {:?}", began.elapsed());
+    assert!(began.elapsed().as_secs() < 60, "it took {:?}", began.elapsed());
     until(HANGS, "the end of what was executed", || scene.queued(&redis) == 0);
     assert_eq!((scene.begun(), scene.ended()), (2, 0), "{ran}");
     // The worker is free for others at once.

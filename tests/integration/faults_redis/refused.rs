@@ -3,7 +3,7 @@
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::Scene;
-use crate::support::{Proxy, Redis, free_port, until};
+use crate::support::{Proxy, Redis, until};
 
 #[test]
 fn r10_out_of_memory_is_told_with_the_fix_and_the_run_goes_on_after_it() {
@@ -78,7 +78,7 @@ fn r10_a_queue_that_fills_the_server_drains_by_itself() {
 #[test]
 fn r10_a_full_disk_is_told_with_the_fix_and_the_run_goes_on_after_it() {
     let redis = Redis::start(&["--save", "3600 1000000"]);
-    let scene = Scene::marking(30, 50);
+    let scene = Scene::marking(30, 500);
     let _worker = scene.worker(&redis, "one", &["--concurrency", "2"]);
     let mut run = scene.run(&redis);
     run.until_count("\"task-ended\"", 5);
@@ -99,11 +99,11 @@ fn r10_a_full_disk_is_told_with_the_fix_and_the_run_goes_on_after_it() {
 #[test]
 fn r10_a_master_that_becomes_a_replica_is_told_and_a_promoted_one_goes_on() {
     let redis = Redis::start(&[]);
-    let scene = Scene::marking(30, 50);
+    let scene = Scene::marking(30, 500);
     let _worker = scene.worker(&redis, "one", &["--concurrency", "2"]);
     let mut run = scene.run(&redis);
     run.until_count("\"task-ended\"", 5);
-    redis.command::<()>(&["REPLICAOF", "127.0.0.1", &free_port().to_string()]);
+    redis.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
     let said = run.until("it is a replica");
     assert!(said.contains("redis-unavailable") && said.contains("promote it"), "{said}");
     redis.command::<()>(&["REPLICAOF", "NO", "ONE"]);

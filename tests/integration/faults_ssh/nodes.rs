@@ -24,7 +24,7 @@ fn s7_what_a_dead_node_had_the_rest_finishes() {
 #[test]
 fn s7_a_node_that_comes_back_is_used_again() {
     let (mut dying, other) = (installed(), installed());
-    let scene = Scene::marking(400, 100);
+    let scene = Scene::marking(400, 250);
     scene.allowed_by(&dying).allowed_by(&other);
     scene.on(&[dying.node_toml("concurrency = 4"), other.node_toml("concurrency = 4")], &shared());
     let mut run = scene.run();
@@ -42,9 +42,9 @@ fn s7_a_node_that_comes_back_is_used_again() {
 #[test]
 fn a_node_executes_no_more_at_once_than_was_said() {
     let sshd = installed();
-    let scene = Scene::marking(24, 50);
+    let scene = Scene::marking(12, 500);
     scene.allowed_by(&sshd).on(&[sshd.node_toml("concurrency = 3")], &shared());
-    scene.run().succeeds(24);
+    scene.run().succeeds(12);
     let marks = scene.place.path().join("marks");
     let mut changes = Vec::new();
     for name in names(&marks) {
@@ -54,7 +54,7 @@ fn a_node_executes_no_more_at_once_than_was_said() {
             changes.push((marks.join(name).metadata().unwrap().modified().unwrap(), change));
         }
     }
-    assert_eq!(changes.len(), 2 * 24);
+    assert_eq!(changes.len(), 2 * 12);
     // What ended comes before what began at the same tick of the kernel's clock.
     changes.sort_unstable();
     let at_once = changes.iter().scan(0, |now, (_, change)| {
@@ -73,7 +73,7 @@ fn a_breaker_counts_for_each_node_and_the_others_get_the_rest() {
         retry = { max-attempts = 10, delay = "10ms" }
         breaker = { failures = 3, cooldown = "1h" }
     "#;
-    let scene = Scene::marking_with(200, 5, group);
+    let scene = Scene::marking_with(200, 50, group);
     scene.allowed_at(&bad, "/mnt".as_ref()).allowed_by(&good);
     scene.on(&[bad.node_toml("concurrency = 1"), good.node_toml("concurrency = 2")], &shared());
     let ran = scene.run().succeeds(200);

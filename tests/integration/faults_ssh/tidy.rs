@@ -112,7 +112,7 @@ fn a_run_goes_on_where_another_removes_what_both_used() {
         after = ["held"]
         [tasks.held]
         run = "marking#mark"
-        with = { folder = "marks", name = 0, ms = 3000 }
+        with = { folder = "marks", name = 0, ms = 10000 }
         grants = { write = ["marks"] }
         [tasks.more]
         run = "failing#sleep"
