@@ -133,8 +133,7 @@ async fn the_autoscalers_query_sees_what_waits_and_what_runs() {
     assert_eq!(stream, keys.tasks(), "the protocol has another number now");
 
     let server = Redis::start(&[]);
-    let client = redis::Client::open(server.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut connection = server.connect_async().await.unwrap();
     let scripts = Scripts::default();
     let run = RunId("20261121-094119-no0abl".into());
     let port = server.url().rsplit(':').next().unwrap().to_owned();

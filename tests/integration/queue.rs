@@ -27,8 +27,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let server = Redis::start(&[]);
-        let client = redis::Client::open(server.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = server.connect_async().await.unwrap();
         let (scripts, keys) = (Scripts::default(), Keys::new("flowhost", 1, "default").unwrap());
         let run = RunId("20261121-094119-no0abl".into());
         let _: () = connection.xgroup_create_mkstream(keys.tasks(), GROUP, "0").await.unwrap();
@@ -107,6 +106,14 @@ impl World {
     async fn waiting(&mut self) -> usize {
         let tasks = self.keys.tasks();
         self.connection.xlen(tasks).await.unwrap()
+    }
+
+    async fn consumers(&mut self) -> Vec<String> {
+        let mut consumers = cmd("XINFO");
+        consumers.arg("CONSUMERS").arg(self.keys.tasks()).arg(GROUP);
+        let found: redis::streams::StreamInfoConsumersReply =
+            consumers.query_async(&mut self.connection).await.unwrap();
+        found.consumers.into_iter().map(|consumer| consumer.name).collect()
     }
 
     async fn pending(&mut self) -> Vec<(String, String, u64, u64)> {
@@ -303,6 +310,26 @@ fn a_consumer_leaves_once_it_holds_nothing() {
 }
 
 #[test]
+fn consumers_of_workers_that_are_gone_are_swept_once_they_hold_nothing() {
+    now(async {
+        let mut world = World::new().await;
+        world.enqueue(&["a", "b", "c"]).await;
+        let [held, idle, kept] =
+            [world.take("gone", 1).await, world.take("idle", 1).await, world.take("here", 1).await]
+                .map(|mut held| held.remove(0));
+        world.finish("idle", &idle).await;
+        world.finish("here", &kept).await;
+        let World { connection, scripts, keys, .. } = &mut world;
+        scripts.announce(connection, keys, "here", "{}", 30_000).await.unwrap();
+        assert_eq!(scripts.sweep(connection, keys).await.unwrap(), 1);
+        assert_eq!(world.consumers().await, ["gone", "here"]);
+        world.finish("gone", &held).await;
+        assert_eq!(world.scripts.sweep(&mut world.connection, &world.keys).await.unwrap(), 1);
+        assert_eq!(world.consumers().await, ["here"]);
+    });
+}
+
+#[test]
 fn r13_scripts_that_were_flushed_are_loaded_again() {
     now(async {
         let mut world = World::new().await;
@@ -395,6 +422,7 @@ fn the_workers_of_a_queue_agree_on_their_lease_until_the_last_one_left() {
             assert!((1..=15_000).contains(&left), "{key}: {left} ms");
         }
         assert!(scripts.leave(connection, keys, "one").await.unwrap());
+        assert_eq!(scripts.sweep(connection, keys).await.unwrap(), 0);
         for key in [keys.workers(), keys.worker("one"), keys.inbox("one"), keys.lease()] {
             assert!(!connection.exists::<_, bool>(&key).await.unwrap(), "{key}");
         }

@@ -31,8 +31,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let server = Redis::start(&[]);
-        let client = redis::Client::open(server.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = server.connect_async().await.unwrap();
         let (scripts, keys) = (Scripts::default(), Keys::new("flowhost", PROTOCOL, "default").unwrap());
         let run = RunId("20261121-094119-no0abl".into());
         let _: () = connection.xgroup_create_mkstream(keys.tasks(), GROUP, "0").await.unwrap();

@@ -54,8 +54,8 @@ impl Collector {
         let (told, heads) = <(Arc<Mutex<Vec<Told>>>, Arc<Mutex<Vec<String>>>)>::default();
         let (hears, reads) = (Arc::clone(&told), Arc::clone(&heads));
         thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (head, body) = request(stream);
+            for mut stream in listener.incoming().flatten() {
+                let (head, body) = request(&stream);
                 let request = ExportTraceServiceRequest::decode(&*body).unwrap();
                 let mut told = hears.lock().unwrap();
                 for spans in request.resource_spans {
@@ -66,6 +66,8 @@ impl Collector {
                     }
                 }
                 reads.lock().unwrap().push(head);
+                // Only now: who has its answer may end, and then all that was told is looked at.
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
             }
         });
         Self { url, told, heads }
@@ -83,9 +85,9 @@ impl Collector {
     }
 }
 
-/// A request, answered with nothing but 200 before it is returned: its head and its body.
-fn request(mut stream: TcpStream) -> (String, Vec<u8>) {
-    let mut from = BufReader::new(stream.try_clone().unwrap());
+/// A request: its head and its body.
+fn request(stream: &TcpStream) -> (String, Vec<u8>) {
+    let mut from = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         assert_ne!(from.read_line(&mut head).unwrap(), 0, "no whole head: {head}");
@@ -94,7 +96,6 @@ fn request(mut stream: TcpStream) -> (String, Vec<u8>) {
     let length = length.split("content-length: ").nth(1).unwrap().lines().next().unwrap().trim();
     let mut body = vec![0; length.parse().unwrap()];
     from.read_exact(&mut body).unwrap();
-    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
     (head, body)
 }
 
@@ -243,9 +244,7 @@ async fn what_is_queued_says_its_traceparent() {
     let mut child = command.env("TRACEPARENT", PARENT).stderr(Stdio::null()).spawn().unwrap();
     let keys = flowhost::queue::Keys::new("flowhost", flowhost::wire::PROTOCOL, "default").unwrap();
     let options = redis::streams::StreamReadOptions::default().block(0).count(100);
-    let patience = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(60)));
-    let client = redis::Client::open(server.url()).unwrap();
-    let mut waiting = client.get_multiplexed_async_connection_with_config(&patience).await.unwrap();
+    let mut waiting = server.connect_async().await.unwrap();
     let read: redis::streams::StreamReadReply =
         redis::AsyncCommands::xread_options(&mut waiting, &[keys.tasks()], &["0"], &options).await.unwrap();
     let parent: TraceParent = PARENT.parse().unwrap();

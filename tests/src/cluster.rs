@@ -1,6 +1,6 @@
 //! A Redis Cluster of three masters on loopback.
 
-use crate::redis::{Redis, free_port};
+use crate::redis::{FREE_PORT, Redis};
 
 /// Three servers that share the slots.
 #[derive(Debug)]
@@ -14,8 +14,7 @@ impl Cluster {
     pub fn start() -> Self {
         let start = || {
             // Where its masters speak to each other is by default a port above 65,535 for many free ports.
-            let bus = free_port().to_string();
-            let mut settings = vec!["--cluster-enabled", "yes", "--cluster-port", &bus];
+            let mut settings = vec!["--cluster-enabled", "yes", "--cluster-port", FREE_PORT];
             settings.extend(["--cluster-node-timeout", "5000", "--appendonly", "yes"]);
             Redis::start(&settings)
         };

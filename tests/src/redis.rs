@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use redis::{Connection, FromRedisValue, RedisResult};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Connection, FromRedisValue, RedisResult};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -33,6 +34,9 @@ pub struct Redis {
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
+
+/// Among a server's settings: a port that is free when it starts.
+pub(crate) const FREE_PORT: &str = "FREE_PORT";
 
 /// How long a server is waited for that starts, reads what it has kept, or is asked something.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -100,10 +104,12 @@ impl Redis {
         let mut all: Vec<String> =
             ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"].map(str::to_owned).into();
         all.extend(settings.iter().map(|setting| (*setting).to_owned()));
+        let began = Instant::now();
         loop {
             // Another process may take the ports before the server does.
             let port = free_port();
             let mut settings = all.clone();
+            settings.iter_mut().filter(|it| *it == FREE_PORT).for_each(|it| *it = free_port().to_string());
             let encrypted = certificates.as_ref().map(|certificates| (free_port(), certificates.clone()));
             if let Some((port, certificates)) = &encrypted {
                 settings.extend(["--tls-port".to_owned(), port.to_string()]);
@@ -113,7 +119,10 @@ impl Redis {
                 Ok(server) => {
                     return Self { server, port, encrypted, settings, credentials, folder };
                 }
-                Err(code) => assert_eq!(code, Some(1), "redis-server with {settings:?}"),
+                Err(code) => assert!(
+                    code == Some(1) && began.elapsed() < PATIENCE,
+                    "redis-server with {settings:?} ended with {code:?}"
+                ),
             }
         }
     }
@@ -190,6 +199,17 @@ impl Redis {
         let connection = redis::Client::open(self.url())?.get_connection_with_timeout(PATIENCE)?;
         connection.set_read_timeout(Some(PATIENCE))?;
         Ok(connection)
+    }
+
+    /// The same, as flowhost has its own.
+    ///
+    /// # Errors
+    /// Fails when the server is down.
+    pub async fn connect_async(&self) -> RedisResult<MultiplexedConnection> {
+        let patient = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        redis::Client::open(self.url())?.get_multiplexed_async_connection_with_config(&patient).await
     }
 
     /// What it answers to a command.
