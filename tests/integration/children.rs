@@ -285,6 +285,8 @@ fn c3_a_child_that_hears_nothing_is_killed_when_its_attempt_is_cancelled() {
 fn a_run_that_is_stopped_for_a_while_goes_on_with_its_children() {
     let place = Place::new();
     sleepers(&place, 4, 1_000);
+    // Each takes less, though nobody hears of it in time.
+    place.file("workflow.toml", place.read("workflow.toml") + "limits = { timeout = \"3s\" }");
     let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
     let mut running = Running::start(&mut command);
     running.until("attempt-started");

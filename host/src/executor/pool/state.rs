@@ -436,7 +436,8 @@ impl State {
             Gone::Unstarted(reason) => (self.hopeless.insert(reason).clone(), false),
         };
         let idle = worker.up.is_none() || worker.awaits > 0;
-        if idle {
+        // Those that are ended here could be started.
+        if idle && !worker.overdue {
             self.starts.ended(killed, now);
             if self.starts.are_hopeless(now) {
                 self.hopeless.get_or_insert_with(|| reason.clone());
@@ -487,7 +488,9 @@ impl State {
             let late = |timeout: Duration| executes > timeout + timeout / 10 + GRACE + loads;
             let overdue = first.attempt.call.limits.timeout.is_some_and(late);
             let stubborn = first.cancelled.is_some_and(|(_, at)| now.saturating_duration_since(at) > GRACE);
-            if (overdue || stubborn) && !worker.overdue {
+            let late = overdue || stubborn;
+            // Where this process was stopped, it may have said so long ago: that is heard before the next look.
+            if std::mem::replace(&mut worker.late, late) && late && !worker.overdue {
                 worker.overdue = true;
                 worker.stop.notify_one();
             }

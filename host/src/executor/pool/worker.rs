@@ -68,6 +68,8 @@ pub(super) struct Worker {
     pub(super) awaits: usize,
     /// It is given nothing more, and ends when it has nothing left.
     pub(super) retires: bool,
+    /// The first of its attempts should have ended at the last look, as far as is known here.
+    pub(super) late: bool,
     /// The first of its attempts took longer than its timeout, and it did not say so.
     pub(super) overdue: bool,
     /// Ends it.
@@ -95,6 +97,7 @@ impl Worker {
             loads: false,
             awaits: 0,
             retires: false,
+            late: false,
             overdue: false,
             stop,
             waited: false,
