@@ -33,17 +33,17 @@ fn s1_a_client_that_is_killed_takes_its_worker_along_and_the_run_connects_anew()
 #[test]
 fn s1_a_run_that_is_stopped_for_long_connects_anew_when_it_goes_on() {
     let sshd = installed();
-    let scene = Scene::marking(12, 1000);
+    let scene = Scene::marking(4, 15_000);
     scene.allowed_by(&sshd).on(&[sshd.node_toml("concurrency = 4")], &shared());
     let mut run = scene.run();
-    run.until_so("attempts at work", |_| scene.begun() >= 4);
+    run.until_so("attempts at work", |_| scene.begun() == 4);
     run.send(Signal::STOP);
     deserted(&sshd);
     run.send(Signal::CONT);
-    let ran = run.succeeds(12);
+    let ran = run.succeeds(4);
     assert!(ran.warnings("node-unreachable")[0].contains("nothing was heard for 6 s"), "{ran}");
-    scene.has_one_outcome_each(12);
-    assert!(scene.lost() <= 4, "{} were lost", scene.lost());
+    scene.has_one_outcome_each(4);
+    assert_eq!(scene.lost(), 4);
     deserted(&sshd);
 }
 
