@@ -97,11 +97,12 @@ fn callable(state: &mut u64, resolve: &Resolve, exports: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Runs the command, and ends it where it does not end by itself.
+/// Runs the command, and ends it where it does not end by itself: later than a disk that is busy with other things takes to
+/// keep what was compiled.
 fn bounded(place: &Place, arguments: &[&str]) -> Ended {
     let command = place.command(arguments);
     let mut timeout = Command::new("timeout");
-    timeout.args(["--signal=KILL", "120"]).arg(command.get_program()).args(command.get_args());
+    timeout.args(["--signal=KILL", "600"]).arg(command.get_program()).args(command.get_args());
     timeout.current_dir(place.path());
     for (name, value) in command.get_envs() {
         match value {
