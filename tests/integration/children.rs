@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use flowhost::wire::{HEARTBEAT, LOST};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -282,26 +281,6 @@ fn c3_a_child_that_hears_nothing_is_killed_when_its_attempt_is_cancelled() {
 }
 
 #[test]
-fn a_run_that_is_stopped_for_a_while_goes_on_with_its_children() {
-    let place = Place::new();
-    sleepers(&place, 4, 1_000);
-    // Each takes less, though nobody hears of it in time.
-    place.file("workflow.toml", place.read("workflow.toml") + "limits = { timeout = \"3s\" }");
-    let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
-    let mut running = Running::start(&mut command);
-    running.until("attempt-started");
-    let run = pid(running.child.id());
-    kill_process(run, Signal::STOP).unwrap();
-    // Longer than workers elsewhere wait for a client that says nothing.
-    std::thread::sleep(LOST + HEARTBEAT);
-    kill_process(run, Signal::CONT).unwrap();
-    let events = std::iter::from_fn(|| running.next()).collect::<Vec<_>>();
-    assert_eq!(running.child.wait().unwrap().code(), Some(0), "{events:#?}");
-    let ends = events.iter().filter(|event| event.contains("\"attempt-ended\"")).count();
-    assert_eq!(ends, 4, "{events:#?}");
-}
-
-#[test]
 fn c4_children_inherit_neither_environment_nor_descriptors() {
     let place = Place::new();
     sleepers(&place, 2, 60_000);
@@ -340,7 +319,7 @@ fn c4_children_inherit_neither_environment_nor_descriptors() {
 }
 
 /// What the system says of a process under `key`.
-fn status(id: u32, key: &str) -> String {
+pub(crate) fn status(id: u32, key: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
     line.unwrap_or_else(|| panic!("no {key}")).trim().to_owned()
@@ -418,7 +397,6 @@ fn g10_a_child_reaches_the_directories_that_there_were_when_it_started() {
             with = {{ path = "data/file" }}
             [tasks.nap]
             {}
-            grants = {{ net = ["{}"] }}
             executor = "in-process"
             after = ["first"]
             [tasks.second]
@@ -426,8 +404,7 @@ fn g10_a_child_reaches_the_directories_that_there_were_when_it_started() {
             with = {{ path = "data/file" }}
             after = ["nap"]
             "#,
-            gate.waits(),
-            gate.address()
+            gate.task()
         ),
     );
     let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
@@ -441,57 +418,6 @@ fn g10_a_child_reaches_the_directories_that_there_were_when_it_started() {
     gate.open();
     let ended = running.until("PermissionDenied");
     assert!(ended.contains("\"second\"") && ended.contains("\"failed\""), "{ended}");
-}
-
-#[test]
-fn g3_a_child_that_takes_more_memory_than_it_may_is_lost_alone() {
-    let (place, [nap, other]) = (Place::new(), [(); 2].map(|()| Gate::closed()));
-    place.guest("reach").guest("failing").file(
-        "workflow.toml",
-        format!(
-            r#"
-            [components]
-            reach = "reach.wasm"
-            failing = "failing.wasm"
-            [defaults]
-            executor = "process"
-            # The same for all, so that they have the same children.
-            grants = {{ net = ["{}", "{}"] }}
-            [tasks.nap]
-            {}
-            [tasks.other]
-            {}
-            [tasks.large]
-            run = "failing#big-output"
-            with = {{ bytes = 60_000_000 }}
-            after = ["nap"]
-            "#,
-            nap.address(),
-            other.address(),
-            nap.waits(),
-            other.waits()
-        ),
-    );
-    let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
-    let mut running = Running::start(&mut command);
-    running.until("attempt-started");
-    running.until("attempt-started");
-    // What the limit would have to be for the process itself to exceed it: the guest's own is kept.
-    for worker in workers(running.child.id()) {
-        let allocated = status(worker, "VmData");
-        let allocated: u64 = allocated.split(' ').next().unwrap().parse().unwrap();
-        let limit = allocated * 1024 + (68 << 20);
-        let limit = rustix::process::Rlimit { current: Some(limit), maximum: Some(limit) };
-        rustix::process::prlimit(Some(pid(worker)), rustix::process::Resource::Data, limit).unwrap();
-    }
-    nap.open();
-    let lost = running.until("\"lost\"");
-    assert!(lost.contains("memory allocation of") && lost.contains("\"large\""), "{lost}");
-    let again = running.until("\"attempt-ended\"");
-    assert!(again.contains("\"succeeded\"") && again.contains("\"large\""), "{again}");
-    other.open();
-    let ended = running.until("\"run-ended\"");
-    assert!(ended.contains("\"succeeded\":3"), "{ended}");
 }
 
 /// A run whose children are started from a copy of the program, and where that is.
@@ -518,15 +444,13 @@ fn children_are_the_running_program_though_its_file_is_another_by_now() {
             failing = "failing.wasm"
             [tasks.first]
             {}
-            grants = {{ net = ["{}"] }}
             [tasks.second]
             run = "failing#sleep"
             with = {{ ms = 1 }}
             executor = "process"
             after = ["first"]
             "#,
-            gate.waits(),
-            gate.address()
+            gate.task()
         ),
     );
     let (mut command, own) = moved(&place);
@@ -549,7 +473,6 @@ fn a_run_whose_children_cannot_start_ends_with_102_or_falls_back() {
             failing = "failing.wasm"
             [tasks.first]
             {}
-            grants = {{ net = ["{}"] }}
             [tasks.second]
             run = "failing#sleep"
             with = {{ ms = 1 }}
@@ -560,8 +483,7 @@ fn a_run_whose_children_cannot_start_ends_with_102_or_falls_back() {
             after = ["first"]
             {fallback}
             "#,
-            gate.waits(),
-            gate.address()
+            gate.task()
         )
     };
     for (fallback, code) in [("", 102), ("fallback = \"in-process\"", 0)] {

@@ -142,6 +142,12 @@ impl Gate {
         format!("run = \"reach#exchange\"\nwith = {{ address = \"{}\", text = \"\" }}", self.address())
     }
 
+    /// All lines of such a task.
+    #[must_use]
+    pub fn task(&self) -> String {
+        format!("{}\ngrants = {{ net = [\"{}\"] }}", self.waits(), self.address())
+    }
+
     /// All that wait here go on.
     pub fn open(&self) {
         // It may be open.

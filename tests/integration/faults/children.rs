@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use flowhost::wire::{HEARTBEAT, LOST};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
 use super::bytes::next;
-use crate::children::{Running, moved, pid, sleepers, soon, workers};
+use crate::children::{Running, moved, pid, sleepers, soon, status, workers};
 use crate::control_group::Group;
 use crate::recorded::history;
 use crate::support::{Gate, Place, ended};
@@ -133,8 +134,9 @@ fn c1_children_that_are_killed_before_they_work_are_none_that_cannot_start() {
     assert_eq!(running.child.wait().unwrap().code(), Some(0));
 }
 
-#[test]
-fn c1_a_child_that_the_kernel_kills_for_its_memory_is_lost_alone() {
+/// A task `large` on `process` that begins when `nap` is let go on, beside `other`. Each has a child, and all have the same
+/// kind of children.
+fn beside_others(large: &str) -> (Place, [Gate; 2]) {
     let (place, [nap, other]) = (Place::new(), [(); 2].map(|()| Gate::closed()));
     place.guest("reach").guest("failing").file(
         "workflow.toml",
@@ -145,15 +147,13 @@ fn c1_a_child_that_the_kernel_kills_for_its_memory_is_lost_alone() {
             failing = "failing.wasm"
             [defaults]
             executor = "process"
-            # The same for all, so that they have the same children.
             grants = {{ net = ["{}", "{}"] }}
             [tasks.nap]
             {}
             [tasks.other]
             {}
             [tasks.large]
-            run = "failing#take-memory"
-            with = {{ bytes = 200_000_000 }}
+            {large}
             after = ["nap"]
             "#,
             nap.address(),
@@ -162,6 +162,13 @@ fn c1_a_child_that_the_kernel_kills_for_its_memory_is_lost_alone() {
             other.waits()
         ),
     );
+    (place, [nap, other])
+}
+
+#[test]
+fn c1_a_child_that_the_kernel_kills_for_its_memory_is_lost_alone() {
+    let (place, [nap, other]) =
+        beside_others("run = \"failing#take-memory\"\nwith = { bytes = 200_000_000 }");
     let group = Group::of_at_most(64 << 20);
     let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
     let mut running = Running::start(&mut command);
@@ -183,6 +190,51 @@ fn c1_a_child_that_the_kernel_kills_for_its_memory_is_lost_alone() {
     let history = history(&place);
     let lost = |name: &str| history.nodes[name].branches[&0].lost;
     assert_eq!((lost("large"), lost("other"), lost("nap")), (1, 0, 0));
+}
+
+#[test]
+fn g3_a_child_that_takes_more_memory_than_it_may_is_lost_alone() {
+    let (place, [nap, other]) = beside_others("run = \"failing#big-output\"\nwith = { bytes = 60_000_000 }");
+    let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
+    let mut running = Running::start(&mut command);
+    running.until("attempt-started");
+    running.until("attempt-started");
+    // What the limit would have to be for the process itself to exceed it: the guest's own is kept.
+    for worker in workers(running.child.id()) {
+        let allocated = status(worker, "VmData");
+        let allocated: u64 = allocated.split(' ').next().unwrap().parse().unwrap();
+        let limit = allocated * 1024 + (68 << 20);
+        let limit = rustix::process::Rlimit { current: Some(limit), maximum: Some(limit) };
+        rustix::process::prlimit(Some(pid(worker)), rustix::process::Resource::Data, limit).unwrap();
+    }
+    nap.open();
+    let lost = running.until("\"lost\"");
+    assert!(lost.contains("memory allocation of") && lost.contains("\"large\""), "{lost}");
+    let again = running.until("\"attempt-ended\"");
+    assert!(again.contains("\"succeeded\"") && again.contains("\"large\""), "{again}");
+    other.open();
+    let ended = running.until("\"run-ended\"");
+    assert!(ended.contains("\"succeeded\":3"), "{ended}");
+}
+
+#[test]
+fn a_run_that_is_stopped_for_a_while_goes_on_with_its_children() {
+    let place = Place::new();
+    sleepers(&place, 4, 1_000);
+    // Each takes less, though nobody hears of it in time.
+    place.file("workflow.toml", place.read("workflow.toml") + "limits = { timeout = \"3s\" }");
+    let mut command = place.command(["run", "workflow.toml", "--progress", "json"]);
+    let mut running = Running::start(&mut command);
+    running.until("attempt-started");
+    let run = pid(running.child.id());
+    kill_process(run, Signal::STOP).unwrap();
+    // Longer than workers elsewhere wait for a client that says nothing.
+    std::thread::sleep(LOST + HEARTBEAT);
+    kill_process(run, Signal::CONT).unwrap();
+    let events = std::iter::from_fn(|| running.next()).collect::<Vec<_>>();
+    assert_eq!(running.child.wait().unwrap().code(), Some(0), "{events:#?}");
+    let ends = events.iter().filter(|event| event.contains("\"attempt-ended\"")).count();
+    assert_eq!(ends, 4, "{events:#?}");
 }
 
 #[test]

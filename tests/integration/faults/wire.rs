@@ -127,7 +127,6 @@ impl BadWorker {
                 failing = "failing.wasm"
                 [tasks.first]
                 {}
-                grants = {{ net = ["{}"] }}
                 [tasks.beside]
                 run = "failing#sleep"
                 with = {{ ms = 1_000 }}
@@ -141,8 +140,7 @@ impl BadWorker {
                 with = {{ ms = 1 }}
                 after = ["first"]
                 "#,
-                gate.waits(),
-                gate.address()
+                gate.task()
             ),
         );
         let (mut command, program) = moved(&place);
